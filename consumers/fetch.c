@@ -1,0 +1,324 @@
+#include "consumers/fetch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Messages taken from a queue at once: enough that the queue's lock does not show. */
+enum { TAKEN_MAX = 512, CLOSE_DEADLINE_MS = 2000 };
+
+struct fetch {
+  rd_kafka_t *client;
+  int64_t (*now_ms)(void);
+  int wake[2]; /* read end, write end */
+  bool has_error;
+  struct error error;
+};
+
+struct source {
+  struct fetch *fetch;
+  rd_kafka_topic_t *topic;
+  rd_kafka_queue_t *queue;
+  int32_t partition;
+  rd_kafka_message_t *taken[TAKEN_MAX];
+  size_t taken_count, next;
+  bool has_record;
+  struct record record;
+  int64_t end_offset; /* -1: more has arrived since, or the end was never seen */
+  bool has_failed;
+  struct error error;
+};
+
+static void on_error(rd_kafka_t *client, int code, const char *reason, void *opaque) {
+  (void)client;
+  struct fetch *fetch = opaque;
+  fetch->has_error = true;
+  snprintf(fetch->error.text, sizeof fetch->error.text, "%s: %s",
+           rd_kafka_err2str((rd_kafka_resp_err_t)code), reason);
+}
+
+static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
+  (void)client, (void)level, (void)facility, (void)text; /* errors arrive through on_error */
+}
+
+static enum status open_pipe(struct fetch *fetch, struct error *error) {
+  if (pipe(fetch->wake) != 0) {
+    return error_set(error, STATUS_UNAVAILABLE, "a pipe for the consumer's queues: errno %d",
+                     errno);
+  }
+  for (size_t i = 0; i < 2; i++) {
+    /* The client writes while it holds a queue's lock: a write that blocks would hang it. */
+    if (fcntl(fetch->wake[i], F_SETFL, O_NONBLOCK) < 0 ||
+        fcntl(fetch->wake[i], F_SETFD, FD_CLOEXEC) < 0) {
+      return error_set(error, STATUS_UNAVAILABLE, "a pipe for the consumer's queues: errno %d",
+                       errno);
+    }
+  }
+  return STATUS_OK;
+}
+
+enum status fetch_open(rd_kafka_conf_t *conf, int64_t (*now_ms)(void), struct fetch **fetch,
+                       struct error *error) {
+  struct fetch *made = calloc(1, sizeof *made);
+  assert(made != NULL);
+  made->now_ms = now_ms;
+  made->wake[0] = made->wake[1] = -1;
+  rd_kafka_conf_set_opaque(conf, made);
+  rd_kafka_conf_set_error_cb(conf, on_error);
+  rd_kafka_conf_set_log_cb(conf, on_log);
+  enum status status = open_pipe(made, error);
+  if (status == STATUS_OK) {
+    char text[256];
+    made->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
+    if (made->client == NULL) {
+      status = error_set(error, STATUS_CONFIG, "Kafka consumer: %s", text);
+    }
+  }
+  if (status != STATUS_OK) {
+    rd_kafka_conf_destroy(conf);
+    fetch_close(made);
+    return status;
+  }
+  *fetch = made;
+  return STATUS_OK;
+}
+
+void fetch_close(struct fetch *fetch) {
+  if (fetch == NULL) {
+    return;
+  }
+  if (fetch->client != NULL) {
+    rd_kafka_destroy_flags(fetch->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  }
+  for (size_t i = 0; i < 2; i++) {
+    if (fetch->wake[i] >= 0) {
+      close(fetch->wake[i]);
+    }
+  }
+  free(fetch);
+}
+
+int fetch_fd(const struct fetch *fetch) {
+  return fetch->wake[0];
+}
+
+void fetch_woken(struct fetch *fetch) {
+  char bytes[256];
+  while (read(fetch->wake[0], bytes, sizeof bytes) > 0) {
+  }
+}
+
+bool fetch_serve(struct fetch *fetch, struct error *error) {
+  rd_kafka_poll(fetch->client, 0);
+  const bool had_error = fetch->has_error;
+  if (had_error) {
+    *error = fetch->error;
+    fetch->has_error = false;
+  }
+  return had_error;
+}
+
+enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partition,
+                          int timeout_ms, int64_t *first, int64_t *next, struct error *error) {
+  const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(fetch->client, topic,
+                                                                    partition, first, next,
+                                                                    timeout_ms);
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return STATUS_OK;
+  }
+  const bool is_missing = code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+                          code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+                          code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+  if (is_missing) {
+    return error_set(error, STATUS_CONFIG, "topic %s has no partition %d: `muster topics create`",
+                     topic, partition);
+  }
+  return error_set(error, STATUS_UNAVAILABLE, "offsets of %s/%d: %s", topic, partition,
+                   rd_kafka_err2str(code));
+}
+
+enum status source_open(struct fetch *fetch, const char *topic, int32_t partition, int64_t offset,
+                        struct source **source, struct error *error) {
+  struct source *made = calloc(1, sizeof *made);
+  assert(made != NULL);
+  made->fetch = fetch;
+  made->partition = partition;
+  made->end_offset = -1;
+  made->queue = rd_kafka_queue_new(fetch->client);
+  made->topic = rd_kafka_topic_new(fetch->client, topic, NULL);
+  rd_kafka_queue_io_event_enable(made->queue, fetch->wake[1], "w", 1);
+  if (made->topic == NULL ||
+      rd_kafka_consume_start_queue(made->topic, partition, offset, made->queue) != 0) {
+    const enum status status =
+        error_set(error, STATUS_UNAVAILABLE, "reading %s/%d from %lld: %s", topic, partition,
+                  (long long)offset, rd_kafka_err2str(rd_kafka_last_error()));
+    source_close(made);
+    return status;
+  }
+  *source = made;
+  return STATUS_OK;
+}
+
+static void drop_taken(struct source *source) {
+  for (size_t i = source->next; i < source->taken_count; i++) {
+    rd_kafka_message_destroy(source->taken[i]);
+  }
+  source->taken_count = source->next = 0;
+  source->has_record = false;
+}
+
+void source_close(struct source *source) {
+  if (source == NULL) {
+    return;
+  }
+  drop_taken(source);
+  if (source->topic != NULL) {
+    rd_kafka_consume_stop(source->topic, source->partition);
+    rd_kafka_topic_destroy(source->topic);
+  }
+  rd_kafka_queue_io_event_enable(source->queue, -1, NULL, 0);
+  rd_kafka_queue_destroy(source->queue);
+  free(source);
+}
+
+static void note_error(struct source *source, const rd_kafka_message_t *message) {
+  switch (message->err) {
+  case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+    source->end_offset = message->offset;
+    break;
+  case RD_KAFKA_RESP_ERR__TRANSPORT:
+  case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+  case RD_KAFKA_RESP_ERR__TIMED_OUT:
+  case RD_KAFKA_RESP_ERR__RESOLVE:
+    break; /* heals by itself; the client tries again */
+  default:
+    source->has_failed = true;
+    snprintf(source->error.text, sizeof source->error.text, "%s/%d: %s",
+             rd_kafka_topic_name(source->topic), source->partition,
+             rd_kafka_message_errstr(message));
+    break;
+  }
+}
+
+static void take_more(struct source *source) {
+  const ssize_t count =
+      rd_kafka_consume_batch_queue(source->queue, 0, source->taken, TAKEN_MAX);
+  source->next = 0;
+  source->taken_count = count > 0 ? (size_t)count : 0;
+}
+
+static void show(struct source *source, rd_kafka_message_t *message) {
+  rd_kafka_timestamp_type_t type;
+  const int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
+  rd_kafka_headers_t *headers;
+  source->end_offset = -1;
+  source->has_record = true;
+  source->record = (struct record){
+      .offset = message->offset,
+      .timestamp_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms,
+      .read_at_ms = source->fetch->now_ms(),
+      .key = span_of(message->key, message->key_len),
+      .value = span_of(message->payload, message->len),
+      .key_is_null = message->key == NULL,
+      .value_is_null = message->payload == NULL,
+      .has_headers = rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR,
+      .message = message,
+  };
+}
+
+const struct record *source_peek(struct source *source) {
+  while (!source->has_record && !source->has_failed) {
+    if (source->next == source->taken_count) {
+      take_more(source);
+      if (source->taken_count == 0) {
+        return NULL;
+      }
+    }
+    rd_kafka_message_t *message = source->taken[source->next];
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      show(source, message);
+    } else {
+      note_error(source, message);
+      rd_kafka_message_destroy(message);
+      source->next++;
+    }
+  }
+  return source->has_record ? &source->record : NULL;
+}
+
+void source_pop(struct source *source) {
+  assert(source->has_record);
+  rd_kafka_message_destroy(source->taken[source->next++]);
+  source->has_record = false;
+}
+
+int64_t source_end(const struct source *source) {
+  return source->has_record ? -1 : source->end_offset;
+}
+
+const char *source_error(const struct source *source) {
+  return source->has_failed ? source->error.text : NULL;
+}
+
+static rd_kafka_headers_t *headers_of(const struct record *record) {
+  rd_kafka_headers_t *headers = NULL;
+  if (record->has_headers) {
+    rd_kafka_message_headers(record->message, &headers);
+  }
+  return headers;
+}
+
+size_t record_headers_size(const struct record *record) {
+  const rd_kafka_headers_t *headers = headers_of(record);
+  const char *name;
+  const void *value;
+  size_t value_size;
+  size_t size = 0;
+  for (size_t i = 0; headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value,
+                                                                &value_size) == 0;
+       i++) {
+    size += 8 + strlen(name) + (value == NULL ? 0 : value_size);
+  }
+  return size;
+}
+
+static uint8_t *put_u32(uint8_t *into, uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    *into++ = (uint8_t)(value >> shift);
+  }
+  return into;
+}
+
+void record_headers_copy(const struct record *record, uint8_t *into) {
+  const rd_kafka_headers_t *headers = headers_of(record);
+  const char *name;
+  const void *value;
+  size_t value_size;
+  for (size_t i = 0; headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value,
+                                                                &value_size) == 0;
+       i++) {
+    const size_t name_size = strlen(name);
+    into = put_u32(into, (uint32_t)name_size);
+    memcpy(into, name, name_size);
+    into = put_u32(into + name_size, value == NULL ? UINT32_MAX : (uint32_t)value_size);
+    if (value != NULL) {
+      memcpy(into, value, value_size);
+      into += value_size;
+    }
+  }
+}
+
+bool record_header(const struct record *record, const char *name, struct span *value) {
+  const rd_kafka_headers_t *headers = headers_of(record);
+  const void *data;
+  size_t size;
+  if (headers == NULL || rd_kafka_header_get_last(headers, name, &data, &size) != 0 ||
+      data == NULL) {
+    return false;
+  }
+  *value = span_of(data, size);
+  return true;
+}

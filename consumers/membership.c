@@ -1,0 +1,230 @@
+#include "consumers/membership.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The lane topics that are subscribed; control has one partition and is read by every member. */
+enum { SUBSCRIBED_COUNT = TOPIC_COUNT - 1, TOPIC_TEXT_SIZE = 256 };
+
+struct membership {
+  rd_kafka_t *client;
+  rd_kafka_queue_t *queue;
+  int wake[2];
+  char topics[TOPIC_COUNT][TOPIC_TEXT_SIZE];
+  int32_t *lanes;
+  size_t lane_count;
+  enum membership_event pending;
+  bool is_assigning; /* what membership_accept answers */
+  bool has_error;
+  struct error error;
+};
+
+static enum topic topic_of(const struct membership *membership, const char *name) {
+  enum topic topic = 0;
+  while (topic < TOPIC_COUNT && strcmp(membership->topics[topic], name) != 0) {
+    topic++;
+  }
+  return topic;
+}
+
+static int compare_lanes(const void *a, const void *b) {
+  const int32_t left = *(const int32_t *)a;
+  const int32_t right = *(const int32_t *)b;
+  return (left > right) - (left < right);
+}
+
+/* A lane is ours when all its topics are: `range` keeps them together, but nothing is decided
+ * on that belief. */
+static void note_assignment(struct membership *membership,
+                            const rd_kafka_topic_partition_list_t *partitions) {
+  free(membership->lanes);
+  membership->lanes = calloc((size_t)partitions->cnt + 1, sizeof *membership->lanes);
+  assert(membership->lanes != NULL);
+  membership->lane_count = 0;
+  for (int i = 0; i < partitions->cnt; i++) {
+    const int32_t lane = partitions->elems[i].partition;
+    if (topic_of(membership, partitions->elems[i].topic) != TOPIC_REPORTS) {
+      continue;
+    }
+    int topics = 0;
+    for (int j = 0; j < partitions->cnt; j++) {
+      topics += partitions->elems[j].partition == lane;
+    }
+    if (topics == SUBSCRIBED_COUNT) {
+      membership->lanes[membership->lane_count++] = lane;
+    }
+  }
+  qsort(membership->lanes, membership->lane_count, sizeof *membership->lanes, compare_lanes);
+}
+
+static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
+                         rd_kafka_topic_partition_list_t *partitions, void *opaque) {
+  (void)client;
+  struct membership *membership = opaque;
+  if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+    note_assignment(membership, partitions);
+    membership->is_assigning = true;
+    membership->pending = MEMBERSHIP_ASSIGNED;
+  } else {
+    membership->lane_count = 0;
+    membership->is_assigning = false;
+    membership->pending = MEMBERSHIP_REVOKED;
+  }
+}
+
+static void on_error(rd_kafka_t *client, int code, const char *reason, void *opaque) {
+  struct membership *membership = opaque;
+  membership->has_error = true;
+  snprintf(membership->error.text, sizeof membership->error.text, "%s: %s",
+           rd_kafka_err2str((rd_kafka_resp_err_t)code), reason);
+  char text[256];
+  if (code == RD_KAFKA_RESP_ERR__FATAL &&
+      rd_kafka_fatal_error(client, text, sizeof text) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
+    membership->pending = MEMBERSHIP_FENCED;
+  }
+}
+
+static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
+  (void)client, (void)level, (void)facility, (void)text; /* errors arrive through on_error */
+}
+
+static enum status subscribe(struct membership *membership, struct error *error) {
+  rd_kafka_topic_partition_list_t *topics =
+      rd_kafka_topic_partition_list_new(SUBSCRIBED_COUNT);
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    if (topic != TOPIC_CONTROL) {
+      rd_kafka_topic_partition_list_add(topics, membership->topics[topic],
+                                        RD_KAFKA_PARTITION_UA);
+    }
+  }
+  const rd_kafka_resp_err_t code = rd_kafka_subscribe(membership->client, topics);
+  rd_kafka_topic_partition_list_destroy(topics);
+  return code == RD_KAFKA_RESP_ERR_NO_ERROR
+             ? STATUS_OK
+             : error_set(error, STATUS_UNAVAILABLE, "joining the group: %s",
+                         rd_kafka_err2str(code));
+}
+
+static enum status open_client(struct membership *membership, rd_kafka_conf_t *conf,
+                               struct error *error) {
+  if (pipe(membership->wake) != 0 || fcntl(membership->wake[0], F_SETFL, O_NONBLOCK) < 0 ||
+      fcntl(membership->wake[1], F_SETFL, O_NONBLOCK) < 0) {
+    rd_kafka_conf_destroy(conf);
+    return error_set(error, STATUS_UNAVAILABLE, "a pipe for the group's queue: errno %d", errno);
+  }
+  char text[256];
+  membership->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
+  if (membership->client == NULL) {
+    rd_kafka_conf_destroy(conf);
+    return error_set(error, STATUS_CONFIG, "Kafka group member: %s", text);
+  }
+  rd_kafka_poll_set_consumer(membership->client);
+  membership->queue = rd_kafka_queue_get_consumer(membership->client);
+  rd_kafka_queue_io_event_enable(membership->queue, membership->wake[1], "w", 1);
+  return subscribe(membership, error);
+}
+
+enum status membership_open(rd_kafka_conf_t *conf, const char *topic_prefix,
+                            struct membership **membership, struct error *error) {
+  struct membership *made = calloc(1, sizeof *made);
+  assert(made != NULL);
+  made->wake[0] = made->wake[1] = -1;
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    snprintf(made->topics[topic], sizeof made->topics[topic], "%s%s", topic_prefix,
+             topic_name(topic));
+  }
+  rd_kafka_conf_set_opaque(conf, made);
+  rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+  rd_kafka_conf_set_error_cb(conf, on_error);
+  rd_kafka_conf_set_log_cb(conf, on_log);
+  const enum status status = open_client(made, conf, error);
+  if (status != STATUS_OK) {
+    membership_close(made);
+    return status;
+  }
+  *membership = made;
+  return STATUS_OK;
+}
+
+void membership_close(struct membership *membership) {
+  if (membership == NULL) {
+    return;
+  }
+  if (membership->queue != NULL) {
+    rd_kafka_queue_io_event_enable(membership->queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(membership->queue);
+  }
+  if (membership->client != NULL) {
+    rd_kafka_destroy_flags(membership->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  }
+  for (size_t i = 0; i < 2; i++) {
+    if (membership->wake[i] >= 0) {
+      close(membership->wake[i]);
+    }
+  }
+  free(membership->lanes);
+  free(membership);
+}
+
+int membership_fd(const struct membership *membership) {
+  return membership->wake[0];
+}
+
+enum membership_event membership_poll(struct membership *membership) {
+  char bytes[256];
+  while (read(membership->wake[0], bytes, sizeof bytes) > 0) {
+  }
+  for (;;) {
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(membership->client, 0);
+    if (message == NULL) {
+      break;
+    }
+    /* No partition is read here: what comes is an error of the subscription. */
+    membership->has_error = true;
+    snprintf(membership->error.text, sizeof membership->error.text, "%s",
+             rd_kafka_message_errstr(message));
+    rd_kafka_message_destroy(message);
+  }
+  const enum membership_event event = membership->pending;
+  membership->pending = MEMBERSHIP_NOTHING;
+  return event;
+}
+
+const int32_t *membership_lanes(const struct membership *membership, size_t *count) {
+  *count = membership->lane_count;
+  return membership->lanes;
+}
+
+void membership_accept(struct membership *membership) {
+  rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
+  rd_kafka_assign(membership->client, membership->is_assigning ? none : NULL);
+  rd_kafka_topic_partition_list_destroy(none);
+}
+
+void membership_note_offsets(struct membership *membership, int32_t lane,
+                             const int64_t next_offsets[TOPIC_COUNT]) {
+  rd_kafka_topic_partition_list_t *offsets =
+      rd_kafka_topic_partition_list_new(SUBSCRIBED_COUNT);
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    if (topic != TOPIC_CONTROL) {
+      rd_kafka_topic_partition_list_add(offsets, membership->topics[topic], lane)->offset =
+          next_offsets[topic];
+    }
+  }
+  const rd_kafka_resp_err_t code = rd_kafka_commit(membership->client, offsets, 1);
+  (void)code; /* information only: the next one says the same and more */
+  rd_kafka_topic_partition_list_destroy(offsets);
+}
+
+bool membership_error(struct membership *membership, struct error *error) {
+  const bool had_error = membership->has_error;
+  if (had_error) {
+    *error = membership->error;
+    membership->has_error = false;
+  }
+  return had_error;
+}

@@ -1,0 +1,429 @@
+#include "consumers/schemas.h"
+#include "consumers/event_slots.h"
+#include "consumers/resolve.h"
+#include "schemas/embedded.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FILES_MAX = 4096, FILE_PATH_SIZE = 4096 };
+
+static const char suffix[] = ".avsc";
+
+/* A Confluent id and what it stands for. */
+struct known_id {
+  uint32_t id;
+  const struct writer *writer;
+};
+
+struct schemas {
+  const struct writer *readers[TOPIC_COUNT]; /* of `own`; the first to look at */
+  struct writer **writers;                   /* by fingerprint */
+  struct known_id *ids;                      /* by id */
+  const struct writer **own;                 /* in the order of embedded_files, NULL for others */
+  size_t writer_count;
+  size_t id_count;
+};
+
+#define X(slot, path, kind) {path, kind},
+static const struct slot_path enrollment_paths[] = {ENROLLMENT_SLOTS(X)};
+static const struct slot_path checkin_paths[] = {CHECKIN_SLOTS(X)};
+static const struct slot_path report_paths[] = {REPORT_SLOTS(X)};
+#undef X
+
+/* Our record of each input topic, and what the events need of it. */
+static const struct {
+  const char *record;
+  struct layout layout;
+} inputs[TOPIC_COUNT] = {
+    [TOPIC_ENROLLMENTS] = {"Enrollment", {enrollment_paths, COUNT_OF(enrollment_paths)}},
+    [TOPIC_CHECKINS] = {"CheckIn", {checkin_paths, COUNT_OF(checkin_paths)}},
+    [TOPIC_REPORTS] = {"ComplianceReport", {report_paths, COUNT_OF(report_paths)}},
+};
+
+static_assert(COUNT_OF(enrollment_paths) <= PROGRAM_SLOTS_MAX, "the slots hold an enrollment");
+static_assert(COUNT_OF(report_paths) <= PROGRAM_SLOTS_MAX, "the slots hold a report");
+
+/* ---- Looking up ---- */
+
+/* The place of the first writer whose fingerprint is not less. */
+static size_t writer_place(const struct schemas *schemas, uint64_t fingerprint) {
+  size_t low = 0;
+  size_t high = schemas->writer_count;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (schemas->writers[middle]->fingerprint < fingerprint) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+static struct writer *writer_at(const struct schemas *schemas, uint64_t fingerprint) {
+  const size_t place = writer_place(schemas, fingerprint);
+  const bool is_known =
+      place < schemas->writer_count && schemas->writers[place]->fingerprint == fingerprint;
+  return is_known ? schemas->writers[place] : NULL;
+}
+
+static size_t id_place(const struct schemas *schemas, uint32_t id) {
+  size_t low = 0;
+  size_t high = schemas->id_count;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (schemas->ids[middle].id < id) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+const struct writer *schemas_find(const struct schemas *schemas, uint64_t fingerprint) {
+  return writer_at(schemas, fingerprint);
+}
+
+const struct writer *schemas_find_id(const struct schemas *schemas, uint32_t id) {
+  const size_t place = id_place(schemas, id);
+  const bool is_known = place < schemas->id_count && schemas->ids[place].id == id;
+  return is_known ? schemas->ids[place].writer : NULL;
+}
+
+const struct writer *schemas_find_own(const struct schemas *schemas, const char *name) {
+  for (size_t i = 0; i < embedded_file_count; i++) {
+    const char *const file = embedded_files[i].name;
+    const size_t size = strlen(name);
+    if (schemas->own[i] != NULL && strncmp(file, name, size) == 0 &&
+        strcmp(file + size, suffix) == 0) {
+      return schemas->own[i];
+    }
+  }
+  return NULL;
+}
+
+const struct writer *schemas_reader(const struct schemas *schemas, enum topic topic) {
+  assert(topic < TOPIC_COUNT);
+  return schemas->readers[topic];
+}
+
+/* ---- Filling ---- */
+
+int64_t schemas_id_of(const struct schemas *schemas, const struct writer *writer) {
+  for (size_t i = 0; i < schemas->id_count; i++) {
+    if (schemas->ids[i].writer == writer) {
+      return schemas->ids[i].id;
+    }
+  }
+  return SCHEMA_ID_NONE;
+}
+
+static void *grown(void *items, size_t count, size_t item_size) {
+  void *const memory = realloc(items, count * item_size);
+  assert(memory != NULL);
+  return memory;
+}
+
+static char *copy_of(const char *text) {
+  char *const copy = strdup(text);
+  assert(copy != NULL);
+  return copy;
+}
+
+/* Makes the writer's programs for the topics that have a schema of ours. */
+static void writer_resolve(const struct schemas *schemas, struct writer *writer) {
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    const struct writer *const reader = schemas->readers[topic];
+    struct program *program;
+    struct error error;
+    if (reader == NULL) {
+      continue;
+    }
+    if (resolve(writer->schema, reader->schema, &inputs[topic].layout, &program, &error) ==
+        STATUS_OK) {
+      writer->programs[topic] = program;
+    } else {
+      writer->reasons[topic] = copy_of(error.text);
+    }
+  }
+}
+
+/* Parses `text` and makes it known; what is known already stays as it is. */
+static enum status writer_put(struct schemas *schemas, const char *source, struct span text,
+                              struct writer **writer, struct error *error) {
+  struct avro_schema *schema;
+  const enum status status = avro_schema_parse(text, &schema, error);
+  if (status != STATUS_OK) {
+    error_wrap(error, "%s", source);
+    return status;
+  }
+  *writer = writer_at(schemas, schema->fingerprint);
+  if (*writer != NULL) {
+    avro_schema_free(schema);
+    return STATUS_OK;
+  }
+  *writer = calloc(1, sizeof **writer);
+  assert(*writer != NULL);
+  (*writer)->fingerprint = schema->fingerprint;
+  (*writer)->schema = schema;
+  (*writer)->source = copy_of(source);
+  const size_t place = writer_place(schemas, schema->fingerprint);
+  schemas->writers = grown(schemas->writers, schemas->writer_count + 1, sizeof *schemas->writers);
+  memmove(schemas->writers + place + 1, schemas->writers + place,
+          (schemas->writer_count - place) * sizeof *schemas->writers);
+  schemas->writers[place] = *writer;
+  schemas->writer_count++;
+  writer_resolve(schemas, *writer);
+  return STATUS_OK;
+}
+
+static enum status id_put(struct schemas *schemas, uint32_t id, const struct writer *writer,
+                          struct error *error) {
+  const struct writer *const known = schemas_find_id(schemas, id);
+  if (known != NULL) {
+    return known == writer ? STATUS_OK
+                           : error_set(error, STATUS_CONFIG, "%s and %s are both of id %" PRIu32,
+                                       known->source, writer->source, id);
+  }
+  const size_t place = id_place(schemas, id);
+  schemas->ids = grown(schemas->ids, schemas->id_count + 1, sizeof *schemas->ids);
+  memmove(schemas->ids + place + 1, schemas->ids + place,
+          (schemas->id_count - place) * sizeof *schemas->ids);
+  schemas->ids[place] = (struct known_id){.id = id, .writer = writer};
+  schemas->id_count++;
+  return STATUS_OK;
+}
+
+enum status schemas_put(struct schemas *schemas, int64_t id, const char *source, struct span text,
+                        struct error *error) {
+  struct writer *writer;
+  const enum status status = writer_put(schemas, source, text, &writer, error);
+  if (status != STATUS_OK || id == SCHEMA_ID_NONE) {
+    return status;
+  }
+  if (id < 0 || id > UINT32_MAX) {
+    return error_set(error, STATUS_CONFIG, "%s: no id of 32 bits", source);
+  }
+  return id_put(schemas, (uint32_t)id, writer, error);
+}
+
+static bool has_suffix(const char *name) {
+  const size_t size = strlen(name);
+  return size >= sizeof suffix && name[0] != '.' &&
+         strcmp(name + size - (sizeof suffix - 1), suffix) == 0;
+}
+
+/* Ours first: they are what every other is resolved to. */
+static enum status own_put(struct schemas *schemas, struct error *error) {
+  for (size_t i = 0; i < embedded_file_count; i++) {
+    const struct embedded_file *const file = &embedded_files[i];
+    struct writer *writer;
+    if (!has_suffix(file->name)) {
+      continue;
+    }
+    const enum status status =
+        writer_put(schemas, file->name, span_of(file->text, file->size), &writer, error);
+    if (status != STATUS_OK) {
+      return status;
+    }
+    schemas->own[i] = writer;
+  }
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    if (inputs[topic].record != NULL) {
+      schemas->readers[topic] = schemas_find_own(schemas, inputs[topic].record);
+      assert(schemas->readers[topic] != NULL);
+    }
+  }
+  for (size_t i = 0; i < schemas->writer_count; i++) {
+    writer_resolve(schemas, schemas->writers[i]);
+  }
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    if (inputs[topic].record != NULL) { /* every path is one of our own schema */
+      const struct program *const program = schemas->readers[topic]->programs[topic];
+      assert(program != NULL);
+      const uint32_t wanted = (UINT32_C(1) << inputs[topic].layout.count) - 1;
+      assert((program->slots_set & wanted) == wanted);
+      (void)wanted;
+    }
+  }
+  return STATUS_OK;
+}
+
+static int compare_names(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names of a directory's schemas in one order everywhere; the caller frees each and all. */
+static enum status directory_list(const char *directory, char ***names, size_t *count,
+                                  struct error *error) {
+  DIR *const stream = opendir(directory);
+  if (stream == NULL) {
+    return error_set(error, STATUS_CONFIG, "schemas.directory: %s: %s", directory, strerror(errno));
+  }
+  for (;;) {
+    errno = 0;
+    const struct dirent *const entry = readdir(stream);
+    if (entry == NULL) {
+      break;
+    }
+    if (has_suffix(entry->d_name)) {
+      *names = grown(*names, *count + 1, sizeof **names);
+      (*names)[(*count)++] = copy_of(entry->d_name);
+    }
+  }
+  const int failure = errno;
+  closedir(stream);
+  if (failure != 0) {
+    return error_set(error, STATUS_CONFIG, "schemas.directory: %s: %s", directory,
+                     strerror(failure));
+  }
+  if (*count > FILES_MAX) {
+    return error_set(error, STATUS_CONFIG, "schemas.directory: %s: more than %d schemas", directory,
+                     FILES_MAX);
+  }
+  if (*count > 0) {
+    qsort(*names, *count, sizeof **names, compare_names);
+  }
+  return STATUS_OK;
+}
+
+/* "7.avsc" is id 7; a name that is not a number has none. */
+static enum status id_of_name(const char *path, const char *name, int64_t *id,
+                              struct error *error) {
+  *id = 0;
+  for (const char *c = name; *c != '.'; c++) {
+    if (*c < '0' || *c > '9') {
+      *id = SCHEMA_ID_NONE;
+      return STATUS_OK;
+    }
+    *id = *id * 10 + (*c - '0');
+    if (*id > UINT32_MAX) {
+      return error_set(error, STATUS_CONFIG, "%s: an id of more than 32 bits", path);
+    }
+  }
+  const size_t stem_size = strlen(name) - (sizeof suffix - 1);
+  if (name[stem_size] != '.' || strchr(name, '.') != name + stem_size) {
+    *id = SCHEMA_ID_NONE; /* "7.old.avsc" */
+  }
+  return STATUS_OK;
+}
+
+static enum status file_put(struct schemas *schemas, const char *directory, const char *name,
+                            char *text, struct error *error) {
+  char path[FILE_PATH_SIZE];
+  int64_t id;
+  if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path) {
+    return error_set(error, STATUS_CONFIG, "%s: %s: the path is too long", directory, name);
+  }
+  enum status status = id_of_name(path, name, &id, error);
+  if (status != STATUS_OK) {
+    return status;
+  }
+  FILE *const file = fopen(path, "rb");
+  if (file == NULL) {
+    return error_set(error, STATUS_CONFIG, "%s: %s", path, strerror(errno));
+  }
+  errno = 0;
+  const size_t size = fread(text, 1, AVRO_SCHEMA_SIZE_MAX + 1, file);
+  if (ferror(file) != 0) {
+    status = error_set(error, STATUS_CONFIG, "%s: %s", path, strerror(errno));
+  } else {
+    status = schemas_put(schemas, id, path, span_of(text, size), error);
+  }
+  fclose(file);
+  return status;
+}
+
+static enum status directory_put(struct schemas *schemas, const char *directory,
+                                 struct error *error) {
+  char **names = NULL;
+  size_t count = 0;
+  enum status status = directory_list(directory, &names, &count, error);
+  char *const text = malloc(AVRO_SCHEMA_SIZE_MAX + 1); /* one more: too large is seen */
+  assert(text != NULL);
+  for (size_t i = 0; i < count; i++) {
+    if (status == STATUS_OK) {
+      status = file_put(schemas, directory, names[i], text, error);
+    }
+    free(names[i]);
+  }
+  free(text);
+  free(names);
+  return status;
+}
+
+enum status schemas_open(const char *directory, struct schemas **schemas, struct error *error) {
+  struct schemas *const opened = calloc(1, sizeof *opened);
+  assert(opened != NULL);
+  opened->own = calloc(embedded_file_count + 1, sizeof *opened->own);
+  assert(opened->own != NULL);
+  enum status status = own_put(opened, error);
+  if (status == STATUS_OK && directory != NULL) {
+    status = directory_put(opened, directory, error);
+  }
+  if (status != STATUS_OK) {
+    schemas_close(opened);
+    return status;
+  }
+  *schemas = opened;
+  return STATUS_OK;
+}
+
+void schemas_close(struct schemas *schemas) {
+  if (schemas == NULL) {
+    return;
+  }
+  for (size_t i = 0; i < schemas->writer_count; i++) {
+    struct writer *const writer = schemas->writers[i];
+    for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+      program_free((struct program *)writer->programs[topic]);
+      free((char *)writer->reasons[topic]);
+    }
+    avro_schema_free((struct avro_schema *)writer->schema);
+    free((char *)writer->source);
+    free(writer);
+  }
+  free(schemas->writers);
+  free(schemas->ids);
+  free(schemas->own);
+  free(schemas);
+}
+
+/* ---- For the record ---- */
+
+char *schemas_text(const struct schemas *schemas) {
+  char *text = NULL;
+  size_t size = 0;
+  FILE *const out = open_memstream(&text, &size);
+  assert(out != NULL);
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    if (schemas->readers[topic] == NULL) {
+      continue;
+    }
+    fprintf(out, "%s", topic_name((enum topic)topic));
+    for (size_t i = 0; i < schemas->writer_count; i++) {
+      if (schemas->writers[i]->programs[topic] != NULL) {
+        fprintf(out, " %016" PRIx64, schemas->writers[i]->fingerprint);
+      }
+    }
+    fputs("; ", out);
+  }
+  fputs("known", out);
+  for (size_t i = 0; i < schemas->writer_count; i++) {
+    fprintf(out, " %016" PRIx64, schemas->writers[i]->fingerprint);
+  }
+  fputs("; ids", out);
+  for (size_t i = 0; i < schemas->id_count; i++) {
+    fprintf(out, " %" PRIu32 "=%016" PRIx64, schemas->ids[i].id,
+            schemas->ids[i].writer->fingerprint);
+  }
+  const int closed = fclose(out);
+  assert(closed == 0);
+  (void)closed;
+  return text;
+}

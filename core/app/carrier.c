@@ -1,0 +1,139 @@
+#include "core/app/carrier.h"
+
+#include <stdlib.h>
+
+struct carrier *carrier_open(const struct encoding *encoding) {
+  struct carrier *carrier = calloc(1, sizeof *carrier);
+  assert(carrier != NULL);
+  carrier->encoding = encoding;
+  carrier->inputs_digest = digest_open();
+  carrier->results_digest = digest_open();
+  return carrier;
+}
+
+void carrier_close(struct carrier *carrier) {
+  if (carrier == NULL) {
+    return;
+  }
+  buffer_fini(&carrier->persons);
+  buffer_fini(&carrier->devices);
+  buffer_fini(&carrier->results);
+  buffer_fini(&carrier->letters);
+  buffer_fini(&carrier->environment);
+  buffer_fini(&carrier->records);
+  buffer_fini(&carrier->canonical);
+  free(carrier->not_believed);
+  digest_close(carrier->inputs_digest);
+  digest_close(carrier->results_digest);
+  free(carrier);
+}
+
+void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t batch,
+                   int64_t now_mono_ms) {
+  uint8_t unused[DIGEST_SIZE];
+  buffer_clear(&carrier->persons);
+  buffer_clear(&carrier->devices);
+  buffer_clear(&carrier->results);
+  buffer_clear(&carrier->letters);
+  buffer_clear(&carrier->environment);
+  buffer_clear(&carrier->records);
+  digest_final(carrier->inputs_digest, unused);
+  digest_final(carrier->results_digest, unused);
+  carrier->state = state;
+  carrier->batch = batch;
+  carrier->result_count = 0;
+  carrier->dead_letter_count = 0;
+  carrier->begun_mono_ms = now_mono_ms;
+  carrier->next = NULL;
+}
+
+static void take_result(void *context, const struct result *result) {
+  struct carrier *carrier = context;
+  const struct span email = result->has_subject
+                                ? lane_state_address(carrier->state, result->person)
+                                : (struct span){0};
+  buffer_clear(&carrier->canonical);
+  encode_result(carrier->encoding, result, email, &carrier->records, &carrier->canonical);
+  digest_update(carrier->results_digest, buffer_span(&carrier->canonical));
+  store_append_result(&carrier->results, &carrier->letters, carrier->encoding->lane,
+                      carrier->batch, result);
+  carrier->result_count++;
+  carrier->dead_letter_count += result->kind == RESULT_DEAD_LETTER;
+}
+
+struct sink carrier_sink(struct carrier *carrier) {
+  return (struct sink){.context = carrier, .take = take_result};
+}
+
+size_t carrier_size(const struct carrier *carrier) {
+  return carrier->results.size + carrier->letters.size + carrier->records.size;
+}
+
+static void encode_touched(struct carrier *carrier) {
+  struct lane *lane = &carrier->state->lane;
+  for (uint32_t i = 0; i < lane->touches.count; i++) {
+    const struct touch *touch = &lane->touches.items[i];
+    uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+    struct device_image image;
+    lane_image(lane, touch->device, touch, ids, &image);
+    store_append_device(&carrier->devices, carrier->batch, &image);
+    if (touch->is_changed) {
+      encode_device(carrier->encoding, &image, lane_state_address(carrier->state, image.person),
+                    &carrier->records);
+    }
+  }
+  lane_clear_touches(lane);
+}
+
+/* The lane's list goes on with the next batch: the row gets a copy. */
+static void keep_not_believed(struct carrier *carrier) {
+  const size_t count = carrier->row.not_believed_count;
+  if (count > carrier->not_believed_capacity) {
+    free(carrier->not_believed);
+    carrier->not_believed = calloc(count, sizeof *carrier->not_believed);
+    assert(carrier->not_believed != NULL);
+    carrier->not_believed_capacity = (uint32_t)count;
+  }
+  if (count > 0) {
+    memcpy(carrier->not_believed, carrier->row.not_believed,
+           count * sizeof *carrier->not_believed);
+  }
+  carrier->row.not_believed = carrier->not_believed;
+}
+
+static void fill_digests(struct carrier *carrier, const struct seal *seal,
+                         const struct span batch_last[TOPIC_COUNT]) {
+  struct journal_row *row = &carrier->row;
+  memcpy(row->environment, seal->environment, DIGEST_SIZE);
+  digest_final(carrier->inputs_digest, row->inputs);
+  digest_final(carrier->results_digest, row->results);
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    if (batch_last[topic].size > 0) {
+      digest_of(batch_last[topic], row->last_message[topic]);
+    } else {
+      memcpy(row->last_message[topic], seal->previous->last_message[topic], DIGEST_SIZE);
+    }
+  }
+  buffer_clear(&carrier->canonical);
+  uint8_t *bytes = buffer_reserve(&carrier->canonical, journal_canonical_size_max(row));
+  const size_t size = journal_canonical(row, seal->previous->chain, bytes);
+  digest_of(span_of(bytes, size), row->chain);
+}
+
+void carrier_seal(struct carrier *carrier, const struct batch *batch, const struct seal *seal,
+                  const struct span batch_last[TOPIC_COUNT]) {
+  batch_row(batch, &carrier->state->lane, &carrier->row);
+  keep_not_believed(carrier);
+  fill_digests(carrier, seal, batch_last);
+  encode_touched(carrier);
+  carrier->committed_at_ms = seal->witness.committed_at_ms;
+  if (memcmp(seal->previous->environment, seal->environment, DIGEST_SIZE) != 0) {
+    buffer_append(&carrier->environment, seal->environment_content.data,
+                  seal->environment_content.size);
+    encode_journal(carrier->encoding, &carrier->row, &seal->witness,
+                   buffer_span(&carrier->environment), &carrier->records);
+  }
+  encode_journal(carrier->encoding, &carrier->row, &seal->witness, (struct span){0},
+                 &carrier->records);
+  carrier->state = NULL;
+}

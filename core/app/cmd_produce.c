@@ -1,0 +1,444 @@
+/* Sends events from a file: a line or a record after the other, what is good past what is not.
+ *
+ * Every message is read back by the decoder of `run` before it is sent, so that nothing that
+ * leaves here is a dead letter for its form. */
+#include "consumers/avro_json.h"
+#include "consumers/decode.h"
+#include "core/app/command.h"
+#include "core/app/import_graph.h"
+#include "core/app/import_ndjson.h"
+#include "core/app/kafka_client.h"
+#include "core/app/outbox.h"
+#include "core/app/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+enum { PRODUCE_FROM };
+
+const struct option_spec produce_options[] = {
+    {"from", "FORMAT", "what the file holds: ndjson (default), graph"},
+    {NULL, NULL, NULL},
+};
+
+enum { CHUNK_SIZE = 1 << 16, LINE_SIZE_MAX = 8 << 20 };
+
+/* A message of a Graph import that waits to be sent in the order of time. */
+struct waiting {
+  int64_t timestamp_ms;
+  enum topic topic;
+  uint64_t line;
+  size_t key_at, key_size, value_at, value_size; /* in `bytes` */
+};
+
+struct production {
+  const struct config *config;
+  const char *file_name;
+  FILE *file;
+  struct schemas *schemas;
+  struct outbox *outbox;
+  int64_t schema_ids[TOPIC_COUNT]; /* SCHEMA_ID_NONE: single-object framing */
+  enum status status;              /* of the first failure that ends everything */
+  struct error *error;
+  uint64_t refused_count;
+  struct buffer bytes;
+  struct waiting *waiting;
+  size_t waiting_count, waiting_capacity;
+};
+
+static void refuse(struct production *production, uint64_t line, const char *reason) {
+  production->refused_count++;
+  fprintf(stderr, "%s:%" PRIu64 ": %s\n", production->file_name, line, reason);
+}
+
+static void take_refused(void *context, uint64_t tag, const char *reason) {
+  refuse(context, tag, reason);
+}
+
+/* ---- One message ---- */
+
+/* Encodes and checks. STATUS_REFUSED says why; on STATUS_OK the caller frees `*data`. */
+static enum status encode(const struct production *production,
+                          const struct import_message *message, uint8_t **data, size_t *size,
+                          struct event *event, struct error *error) {
+  const struct writer *const writer = schemas_reader(production->schemas, message->topic);
+  if (writer == NULL) {
+    return error_set(error, STATUS_REFUSED, "topic: nothing can be sent to %s from a file",
+                     topic_name(message->topic));
+  }
+  const enum status status =
+      avro_json_to_value(writer, production->schema_ids[message->topic], message->value, data,
+                         size, error);
+  if (status != STATUS_OK) {
+    return status;
+  }
+  struct reject reject;
+  if (!decode(production->schemas, message->topic, span_of(*data, *size), event, &reject)) {
+    free(*data);
+    return error_set(error, STATUS_REFUSED, "%s", reject.text);
+  }
+  const int64_t whole_size = (int64_t)(*size + event->serial.size);
+  if (whole_size > production->config->kafka.message_bytes_max) {
+    free(*data);
+    return error_set(error, STATUS_REFUSED, "%" PRId64 " bytes, more than kafka.message_bytes_max",
+                     whole_size);
+  }
+  return STATUS_OK;
+}
+
+/* Refusals are told and gone on from; any other failure is kept in production->status. */
+static void send_one(struct production *production, const struct outgoing_message *message) {
+  struct error error;
+  const enum status status = outbox_send(production->outbox, message, &error);
+  if (status == STATUS_REFUSED) {
+    refuse(production, message->tag, error.text);
+  } else if (status != STATUS_OK) {
+    production->status = error_set(production->error, status, "%s", error.text);
+  }
+}
+
+/* ---- Lines ---- */
+
+static void take_line(struct production *production, struct span line, uint64_t line_number) {
+  struct import_message message;
+  struct error error;
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  enum status status = ndjson_convert(line, production->config->kafka.topic_prefix,
+                                      (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, &message,
+                                      &error);
+  if (status == STATUS_OK) {
+    uint8_t *data;
+    size_t size;
+    struct event event;
+    status = encode(production, &message, &data, &size, &event, &error);
+    json_decref(message.value);
+    if (status == STATUS_OK) {
+      send_one(production, &(struct outgoing_message){.topic = message.topic,
+                                                  .timestamp_ms = message.timestamp_ms,
+                                                  .key = event.serial,
+                                                  .value = span_of(data, size),
+                                                  .tag = line_number});
+      free(data);
+      return;
+    }
+  }
+  refuse(production, line_number, error.text);
+}
+
+static bool is_blank(struct span line) {
+  for (size_t i = 0; i < line.size; i++) {
+    if (line.data[i] != ' ' && line.data[i] != '\t' && line.data[i] != '\r') {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* The lines of a chunk; what is behind its last newline waits in `rest`. */
+struct lines {
+  struct production *production;
+  struct buffer rest;
+  bool is_too_long;
+  uint64_t number; /* of the line under way, from 1 */
+};
+
+static void line_end(struct lines *lines, struct span line) {
+  if (lines->is_too_long) {
+    refuse(lines->production, lines->number, "a line of more than 8 MiB");
+  } else if (!is_blank(line)) {
+    take_line(lines->production, line, lines->number);
+  }
+  lines->is_too_long = false;
+  lines->number++;
+}
+
+static void lines_push(struct lines *lines, struct span chunk) {
+  while (chunk.size > 0 && lines->production->status == STATUS_OK) {
+    const uint8_t *const newline = memchr(chunk.data, '\n', chunk.size);
+    const size_t size = newline != NULL ? (size_t)(newline - chunk.data) : chunk.size;
+    const bool is_whole = newline != NULL && lines->rest.size == 0;
+    if (is_whole) {
+      line_end(lines, span_of(chunk.data, size));
+    } else if (lines->rest.size + size <= LINE_SIZE_MAX) {
+      buffer_append(&lines->rest, chunk.data, size);
+    } else {
+      lines->is_too_long = true;
+    }
+    if (newline != NULL && !is_whole) {
+      line_end(lines, buffer_span(&lines->rest));
+      buffer_clear(&lines->rest);
+    }
+    const size_t taken = size + (newline != NULL);
+    chunk = span_of(chunk.data + taken, chunk.size - taken);
+  }
+}
+
+static size_t read_chunk(struct production *production, uint8_t *chunk) {
+  const size_t size = fread(chunk, 1, CHUNK_SIZE, production->file);
+  if (size == 0 && ferror(production->file)) {
+    production->status = error_set(production->error, STATUS_UNAVAILABLE, "%s: %s",
+                                   production->file_name, strerror(errno));
+  }
+  return size;
+}
+
+static void produce_lines(struct production *production) {
+  struct lines lines = {.production = production, .number = 1};
+  uint8_t *const chunk = memory_zeroed(CHUNK_SIZE, 1);
+  size_t size;
+  while (production->status == STATUS_OK && (size = read_chunk(production, chunk)) > 0) {
+    lines_push(&lines, span_of(chunk, size));
+  }
+  if (production->status == STATUS_OK && (lines.rest.size > 0 || lines.is_too_long)) {
+    line_end(&lines, buffer_span(&lines.rest));
+  }
+  buffer_fini(&lines.rest);
+  free(chunk);
+}
+
+/* ---- Graph ---- */
+
+static void wait_in_line(struct production *production, const struct import_message *message,
+                         uint64_t line, struct span key, struct span value) {
+  if (production->waiting_count == production->waiting_capacity) {
+    production->waiting_capacity = production->waiting_capacity * 2 + 1024;
+    production->waiting = memory_grown(production->waiting, production->waiting_capacity,
+                                       sizeof *production->waiting);
+  }
+  struct waiting *const waiting = &production->waiting[production->waiting_count++];
+  *waiting = (struct waiting){.timestamp_ms = message->timestamp_ms,
+                              .topic = message->topic,
+                              .line = line,
+                              .key_at = production->bytes.size,
+                              .key_size = key.size,
+                              .value_at = production->bytes.size + key.size,
+                              .value_size = value.size};
+  buffer_append(&production->bytes, key.data, key.size);
+  buffer_append(&production->bytes, value.data, value.size);
+}
+
+/* A record is taken whole or not at all. */
+static enum status take_messages(struct production *production, uint64_t line,
+                                 const struct import_message *messages, size_t count,
+                                 struct error *error) {
+  const size_t waiting_before = production->waiting_count;
+  for (size_t i = 0; i < count; i++) {
+    uint8_t *data;
+    size_t size;
+    struct event event;
+    const enum status status = encode(production, &messages[i], &data, &size, &event, error);
+    if (status != STATUS_OK) {
+      production->waiting_count = waiting_before;
+      return status;
+    }
+    wait_in_line(production, &messages[i], line, event.serial, span_of(data, size));
+    free(data);
+  }
+  return STATUS_OK;
+}
+
+static void take_record(void *context, struct span text, uint64_t line, const char *problem) {
+  struct production *const production = context;
+  if (problem != NULL) {
+    refuse(production, line, problem);
+    return;
+  }
+  json_error_t where;
+  json_t *const device = json_loadb((const char *)text.data, text.size, 0, &where);
+  if (device == NULL) {
+    const int lines_into = where.line > 0 ? where.line - 1 : 0;
+    char reason[ERROR_TEXT_SIZE];
+    snprintf(reason, sizeof reason, "not JSON: %s", where.text);
+    refuse(production, line + (uint64_t)lines_into, reason);
+    return;
+  }
+  struct import_message messages[GRAPH_MESSAGES_MAX];
+  size_t count;
+  struct error error;
+  enum status status = graph_convert(device, messages, &count, &error);
+  if (status == STATUS_OK) {
+    status = take_messages(production, line, messages, count, &error);
+  }
+  for (size_t i = 0; i < count; i++) {
+    json_decref(messages[i].value);
+  }
+  json_decref(device);
+  if (status != STATUS_OK) {
+    refuse(production, line, error.text);
+  }
+}
+
+/* By time; at the same time enrollments first, then as they came. */
+static int waiting_compare(const void *a, const void *b) {
+  const struct waiting *const left = a;
+  const struct waiting *const right = b;
+  if (left->timestamp_ms != right->timestamp_ms) {
+    return left->timestamp_ms < right->timestamp_ms ? -1 : 1;
+  }
+  if (left->topic != right->topic) {
+    return left->topic < right->topic ? -1 : 1;
+  }
+  return left->key_at < right->key_at ? -1 : left->key_at > right->key_at;
+}
+
+/* Lists of devices have no order, but the log clock does: sent as they are listed, the newest of
+ * the first few would move it past all others, and a check-in could come before the enrollment
+ * that it needs. So the whole import is held, about 300 bytes a message, and sent by time. */
+static void send_waiting(struct production *production) {
+  if (production->waiting_count > 0) {
+    qsort(production->waiting, production->waiting_count, sizeof *production->waiting,
+          waiting_compare);
+  }
+  for (size_t i = 0; i < production->waiting_count && production->status == STATUS_OK; i++) {
+    const struct waiting *const waiting = &production->waiting[i];
+    const uint8_t *const bytes = production->bytes.data;
+    send_one(production,
+         &(struct outgoing_message){.topic = waiting->topic,
+                                    .timestamp_ms = waiting->timestamp_ms,
+                                    .key = span_of(bytes + waiting->key_at, waiting->key_size),
+                                    .value =
+                                        span_of(bytes + waiting->value_at, waiting->value_size),
+                                    .tag = waiting->line});
+  }
+}
+
+static void produce_graph(struct production *production) {
+  struct graph_scanner scanner;
+  graph_scanner_init(&scanner, take_record, production);
+  uint8_t *const chunk = memory_zeroed(CHUNK_SIZE, 1);
+  size_t size;
+  while (production->status == STATUS_OK && (size = read_chunk(production, chunk)) > 0) {
+    graph_scanner_push(&scanner, span_of(chunk, size));
+  }
+  graph_scanner_end(&scanner);
+  if (graph_scanner_lacks_page(&scanner)) {
+    fprintf(stderr, "%s: the answer has another page (@odata.nextLink) that is not in the file\n",
+            production->file_name);
+  }
+  if (production->status == STATUS_OK) {
+    send_waiting(production);
+  }
+  graph_scanner_fini(&scanner);
+  free(chunk);
+}
+
+/* ---- The command ---- */
+
+/* With Confluent framing a value names its schema by id: the lowest one under which the
+ * directory has exactly ours. */
+static void find_schema_ids(struct production *production, DIR *directory) {
+  for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+    char *end;
+    errno = 0;
+    const unsigned long long id = strtoull(entry->d_name, &end, 10);
+    if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || strcmp(end, ".avsc") != 0 ||
+        errno != 0 || id > UINT32_MAX) {
+      continue;
+    }
+    const struct writer *const writer = schemas_find_id(production->schemas, (uint32_t)id);
+    for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+      const struct writer *const ours = schemas_reader(production->schemas, topic);
+      int64_t *const known = &production->schema_ids[topic];
+      if (writer != NULL && ours != NULL && writer->fingerprint == ours->fingerprint &&
+          (*known == SCHEMA_ID_NONE || (int64_t)id < *known)) {
+        *known = (int64_t)id;
+      }
+    }
+  }
+}
+
+static enum status choose_framing(struct production *production, struct error *error) {
+  for (size_t i = 0; i < TOPIC_COUNT; i++) {
+    production->schema_ids[i] = SCHEMA_ID_NONE;
+  }
+  const struct config *const config = production->config;
+  if (config->kafka.framing != FRAMING_CONFLUENT && config->schemas.registry_url[0] == '\0') {
+    return STATUS_OK;
+  }
+  DIR *const directory =
+      config->schemas.directory[0] != '\0' ? opendir(config->schemas.directory) : NULL;
+  if (directory != NULL) {
+    find_schema_ids(production, directory);
+    closedir(directory);
+  }
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    const struct writer *const ours = schemas_reader(production->schemas, topic);
+    if (ours != NULL && production->schema_ids[topic] == SCHEMA_ID_NONE) {
+      return error_set(error, STATUS_CONFIG,
+                       "Confluent's framing needs the id of %s: put the schema into "
+                       "schemas.directory as <id>.avsc",
+                       ours->source);
+    }
+  }
+  return STATUS_OK;
+}
+
+static enum status produce(struct production *production, bool is_graph, struct error *error) {
+  if (is_graph) {
+    produce_graph(production);
+  } else {
+    produce_lines(production);
+  }
+  enum status status = outbox_flush(production->outbox, error);
+  if (status == STATUS_OK) {
+    status = production->status;
+  }
+  fprintf(stderr, "sent %" PRIu64 ", refused %" PRIu64 "\n",
+          outbox_sent_count(production->outbox), production->refused_count);
+  if (status == STATUS_OK && production->refused_count > 0) {
+    status = error_set(error, STATUS_REFUSED, "%" PRIu64 " of %s refused",
+                       production->refused_count, production->file_name);
+  }
+  return status;
+}
+
+static enum status open_file(struct production *production, const char *path,
+                             struct error *error) {
+  const bool is_stdin = strcmp(path, "-") == 0;
+  production->file_name = is_stdin ? "-" : path;
+  production->file = is_stdin ? stdin : fopen(path, "rb");
+  if (production->file == NULL) {
+    return error_set(error, STATUS_USAGE, "%s: %s", path, strerror(errno));
+  }
+  return STATUS_OK;
+}
+
+enum status command_produce(const struct command_line *line, struct error *error) {
+  const char *const from = line->options[PRODUCE_FROM] != NULL ? line->options[PRODUCE_FROM]
+                                                               : "ndjson";
+  const bool is_graph = strcasecmp(from, "graph") == 0;
+  if (!is_graph && strcasecmp(from, "ndjson") != 0) {
+    return error_set(error, STATUS_USAGE, "--from %s: ndjson or graph is needed", from);
+  }
+  struct production production = {.config = &line->config, .error = error};
+  const char *const directory = line->config.schemas.directory;
+  enum status status = open_file(&production, line->arguments[0], error);
+  if (status == STATUS_OK) {
+    status = schemas_open(directory[0] != '\0' ? directory : NULL, &production.schemas, error);
+  }
+  if (status == STATUS_OK) {
+    status = choose_framing(&production, error);
+  }
+  if (status == STATUS_OK) {
+    status = outbox_open(&line->config, take_refused, &production, &production.outbox, error);
+  }
+  if (status == STATUS_OK) {
+    status = produce(&production, is_graph, error);
+  }
+  outbox_close(production.outbox);
+  schemas_close(production.schemas);
+  buffer_fini(&production.bytes);
+  free(production.waiting);
+  if (production.file != NULL && production.file != stdin) {
+    fclose(production.file);
+  }
+  return status;
+}

@@ -1,0 +1,75 @@
+/* The settings in force, from the file, the environment and the command line.
+ *
+ * One table in the implementation names every key with its type, default and field; parsing,
+ * `--set`, the environment and error messages all read that table. */
+#ifndef MUSTER_APP_CONFIG_H
+#define MUSTER_APP_CONFIG_H
+
+#include "core/status.h"
+
+enum partitioner { PARTITIONER_MURMUR2, PARTITIONER_CRC32, PARTITIONER_FNV1A };
+enum framing { FRAMING_SINGLE_OBJECT, FRAMING_CONFLUENT };
+
+struct text_list {
+  char **items;
+  size_t count;
+};
+
+/* A librdkafka property given with -X, handed to every client. */
+struct property {
+  char *name;
+  char *value;
+};
+
+struct config {
+  struct {
+    char *bootstrap_servers;
+    char *group_id;
+    char *topic_prefix;
+    char *instance; /* empty: the host's name and the lowest free slot on it */
+    enum partitioner partitioner;
+    enum framing framing;
+    bool cloudevents;
+    int64_t message_bytes_max;
+  } kafka;
+  struct {
+    char *directory;    /* empty: none */
+    char *registry_url; /* empty: none */
+  } schemas;
+  struct {
+    char *dsn;
+  } postgres;
+  struct {
+    char *listen; /* "127.0.0.1:9464", or "off" */
+  } http;
+  struct {
+    char *subject_key_file; /* empty: the key that `migrate` keeps in the database */
+  } privacy;
+  struct {
+    struct text_list bootstrap_admins;
+  } roles;
+  struct {
+    int64_t messages_max; /* a batch closes at this many messages */
+    int64_t bytes_max;    /* or when its encoded results reach this size */
+  } batch;
+  struct {
+    char *format; /* "logfmt" or "json" */
+    char *level;  /* "debug", "info", "warning" or "error" */
+  } log;
+  struct property *properties;
+  size_t property_count;
+};
+
+/* Where values come from, in falling order of precedence: `sets` ("key=value" of --set, the
+ * last of a repeated one wins), the environment (MUSTER_KAFKA__GROUP_ID), `file` (may be NULL),
+ * defaults. `properties` are the -X texts. On failure STATUS_CONFIG, or STATUS_USAGE for a
+ * --set or -X that is not key=value; the error names the place (file:line:column, the
+ * variable or the flag) and the fix. The caller ends a config with config_fini. */
+enum status config_load(struct config *config, const char *file, const struct text_list *sets,
+                        const struct text_list *properties, struct error *error) MUST_USE;
+void config_fini(struct config *config);
+
+/* Prints every key with its value in force as YAML; secrets in a DSN are hidden. */
+void config_show(const struct config *config);
+
+#endif

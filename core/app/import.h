@@ -1,0 +1,22 @@
+/* What an import makes of a line or a record: a message to send, still as JSON. */
+#ifndef MUSTER_APP_IMPORT_H
+#define MUSTER_APP_IMPORT_H
+
+#include "core/event.h"
+#include "core/status.h"
+
+struct json_t; /* jansson's value */
+
+struct import_message {
+  enum topic topic;
+  int64_t timestamp_ms; /* to be stamped with */
+  struct json_t *value; /* fields of the topic's schema, event_id and occurred_at among them */
+};
+
+/* The field's text: empty when it is missing, null or no text. */
+struct span import_text(const struct json_t *object, const char *name);
+
+/* A number is milliseconds since 1970 UTC, a text RFC 3339; false when it is neither. */
+bool import_time(const struct json_t *value, int64_t *at_ms) MUST_USE;
+
+#endif

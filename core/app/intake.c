@@ -1,0 +1,232 @@
+#include "core/app/intake.h"
+
+#include "consumers/decode.h"
+#include "core/app/kafka_client.h"
+
+/* A stamp further than this beyond the wall clock is not believed (the public contract). */
+enum { BELIEVED_AHEAD_MS = 5000 };
+
+static void refuse(struct intake *intake, enum reject_code code, enum reject_stage stage,
+                   const char *text) {
+  intake->is_event = false;
+  reject_set(&intake->reject, code, stage, "%s", text);
+}
+
+/* Takes the value out of the dead letter, and leaves its digest and size. */
+static void leave_out_value(struct original *original, uint64_t size_bytes) {
+  digest_of(original->value, original->value_sha256);
+  original->size_bytes = size_bytes;
+  original->value = (struct span){0};
+  original->value_is_null = true;
+  original->headers = (struct span){0};
+}
+
+static bool key_is_sound(struct intake *intake, const struct intake_rules *rules,
+                         const struct record *record) {
+  if (intake->topic == TOPIC_CONTROL) {
+    return true; /* control keys are not checked */
+  }
+  if (record->key_is_null || record->key.size == 0) {
+    refuse(intake, REJECT_KEY_MISMATCH, STAGE_KEY, "the key is null or empty");
+    return false;
+  }
+  if (!span_is_utf8(record->key)) {
+    refuse(intake, REJECT_KEY_MISMATCH, STAGE_KEY, "the key is not UTF-8");
+    return false;
+  }
+  const int32_t home = kafka_partition_of(rules->partitioner, record->key.data, record->key.size,
+                                          (int32_t)rules->lane_count);
+  if (home != (int32_t)rules->lane) {
+    intake->is_event = false;
+    reject_set(&intake->reject, REJECT_MISROUTED, STAGE_KEY,
+               "the key belongs to partition %d of %u, not to %u", home, rules->lane_count,
+               rules->lane);
+    return false;
+  }
+  return true;
+}
+
+/* The subject of an enrolment, and its address as it will be kept: with ASCII letters lowered,
+ * so that one person has one address whoever writes it first. */
+static void find_subject(struct intake *intake, const struct intake_rules *rules) {
+  struct enrollment *enrollment = &intake->event.enrollment;
+  const struct span email = enrollment->user_email;
+  assert(email.size <= sizeof intake->email);
+  for (size_t i = 0; i < email.size; i++) {
+    const uint8_t byte = email.data[i];
+    intake->email[i] = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte | 0x20) : byte;
+  }
+  subject_of(rules->subject_key, span_of(intake->email, email.size), enrollment->subject);
+}
+
+static void check(struct intake *intake, const struct intake_rules *rules,
+                  const struct record *record) {
+  const size_t size_bytes = record->key.size + record->value.size + intake->headers.size;
+  if (size_bytes > (uint64_t)rules->message_bytes_max) {
+    intake->is_event = false;
+    reject_set(&intake->reject, REJECT_TOO_LARGE, STAGE_VALUE,
+               "%zu bytes of key, value and headers; at most %lld", size_bytes,
+               (long long)rules->message_bytes_max);
+    leave_out_value(&intake->message.original, size_bytes);
+    return;
+  }
+  if (!key_is_sound(intake, rules, record)) {
+    return;
+  }
+  if (record->value_is_null) {
+    refuse(intake, REJECT_MALFORMED, STAGE_VALUE, "the value is null");
+    return;
+  }
+  intake->is_event =
+      decode(rules->schemas, intake->topic, record->value, &intake->event, &intake->reject);
+  if (!intake->is_event) {
+    return;
+  }
+  if (!span_equal(intake->event.serial, record->key)) {
+    refuse(intake, REJECT_KEY_MISMATCH, STAGE_VALUE, "the key is not the serial inside");
+  } else if (intake->event.kind == EVENT_ENROLLMENT) {
+    find_subject(intake, rules);
+  }
+}
+
+static void append_sized(struct buffer *buffer, struct span bytes, bool is_null) {
+  buffer_append_u32(buffer, is_null ? UINT32_MAX : (uint32_t)bytes.size);
+  buffer_append(buffer, bytes.data, bytes.size);
+}
+
+/* The value with the address replaced by the subject, so that erasing a person leaves every
+ * digest verifiable. What could not be decoded is taken as it is. */
+static void append_value(struct intake *intake, const struct record *record) {
+  struct buffer *canonical = &intake->canonical;
+  if (!intake->is_event || intake->event.kind != EVENT_ENROLLMENT) {
+    append_sized(canonical, record->value, record->value_is_null);
+    return;
+  }
+  const struct enrollment *enrollment = &intake->event.enrollment;
+  const uint8_t *email = enrollment->user_email.data;
+  const size_t before = (size_t)(email - record->value.data);
+  const size_t after = record->value.size - before - enrollment->user_email.size;
+  buffer_append_u32(canonical, (uint32_t)(before + SUBJECT_SIZE + after));
+  buffer_append(canonical, record->value.data, before);
+  buffer_append(canonical, enrollment->subject, SUBJECT_SIZE);
+  buffer_append(canonical, email + enrollment->user_email.size, after);
+}
+
+static void make_canonical(struct intake *intake, const struct record *record) {
+  struct buffer *canonical = &intake->canonical;
+  buffer_clear(canonical);
+  const struct span name = span_text(topic_name(intake->topic));
+  append_sized(canonical, name, false);
+  buffer_append_u64(canonical, (uint64_t)record->offset);
+  buffer_append_u64(canonical, (uint64_t)record->timestamp_ms);
+  append_sized(canonical, record->key, record->key_is_null);
+  append_value(intake, record);
+  append_sized(canonical, buffer_span(&intake->headers), false);
+}
+
+static void prepare(struct intake *intake, const struct intake_rules *rules,
+                    const struct record *record) {
+  buffer_clear(&intake->headers);
+  struct span traceparent = {0};
+  if (record->has_headers) {
+    const size_t size = record_headers_size(record);
+    record_headers_copy(record, buffer_reserve(&intake->headers, size));
+    intake->headers.size += size;
+    record_header(record, "traceparent", &traceparent);
+  }
+  intake->message = (struct message){
+      .cause = {.topic = intake->topic, .offset = record->offset, .traceparent = traceparent},
+      .original = {.key = record->key,
+                   .key_is_null = record->key_is_null,
+                   .value = record->value,
+                   .value_is_null = record->value_is_null,
+                   .headers = buffer_span(&intake->headers),
+                   .timestamp_ms = record->timestamp_ms},
+  };
+  check(intake, rules, record);
+  make_canonical(intake, record);
+  const bool is_believed = record->timestamp_ms >= 0 &&
+                           record->timestamp_ms <= record->read_at_ms + BELIEVED_AHEAD_MS;
+  *intake->head = (struct head){.state = HEAD_READY,
+                               .is_believed = is_believed,
+                               .timestamp_ms = record->timestamp_ms,
+                               .offset = record->offset};
+}
+
+static bool is_anchor(const struct intake *intake) {
+  uint8_t digest[DIGEST_SIZE];
+  digest_of(buffer_span(&intake->canonical), digest);
+  return memcmp(digest, intake->anchor, DIGEST_SIZE) == 0;
+}
+
+/* The last message that was taken is read again: if it is not the one whose digest was kept, the
+ * topic is another one under the same name. */
+static enum status check_anchor(struct intake *intake, const struct intake_rules *rules,
+                                const struct record *record, struct error *error) {
+  prepare(intake, rules, record);
+  bool is_same = is_anchor(intake);
+  if (!is_same && intake->is_event) {
+    /* Its writer's schema may have been unknown then: the digest was over the bytes. */
+    intake->is_event = false;
+    make_canonical(intake, record);
+    is_same = is_anchor(intake);
+  }
+  intake->has_anchor = false;
+  intake->head->state = HEAD_WAITING;
+  if (record->offset != intake->next_offset - 1 || !is_same) {
+    return error_set(error, STATUS_CONFIG,
+                     "%s of lane %u: offset %lld is not the message that was processed last "
+                     "(found at %lld); the topic was recreated or truncated",
+                     topic_name(intake->topic), rules->lane, (long long)intake->next_offset - 1,
+                     (long long)record->offset);
+  }
+  source_pop(intake->source);
+  return STATUS_OK;
+}
+
+static bool is_past_stop(const struct intake *intake, int64_t offset) {
+  return intake->stop_offset >= 0 && offset >= intake->stop_offset;
+}
+
+enum status intake_refresh(struct intake *intake, const struct intake_rules *rules,
+                           struct error *error) {
+  if (intake->head->state == HEAD_READY) {
+    return STATUS_OK;
+  }
+  const struct record *record = source_peek(intake->source);
+  if (record != NULL && intake->has_anchor) {
+    const enum status status = check_anchor(intake, rules, record, error);
+    if (status != STATUS_OK) {
+      return status;
+    }
+    record = source_peek(intake->source);
+  }
+  if (source_error(intake->source) != NULL) {
+    return error_set(error, STATUS_CONFIG, "%s", source_error(intake->source));
+  }
+  if (is_past_stop(intake, intake->next_offset)) {
+    intake->head->state = HEAD_AT_END;
+  } else if (record != NULL && is_past_stop(intake, record->offset)) {
+    intake->head->state = HEAD_AT_END;
+  } else if (record != NULL) {
+    prepare(intake, rules, record);
+  } else {
+    /* Before the stop, an end seen earlier may be older than what stood there at the start. */
+    const int64_t end = source_end(intake->source);
+    const bool is_end = end >= 0 && (intake->stop_offset < 0 || is_past_stop(intake, end));
+    intake->head->state = is_end ? HEAD_AT_END : HEAD_WAITING;
+  }
+  return STATUS_OK;
+}
+
+void intake_pop(struct intake *intake) {
+  assert(intake->head->state == HEAD_READY);
+  intake->next_offset = intake->head->offset + 1;
+  intake->head->state = HEAD_WAITING;
+  source_pop(intake->source);
+}
+
+void intake_fini(struct intake *intake) {
+  buffer_fini(&intake->headers);
+  buffer_fini(&intake->canonical);
+}

@@ -1,0 +1,50 @@
+/* One topic of a lane: turns the next record into a head for the merge, and an event or a reject
+ * for the decision. */
+#ifndef MUSTER_APP_INTAKE_H
+#define MUSTER_APP_INTAKE_H
+
+#include "consumers/fetch.h"
+#include "core/app/config.h"
+#include "core/app/digest.h"
+#include "core/batch.h"
+#include "producers/buffer.h"
+
+struct schemas;
+
+/* What the checks of a message need to know. */
+struct intake_rules {
+  const struct schemas *schemas;
+  enum partitioner partitioner;
+  uint32_t lane, lane_count;
+  int64_t message_bytes_max;
+  struct span subject_key;
+};
+
+struct intake {
+  enum topic topic;
+  struct source *source;
+  int64_t next_offset; /* of the first message not yet taken */
+  int64_t stop_offset; /* nothing from here on is taken; -1: no such place */
+  bool has_anchor;     /* the message before next_offset is read first and compared */
+  uint8_t anchor[DIGEST_SIZE];
+  struct head *head;   /* its place among the lane's heads */
+  bool is_event;
+  struct event event;   /* when is_event */
+  struct reject reject; /* otherwise */
+  struct message message;
+  uint8_t email[USER_EMAIL_SIZE_MAX]; /* of an enrolment, ASCII letters lowered */
+  struct buffer headers;
+  struct buffer canonical; /* the message as digests see it */
+};
+
+/* Looks at the source until the head is known for now. STATUS_CONFIG: the topic is not what it
+ * was (recreated, truncated), or cannot be read; the lane must stop. */
+enum status intake_refresh(struct intake *intake, const struct intake_rules *rules,
+                           struct error *error) MUST_USE;
+
+/* The head has been taken: its views are gone. */
+void intake_pop(struct intake *intake);
+
+void intake_fini(struct intake *intake);
+
+#endif

@@ -1,0 +1,173 @@
+#include "core/app/kafka_client.h"
+
+#include "core/app/text.h"
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+
+/* librdkafka says why a broker is out of reach in its log alone, from its own threads. The
+ * newest complaint is kept for the error that a caller returns when its deadline has passed. */
+static struct {
+  pthread_mutex_t lock;
+  char text[ERROR_TEXT_SIZE / 2];
+} complaint = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void complaint_keep(const char *text) {
+  /* "[thrd:127.0.0.1:9092/bootstrap]: " names a thread, which helps nobody. */
+  const char *const end = text[0] == '[' ? strstr(text, "]: ") : NULL;
+  pthread_mutex_lock(&complaint.lock);
+  snprintf(complaint.text, sizeof complaint.text, "%s", end != NULL ? end + 3 : text);
+  pthread_mutex_unlock(&complaint.lock);
+}
+
+static void take_log(const rd_kafka_t *client, int level, const char *facility,
+                     const char *text) {
+  if (level <= LOG_ERR) {
+    complaint_keep(text);
+  }
+  if (getenv("MUSTER_LOG_KAFKA") != NULL) {
+    fprintf(stderr, "kafka: %s: %s: %s\n", client != NULL ? rd_kafka_name(client) : "?", facility,
+            text);
+  }
+}
+
+enum status kafka_error(struct error *error, enum status status, const char *doing,
+                        const char *reason) {
+  char why[sizeof complaint.text];
+  pthread_mutex_lock(&complaint.lock);
+  memcpy(why, complaint.text, sizeof why);
+  pthread_mutex_unlock(&complaint.lock);
+  const bool adds = status == STATUS_UNAVAILABLE && why[0] != '\0';
+  return error_set(error, status, "Kafka: %s: %s%s%s%s", doing, reason, adds ? " (" : "",
+                   adds ? why : "", adds ? ")" : "");
+}
+
+static bool set(rd_kafka_conf_t *conf, const char *name, const char *value,
+                struct error *error) {
+  char why[256];
+  if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) {
+    return true;
+  }
+  (void)!error_set(error, STATUS_CONFIG, "Kafka property %s: %s", name, why);
+  return false;
+}
+
+struct rd_kafka_conf_s *kafka_conf(const struct config *config, const struct kafka_property *extra,
+                                   struct error *error) {
+  rd_kafka_conf_t *const conf = rd_kafka_conf_new();
+  rd_kafka_conf_set_log_cb(conf, take_log);
+  bool good = set(conf, "bootstrap.servers", config->kafka.bootstrap_servers, error) &&
+              set(conf, "client.id", "muster", error);
+  for (; good && extra != NULL && extra->name != NULL; extra++) {
+    good = set(conf, extra->name, extra->value, error);
+  }
+  for (size_t i = 0; good && i < config->property_count; i++) {
+    good = set(conf, config->properties[i].name, config->properties[i].value, error);
+    if (!good) {
+      error_wrap(error, "-X");
+    }
+  }
+  if (!good) {
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+  }
+  return conf;
+}
+
+struct rd_kafka_s *kafka_open(const struct config *config, bool is_producer,
+                              const struct kafka_property *extra, struct error *error) {
+  rd_kafka_conf_t *const conf = kafka_conf(config, extra, error);
+  if (conf == NULL) {
+    return NULL;
+  }
+  char why[256];
+  rd_kafka_t *const client = rd_kafka_new(is_producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER,
+                                          conf, why, sizeof why);
+  if (client == NULL) {
+    rd_kafka_conf_destroy(conf);
+    (void)!error_set(error, STATUS_CONFIG, "Kafka client: %s", why);
+  }
+  return client;
+}
+
+int64_t kafka_clock_mono_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+enum status kafka_metadata(struct rd_kafka_s *client, int64_t deadline_mono_ms,
+                           const struct rd_kafka_metadata **metadata, struct error *error) {
+  rd_kafka_resp_err_t code;
+  do {
+    const int64_t left_ms = deadline_mono_ms - kafka_clock_mono_ms();
+    if (left_ms <= 0) {
+      code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+      break;
+    }
+    /* All topics: asking for one by name may create it on a broker that is set up so. */
+    code = rd_kafka_metadata(client, 1, NULL, metadata, (int)left_ms);
+  } while (code == RD_KAFKA_RESP_ERR__TRANSPORT);
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return kafka_error(error, STATUS_UNAVAILABLE, "no answer in time", rd_kafka_err2str(code));
+  }
+  return STATUS_OK;
+}
+
+const char *kafka_topic_short(const struct config *config, const char *topic) {
+  const char *const prefix = config->kafka.topic_prefix;
+  const size_t size = strlen(prefix);
+  return strncmp(topic, prefix, size) == 0 ? topic + size : topic;
+}
+
+char *kafka_topic_whole(const struct config *config, const char *name) {
+  const size_t size = strlen(config->kafka.topic_prefix) + strlen(name) + 1;
+  char *const whole = memory_zeroed(size, 1);
+  snprintf(whole, size, "%s%s", config->kafka.topic_prefix, name);
+  return whole;
+}
+
+enum status kafka_partition_count(struct rd_kafka_s *client, const struct config *config,
+                                  const char *name, int32_t *count, struct error *error) {
+  const struct rd_kafka_metadata *metadata;
+  const enum status status =
+      kafka_metadata(client, kafka_clock_mono_ms() + KAFKA_DEADLINE_MS, &metadata, error);
+  if (status != STATUS_OK) {
+    return status;
+  }
+  *count = 0;
+  const char *const prefix = config->kafka.topic_prefix;
+  for (int i = 0; i < metadata->topic_cnt; i++) {
+    const char *const topic = metadata->topics[i].topic;
+    const char *const rest = kafka_topic_short(config, topic);
+    if (rest == topic + strlen(prefix) && strcmp(rest, name) == 0) {
+      *count = metadata->topics[i].partition_cnt;
+    }
+  }
+  rd_kafka_metadata_destroy(metadata);
+  if (*count <= 0) {
+    return error_set(error, STATUS_CONFIG,
+                     "Kafka topic %s%s is missing: run `muster topics create`", prefix, name);
+  }
+  return STATUS_OK;
+}
+
+int32_t kafka_partition_of(enum partitioner partitioner, const void *key, size_t size,
+                           int32_t count) {
+  assert(count > 0);
+  switch (partitioner) {
+  case PARTITIONER_MURMUR2:
+    return rd_kafka_msg_partitioner_murmur2(NULL, key, size, count, NULL, NULL);
+  case PARTITIONER_CRC32:
+    return rd_kafka_msg_partitioner_consistent(NULL, key, size, count, NULL, NULL);
+  case PARTITIONER_FNV1A:
+    return rd_kafka_msg_partitioner_fnv1a(NULL, key, size, count, NULL, NULL);
+  }
+  assert(false);
+  return -1;
+}

@@ -1,0 +1,320 @@
+/* The order matters (ARCHITECTURE.md, "Taking a lane"): the journal's last record is read for
+ * its epoch alone; the epoch is raised, after which no earlier owner can commit; transactions
+ * are initialised, after which no earlier owner can publish; only then is the journal's last
+ * record the published position. */
+#include "core/app/lane_start.h"
+
+#include "core/app/clock.h"
+#include "core/app/kafka_client.h"
+#include "core/app/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { OFFSETS_TIMEOUT_MS = 10000, REPUBLISH_BYTES_MAX = 4 << 20 };
+
+void topic_full_name(const struct config *config, enum topic topic, char name[TOPIC_NAME_SIZE]) {
+  snprintf(name, TOPIC_NAME_SIZE, "%s%s", config->kafka.topic_prefix, topic_name(topic));
+}
+
+int32_t topic_partition(enum topic topic, uint32_t lane) {
+  return topic == TOPIC_CONTROL ? 0 : (int32_t)lane;
+}
+
+static enum status read_position(const struct lane_setup *setup,
+                                 struct journal_position *position, struct error *error) {
+  struct rd_kafka_conf_s *conf = kafka_conf(setup->config, NULL, error);
+  return conf == NULL ? STATUS_CONFIG
+                      : journal_position_read(conf, setup->config->kafka.topic_prefix,
+                                              setup->lane, position, error);
+}
+
+static enum status take(const struct lane_setup *setup, int64_t epoch_above,
+                        struct lane_resources *resources, struct error *error) {
+  const enum status status = store_open(setup->config->postgres.dsn, &resources->store, error);
+  if (status != STATUS_OK) {
+    return status;
+  }
+  resources->ownership.lane = setup->lane;
+  memcpy(resources->ownership.owner, setup->owner, OWNER_SIZE);
+  return store_take_lane(resources->store, &resources->ownership, setup->lane_count,
+                         setup->config->kafka.topic_prefix, epoch_above, &resources->head, error);
+}
+
+static enum status open_publisher(const struct lane_setup *setup,
+                                  struct lane_resources *resources, struct error *error) {
+  const struct publisher_options options = {
+      .conf = kafka_conf(setup->config, NULL, error),
+      .group_id = setup->config->kafka.group_id,
+      .topic_prefix = setup->config->kafka.topic_prefix,
+      .lane = setup->lane,
+      .message_bytes_max = setup->config->kafka.message_bytes_max,
+  };
+  return options.conf == NULL ? STATUS_CONFIG
+                              : publisher_open(&options, &resources->publisher, error);
+}
+
+/* PostgreSQL keeps a lower bound of what was published; the topic may be ahead of it, never
+ * behind, and never ahead of what was committed. */
+static enum status check_position(const struct lane_setup *setup,
+                                  const struct lane_resources *resources, struct error *error) {
+  const unsigned long long published = resources->published_batch;
+  const unsigned long long bound = resources->head.published_batch;
+  const unsigned long long committed = resources->head.row.batch;
+  if (published < bound) {
+    return error_set(error, STATUS_CONFIG,
+                     "lane %u: %sjournal ends at batch %llu but batch %llu was published: the "
+                     "topic was truncated or recreated; restore it before going on",
+                     setup->lane, setup->config->kafka.topic_prefix, published, bound);
+  }
+  if (published > committed) {
+    return error_set(error, STATUS_CONFIG,
+                     "lane %u: batch %llu is published but PostgreSQL ends at batch %llu: it lost "
+                     "its tail, or is another database; restore it before going on",
+                     setup->lane, published, committed);
+  }
+  return STATUS_OK;
+}
+
+static void restore_device(void *context, const struct device_image *device, struct span email) {
+  struct lane_state *state = context;
+  bool is_new;
+  lane_state_person(state, device->subject, email, &is_new);
+  lane_restore(&state->lane, device);
+}
+
+static enum status load(const struct lane_setup *setup, struct lane_resources *resources,
+                        struct error *error) {
+  resources->state = lane_state_open(setup->lane, setup->lane_count);
+  struct lane *lane = &resources->state->lane;
+  const enum status status = store_load_devices(resources->store, setup->lane, restore_device,
+                                                resources->state, error);
+  if (status == STATUS_OK && resources->head.has_row) {
+    lane->clock_ms = resources->head.row.clock_after_ms;
+    lane->seq = resources->head.row.last_seq;
+    assert(lane->device_count == resources->head.row.device_count);
+  }
+  return status;
+}
+
+/* Publishes again what was committed and not published, in transactions that end with a row. */
+struct republish {
+  const struct lane_setup *setup;
+  struct lane_resources *resources;
+  struct buffer records, canonical;
+  bool has_row;
+  struct journal_row row;
+  struct journal_witness witness;
+  struct buffer not_believed; /* the row's list: what it is given with lives for a call only */
+  struct buffer environment;
+  enum status status;
+  struct error *error;
+};
+
+static void send_records(struct republish *republish) {
+  if (republish->status == STATUS_OK && republish->records.size > 0) {
+    republish->status = publisher_publish(republish->resources->publisher,
+                                          buffer_span(&republish->records), republish->error);
+  }
+  buffer_clear(&republish->records);
+}
+
+/* The journal's record ends its batch, so it waits until the batch's results are there. */
+static void end_row(struct republish *republish) {
+  const struct encoding *encoding = &republish->setup->encoding;
+  if (!republish->has_row) {
+    return;
+  }
+  if (republish->environment.size > 0) {
+    encode_journal(encoding, &republish->row, &republish->witness,
+                   buffer_span(&republish->environment), &republish->records);
+  }
+  encode_journal(encoding, &republish->row, &republish->witness, (struct span){0},
+                 &republish->records);
+  republish->has_row = false;
+  buffer_clear(&republish->environment);
+  republish->resources->published_batch = republish->row.batch;
+}
+
+static void replay_row(void *context, const struct journal_row *row,
+                       const struct journal_witness *witness) {
+  struct republish *republish = context;
+  end_row(republish);
+  if (republish->records.size > REPUBLISH_BYTES_MAX) {
+    send_records(republish);
+  }
+  republish->row = *row;
+  buffer_clear(&republish->not_believed);
+  buffer_append(&republish->not_believed, row->not_believed,
+                row->not_believed_count * sizeof *row->not_believed);
+  republish->row.not_believed = (const void *)republish->not_believed.data;
+  republish->witness = *witness;
+  republish->has_row = true;
+}
+
+static void replay_environment(void *context, const struct journal_row *row,
+                               const struct journal_witness *witness, struct span content) {
+  (void)row;
+  (void)witness;
+  struct republish *republish = context;
+  buffer_append(&republish->environment, content.data, content.size);
+}
+
+static void replay_result(void *context, const struct result *result, struct span email) {
+  struct republish *republish = context;
+  buffer_clear(&republish->canonical);
+  encode_result(&republish->setup->encoding, result, email, &republish->records,
+                &republish->canonical);
+}
+
+/* Devices come at the very end: their states are those after the last batch. */
+static void replay_device(void *context, const struct device_image *device, struct span email) {
+  struct republish *republish = context;
+  encode_device(&republish->setup->encoding, device, email, &republish->records);
+}
+
+static enum status publish_rest(const struct lane_setup *setup, struct lane_resources *resources,
+                                struct error *error) {
+  if (resources->published_batch == resources->head.row.batch) {
+    return STATUS_OK;
+  }
+  log_info("publishing what an earlier owner left", LOG_INTEGER("lane", setup->lane),
+           LOG_INTEGER("published_batch", resources->published_batch),
+           LOG_INTEGER("committed_batch", resources->head.row.batch));
+  struct republish republish = {.setup = setup, .resources = resources, .error = error};
+  const struct store_replay replay = {
+      .context = &republish,
+      .row = replay_row,
+      .environment = replay_environment,
+      .result = replay_result,
+      .device = replay_device,
+  };
+  enum status status = store_load_unpublished(resources->store, setup->lane,
+                                              resources->published_batch, &replay, error);
+  if (status == STATUS_OK) {
+    end_row(&republish);
+    send_records(&republish);
+    status = republish.status;
+  }
+  buffer_fini(&republish.records);
+  buffer_fini(&republish.canonical);
+  buffer_fini(&republish.not_believed);
+  buffer_fini(&republish.environment);
+  return status;
+}
+
+static bool has_anchor(const struct journal_row *row, enum topic topic) {
+  static const uint8_t none[DIGEST_SIZE];
+  return row->ranges[topic].to > 0 && memcmp(row->last_message[topic], none, DIGEST_SIZE) != 0;
+}
+
+/* Where a lane goes on must still exist, and must not lie beyond the end. */
+static enum status check_offsets(const char *name, int32_t partition, int64_t next, int64_t first,
+                                 int64_t end, struct error *error) {
+  if (next > end) {
+    return error_set(error, STATUS_CONFIG,
+                     "%s/%d: processed up to offset %lld but the topic ends at %lld: it was "
+                     "recreated or truncated",
+                     name, partition, (long long)next, (long long)end);
+  }
+  if (next < first && next > 0) {
+    return error_set(error, STATUS_CONFIG,
+                     "%s/%d: offsets %lld to %lld are gone before they were processed", name,
+                     partition, (long long)next, (long long)first - 1);
+  }
+  return STATUS_OK;
+}
+
+static enum status open_source(const struct lane_setup *setup, struct lane_resources *resources,
+                               enum topic topic, struct error *error) {
+  char name[TOPIC_NAME_SIZE];
+  topic_full_name(setup->config, topic, name);
+  const int32_t partition = topic_partition(topic, setup->lane);
+  int64_t first;
+  enum status status = fetch_offsets(resources->fetch, name, partition, OFFSETS_TIMEOUT_MS, &first,
+                                     &resources->end_offsets[topic], error);
+  int64_t next = resources->head.row.ranges[topic].to;
+  if (status == STATUS_OK) {
+    status = check_offsets(name, partition, next, first, resources->end_offsets[topic], error);
+  }
+  if (status != STATUS_OK) {
+    return status;
+  }
+  resources->is_anchored[topic] = has_anchor(&resources->head.row, topic) && next - 1 >= first;
+  next = resources->is_anchored[topic] ? next - 1 : next;
+  return source_open(resources->fetch, name, partition, next < first ? first : next,
+                     &resources->sources[topic], error);
+}
+
+static enum status open_sources(const struct lane_setup *setup, struct lane_resources *resources,
+                                struct error *error) {
+  static const struct kafka_property properties[] = {
+      {"group.id", "muster-fetch"}, /* the client wants one; nothing is committed under it */
+      {"enable.auto.commit", "false"},
+      {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "error"},
+      {"enable.partition.eof", "true"},
+      {"isolation.level", "read_committed"},
+      {"fetch.wait.max.ms", "100"},
+      {"fetch.error.backoff.ms", "100"},
+      {"queued.min.messages", "50000"},
+      {"queued.max.messages.kbytes", "2048"},
+      {"reconnect.backoff.max.ms", "1000"},
+      {NULL, NULL},
+  };
+  struct rd_kafka_conf_s *conf = kafka_conf(setup->config, properties, error);
+  if (conf == NULL) {
+    return STATUS_CONFIG;
+  }
+  enum status status = fetch_open(conf, clock_wall_ms, &resources->fetch, error);
+  for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
+    status = open_source(setup, resources, topic, error);
+  }
+  return status;
+}
+
+static enum status find_position(const struct lane_setup *setup,
+                                 struct lane_resources *resources, struct error *error) {
+  struct journal_position position;
+  enum status status = read_position(setup, &position, error);
+  if (status == STATUS_OK) {
+    status = take(setup, position.found ? position.epoch : 0, resources, error);
+  }
+  if (status == STATUS_OK) {
+    status = open_publisher(setup, resources, error);
+  }
+  if (status == STATUS_OK) {
+    status = read_position(setup, &position, error);
+  }
+  if (status == STATUS_OK) {
+    resources->published_batch = position.found ? position.batch : 0;
+    status = check_position(setup, resources, error);
+  }
+  return status;
+}
+
+enum status lane_start(const struct lane_setup *setup, struct lane_resources *resources,
+                       struct error *error) {
+  enum status status = find_position(setup, resources, error);
+  if (status == STATUS_OK) {
+    status = load(setup, resources, error);
+  }
+  if (status == STATUS_OK) {
+    status = publish_rest(setup, resources, error);
+  }
+  if (status == STATUS_OK) {
+    status = open_sources(setup, resources, error);
+  }
+  return status;
+}
+
+void lane_resources_release(struct lane_resources *resources) {
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    source_close(resources->sources[topic]);
+  }
+  fetch_close(resources->fetch);
+  publisher_close(resources->publisher);
+  store_close(resources->store);
+  lane_state_close(resources->state);
+  *resources = (struct lane_resources){0};
+}

@@ -1,0 +1,58 @@
+#include "core/app/lane_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void *resize(void *context, void *block, size_t old_size, size_t new_size) {
+  (void)context;
+  (void)old_size;
+  if (new_size == 0) {
+    free(block);
+    return NULL;
+  }
+  void *resized = realloc(block, new_size);
+  if (resized == NULL) {
+    fprintf(stderr, "muster: out of memory for %zu bytes\n", new_size);
+    abort();
+  }
+  return resized;
+}
+
+const struct memory heap_memory = {.resize = resize};
+
+struct lane_state *lane_state_open(uint32_t number, uint32_t lane_count) {
+  struct lane_state *state = resize(NULL, NULL, 0, sizeof *state);
+  *state = (struct lane_state){0};
+  lane_init(&state->lane, number, lane_count, &heap_memory);
+  return state;
+}
+
+void lane_state_close(struct lane_state *state) {
+  if (state != NULL) {
+    lane_fini(&state->lane);
+    buffer_fini(&state->addresses.text);
+    free(state->addresses.ends);
+    free(state);
+  }
+}
+
+uint32_t lane_state_person(struct lane_state *state, const uint8_t subject[SUBJECT_SIZE],
+                           struct span email, bool *is_new) {
+  const uint32_t person = lane_person(&state->lane, subject);
+  struct addresses *addresses = &state->addresses;
+  *is_new = person == addresses->count;
+  if (*is_new) {
+    addresses->ends = memory_grow(&heap_memory, addresses->ends, addresses->count,
+                                  &addresses->capacity, sizeof *addresses->ends);
+    buffer_append(&addresses->text, email.data, email.size);
+    addresses->ends[addresses->count++] = addresses->text.size;
+  }
+  return person;
+}
+
+struct span lane_state_address(const struct lane_state *state, uint32_t person) {
+  const struct addresses *addresses = &state->addresses;
+  assert(person < addresses->count);
+  const uint64_t start = person == 0 ? 0 : addresses->ends[person - 1];
+  return span_of(addresses->text.data + start, (size_t)(addresses->ends[person] - start));
+}

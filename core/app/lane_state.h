@@ -1,0 +1,34 @@
+/* What a process holds of a lane it owns: the core's lane, and the addresses of its persons,
+ * which the core must not see. Made by loading, thrown away whole. */
+#ifndef MUSTER_APP_LANE_STATE_H
+#define MUSTER_APP_LANE_STATE_H
+
+#include "core/lane.h"
+#include "producers/buffer.h"
+
+/* The addresses of persons 0, 1, … one after the other. */
+struct addresses {
+  struct buffer text;
+  uint64_t *ends; /* where address i ends */
+  uint32_t count, capacity;
+};
+
+struct lane_state {
+  struct lane lane;
+  struct addresses addresses;
+};
+
+/* Memory from the heap; running out of it ends the process with a word. */
+extern const struct memory heap_memory;
+
+struct lane_state *lane_state_open(uint32_t number, uint32_t lane_count);
+void lane_state_close(struct lane_state *state); /* NULL is allowed */
+
+/* The index of a person; an address not seen before is kept. `is_new` tells which. */
+uint32_t lane_state_person(struct lane_state *state, const uint8_t subject[SUBJECT_SIZE],
+                           struct span email, bool *is_new);
+
+/* Empty when the person was erased. Valid until the next person is added. */
+struct span lane_state_address(const struct lane_state *state, uint32_t person);
+
+#endif

@@ -1,0 +1,549 @@
+#include "core/app/processor.h"
+
+#include "consumers/membership.h"
+#include "consumers/schemas.h"
+#include "core/app/clock.h"
+#include "core/app/environment.h"
+#include "core/app/http.h"
+#include "core/app/instance.h"
+#include "core/app/kafka_client.h"
+#include "core/app/log.h"
+#include "core/app/preflight.h"
+#include "core/app/worker.h"
+
+#include <openssl/rand.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+enum {
+  TICK_MS = 100,
+  PREFLIGHT_RETRY_MS = 1000,
+  DEADLINE_MS = 30000,       /* without progress, when there is one (the public contract) */
+  STARTING_MS_MAX = 600000,  /* a big lane takes long to load */
+  STOP_DEADLINE_MS = 20000,  /* then the rest is left to the next start, which finds it */
+  STALLED_MS = 30000,        /* not ready when a batch is on its way out for longer */
+};
+
+struct processor {
+  const struct config *config;
+  bool until_caught_up;
+  struct processor_summary *summary;
+  uv_loop_t loop;
+  struct schemas *schemas;
+  struct instance instance;
+  struct metrics *metrics;
+  struct http *http;
+  struct preflight preflight;
+  struct lane_setup setup; /* of every lane, but for its number */
+  char *environment;
+  uint8_t environment_digest[DIGEST_SIZE];
+  struct worker *worker;
+  struct membership *membership;
+  struct lane_task **tasks; /* by lane; NULL: not ours */
+  size_t task_count;
+  bool is_assigned;      /* the group has told which lanes are ours */
+  bool accepts_when_stopped;
+  bool is_stopping;
+  bool preflight_is_running;
+  int64_t progress_mono_ms, stop_mono_ms, polled_mono_ms, preflight_mono_ms;
+  int64_t loaded_mono_ms; /* when the first lane was; -1: none yet */
+  enum status status;
+  struct error error;
+  uv_timer_t tick;
+  uv_poll_t membership_poll, http_poll;
+  uv_signal_t terminate, interrupt;
+};
+
+static void check_stopped(struct processor *processor);
+
+/* Ends the run: every lane publishes what it has decided and is given up. The first reason
+ * given is the one that counts. */
+static void stop(struct processor *processor, enum status status, const struct error *error) {
+  if (processor->is_stopping) {
+    return;
+  }
+  processor->is_stopping = true;
+  processor->stop_mono_ms = clock_mono_ms();
+  processor->status = status;
+  if (error != NULL) {
+    processor->error = *error;
+  }
+  for (size_t lane = 0; lane < processor->setup.lane_count; lane++) {
+    if (processor->tasks[lane] != NULL) {
+      lane_task_stop(processor->tasks[lane]);
+    }
+  }
+  check_stopped(processor);
+}
+
+/* Lanes. -------------------------------------------------------------------------------- */
+
+static void on_started(void *context, struct lane_task *task) {
+  (void)task;
+  struct processor *processor = context;
+  processor->progress_mono_ms = clock_mono_ms();
+  if (processor->loaded_mono_ms < 0) {
+    processor->loaded_mono_ms = processor->progress_mono_ms;
+  }
+}
+
+static void add_totals(struct processor *processor, const struct lane_task *task) {
+  const struct lane_totals totals = lane_task_totals(task);
+  processor->summary->totals.messages += totals.messages;
+  processor->summary->totals.results += totals.results;
+  processor->summary->totals.dead_letters += totals.dead_letters;
+}
+
+static void check_caught_up(struct processor *processor) {
+  if (!processor->until_caught_up || !processor->is_assigned || processor->is_stopping) {
+    return;
+  }
+  for (size_t lane = 0; lane < processor->setup.lane_count; lane++) {
+    const struct lane_task *task = processor->tasks[lane];
+    if (task != NULL && !lane_task_is_caught_up(task)) {
+      return;
+    }
+  }
+  if (processor->loaded_mono_ms >= 0) {
+    processor->summary->seconds = (double)(clock_mono_ms() - processor->loaded_mono_ms) / 1000;
+  }
+  stop(processor, STATUS_OK, NULL);
+}
+
+static void on_caught_up(void *context, struct lane_task *task) {
+  (void)task;
+  check_caught_up(context);
+}
+
+static void on_failed(void *context, struct lane_task *task, enum status status,
+                      const struct error *error) {
+  (void)task;
+  struct processor *processor = context;
+  processor->error = *error;
+  /* Alone on its own, a lane that needs an operator does not end the others. */
+  if (status == STATUS_CONFIG && processor->until_caught_up) {
+    stop(processor, status, error);
+  }
+}
+
+static void on_published(void *context, struct lane_task *task,
+                         const int64_t next_offsets[TOPIC_COUNT]) {
+  struct processor *processor = context;
+  processor->progress_mono_ms = clock_mono_ms();
+  membership_note_offsets(processor->membership, (int32_t)lane_task_lane(task), next_offsets);
+}
+
+static void on_stopped(void *context, struct lane_task *task) {
+  struct processor *processor = context;
+  add_totals(processor, task);
+  processor->tasks[lane_task_lane(task)] = NULL;
+  processor->task_count--;
+  lane_task_close(task);
+  if (processor->accepts_when_stopped && processor->task_count == 0) {
+    processor->accepts_when_stopped = false;
+    membership_accept(processor->membership);
+  }
+  check_stopped(processor);
+}
+
+static void open_lane(struct processor *processor, int32_t lane) {
+  struct lane_task_options options = {
+      .loop = &processor->loop,
+      .setup = processor->setup,
+      .rules =
+          {
+              .schemas = processor->schemas,
+              .partitioner = processor->config->kafka.partitioner,
+              .lane = (uint32_t)lane,
+              .lane_count = processor->setup.lane_count,
+              .message_bytes_max = processor->config->kafka.message_bytes_max,
+              .subject_key = span_of(processor->preflight.subject_key,
+                                     processor->preflight.subject_key_size),
+          },
+      .until_caught_up = processor->until_caught_up,
+      .environment_content = span_text(processor->environment),
+      .metrics = processor->metrics,
+      .events = {.context = processor,
+                 .started = on_started,
+                 .caught_up = on_caught_up,
+                 .failed = on_failed,
+                 .stopped = on_stopped,
+                 .published = on_published},
+  };
+  memcpy(options.environment, processor->environment_digest, DIGEST_SIZE);
+  options.setup.lane = options.setup.encoding.lane = (uint32_t)lane;
+  processor->task_count++;
+  processor->tasks[lane] = lane_task_open(&options);
+}
+
+/* The group. ---------------------------------------------------------------------------- */
+
+static void on_assigned(struct processor *processor) {
+  size_t count;
+  const int32_t *lanes = membership_lanes(processor->membership, &count);
+  log_info("lanes assigned", LOG_INTEGER("count", count));
+  processor->is_assigned = true;
+  processor->progress_mono_ms = clock_mono_ms();
+  membership_accept(processor->membership);
+  for (size_t i = 0; i < count; i++) {
+    if (lanes[i] < (int32_t)processor->setup.lane_count && processor->tasks[lanes[i]] == NULL) {
+      open_lane(processor, lanes[i]);
+    }
+  }
+  check_caught_up(processor);
+}
+
+/* The lanes' open batches go out before the group is told: the next owner finds little to do. */
+static void on_revoked(struct processor *processor) {
+  log_info("lanes revoked", LOG_INTEGER("count", processor->task_count));
+  processor->is_assigned = false;
+  if (processor->task_count == 0) {
+    membership_accept(processor->membership);
+    return;
+  }
+  processor->accepts_when_stopped = true;
+  for (size_t lane = 0; lane < processor->setup.lane_count; lane++) {
+    if (processor->tasks[lane] != NULL) {
+      lane_task_stop(processor->tasks[lane]);
+    }
+  }
+}
+
+static void poll_membership(struct processor *processor) {
+  processor->polled_mono_ms = clock_mono_ms();
+  const enum membership_event event = membership_poll(processor->membership);
+  struct error error;
+  if (membership_error(processor->membership, &error)) {
+    log_warning("Kafka group", LOG_TEXT("error", error.text));
+    processor->error = error;
+  }
+  switch (event) {
+  case MEMBERSHIP_NOTHING:
+    break;
+  case MEMBERSHIP_ASSIGNED:
+    if (!processor->is_stopping) {
+      on_assigned(processor);
+    }
+    break;
+  case MEMBERSHIP_REVOKED:
+    on_revoked(processor);
+    break;
+  case MEMBERSHIP_FENCED: {
+    enum status status =
+        error_set(&error, STATUS_CONFIG,
+                  "another process has joined the group as %s: give each its own kafka.instance",
+                  processor->instance.name);
+    stop(processor, status, &error);
+    break;
+  }
+  }
+}
+
+static void on_membership(uv_poll_t *poll, int status, int events) {
+  (void)status;
+  (void)events;
+  poll_membership(poll->data);
+}
+
+static enum status join(struct processor *processor, struct error *error) {
+  const struct kafka_property properties[] = {
+      {"group.id", processor->config->kafka.group_id},
+      {"group.instance.id", processor->instance.name},
+      {"partition.assignment.strategy", "range"},
+      {"session.timeout.ms", "10000"},
+      {"heartbeat.interval.ms", "1000"},
+      {"enable.auto.commit", "false"},
+      {"auto.offset.reset", "error"},
+      {"topic.metadata.refresh.interval.ms", "30000"},
+      {"reconnect.backoff.max.ms", "1000"},
+      {NULL, NULL},
+  };
+  struct rd_kafka_conf_s *conf = kafka_conf(processor->config, properties, error);
+  if (conf == NULL) {
+    return STATUS_CONFIG;
+  }
+  const enum status status = membership_open(conf, processor->config->kafka.topic_prefix,
+                                             &processor->membership, error);
+  if (status == STATUS_OK) {
+    uv_poll_init(&processor->loop, &processor->membership_poll,
+                 membership_fd(processor->membership));
+    processor->membership_poll.data = processor;
+    uv_poll_start(&processor->membership_poll, UV_READABLE, on_membership);
+  }
+  return status;
+}
+
+/* Starting. ----------------------------------------------------------------------------- */
+
+static void run_preflight(void *context) {
+  struct processor *processor = context;
+  preflight_run(&processor->preflight);
+}
+
+static void set_up_lanes(struct processor *processor) {
+  processor->setup.lane_count = processor->preflight.lane_count;
+  processor->tasks = calloc(processor->setup.lane_count, sizeof *processor->tasks);
+  assert(processor->tasks != NULL);
+  processor->environment = environment_text(
+      processor->config, processor->schemas, processor->setup.lane_count,
+      span_of(processor->preflight.subject_key, processor->preflight.subject_key_size),
+      processor->environment_digest);
+}
+
+static void on_preflight(void *context) {
+  struct processor *processor = context;
+  processor->preflight_is_running = false;
+  if (processor->is_stopping) {
+    check_stopped(processor);
+    return;
+  }
+  struct error error = processor->preflight.error;
+  enum status status = processor->preflight.status;
+  if (status == STATUS_OK) {
+    processor->progress_mono_ms = clock_mono_ms();
+    set_up_lanes(processor);
+    status = join(processor, &error);
+  }
+  if (status == STATUS_UNAVAILABLE) {
+    processor->error = error;
+    processor->preflight_mono_ms = clock_mono_ms() + PREFLIGHT_RETRY_MS;
+    log_warning("not yet: trying again", LOG_TEXT("error", error.text));
+  } else if (status != STATUS_OK) {
+    stop(processor, status, &error);
+  }
+}
+
+static void begin_preflight(struct processor *processor) {
+  processor->preflight_is_running = true;
+  worker_submit(processor->worker, run_preflight, on_preflight, processor);
+}
+
+/* Watching. ----------------------------------------------------------------------------- */
+
+static bool is_starting(const struct processor *processor) {
+  for (size_t lane = 0; lane < processor->setup.lane_count; lane++) {
+    if (processor->tasks[lane] != NULL &&
+        lane_task_phase(processor->tasks[lane]) == LANE_STARTING) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static void check_deadlines(struct processor *processor) {
+  const int64_t now_mono_ms = clock_mono_ms();
+  if (processor->is_stopping) {
+    if (now_mono_ms - processor->stop_mono_ms > STOP_DEADLINE_MS) {
+      /* Nothing is lost: what is not published is found by whoever takes the lanes next. */
+      log_warning("not all was published within the deadline", LOG_INTEGER("ms", STOP_DEADLINE_MS));
+      exit(status_exit_code(processor->status == STATUS_OK ? STATUS_UNAVAILABLE
+                                                           : processor->status));
+    }
+    return;
+  }
+  const int64_t silent_ms = now_mono_ms - processor->progress_mono_ms;
+  if (processor->until_caught_up &&
+      silent_ms > (is_starting(processor) ? STARTING_MS_MAX : DEADLINE_MS)) {
+    struct error error = processor->error;
+    error_wrap(&error, "no progress for %lld s", (long long)silent_ms / 1000);
+    stop(processor, STATUS_UNAVAILABLE, &error);
+  }
+}
+
+static void on_tick(uv_timer_t *timer) {
+  struct processor *processor = timer->data;
+  if (processor->membership != NULL) {
+    poll_membership(processor);
+  } else if (!processor->preflight_is_running && !processor->is_stopping &&
+             clock_mono_ms() >= processor->preflight_mono_ms) {
+    begin_preflight(processor);
+  }
+  for (size_t lane = 0; lane < processor->setup.lane_count; lane++) {
+    if (processor->tasks[lane] != NULL) {
+      lane_task_tick(processor->tasks[lane]);
+    }
+  }
+  http_step(processor->http);
+  check_deadlines(processor);
+}
+
+static void on_http(uv_poll_t *poll, int status, int events) {
+  (void)status;
+  (void)events;
+  struct processor *processor = poll->data;
+  http_step(processor->http);
+}
+
+static bool answer_live(void *context, char *text, size_t size) {
+  (void)context;
+  snprintf(text, size, "the loop turns\n");
+  return true;
+}
+
+/* Progress, not state: a lane whose batch does not get out is not ready, whatever it says. */
+static bool answer_ready(void *context, char *text, size_t size) {
+  const struct processor *processor = context;
+  const int64_t now_mono_ms = clock_mono_ms();
+  const char *reason = NULL;
+  if (processor->is_stopping) {
+    reason = "stopping";
+  } else if (processor->membership == NULL) {
+    reason = "Kafka or PostgreSQL has not been reached yet";
+  } else if (!processor->is_assigned) {
+    reason = "no assignment from the group yet";
+  } else if (now_mono_ms - processor->polled_mono_ms > STALLED_MS) {
+    reason = "the group has not been polled";
+  }
+  for (size_t lane = 0; reason == NULL && lane < processor->setup.lane_count; lane++) {
+    const struct lane_task *task = processor->tasks[lane];
+    if (task == NULL) {
+      continue;
+    }
+    const int64_t oldest = lane_task_oldest_mono_ms(task);
+    if (lane_task_phase(task) != LANE_RUNNING) {
+      reason = "a lane is not running";
+    } else if (oldest >= 0 && now_mono_ms - oldest > STALLED_MS) {
+      reason = "a batch is not getting out";
+    }
+  }
+  snprintf(text, size, "%s%s%s\n", reason == NULL ? "ready" : reason,
+           reason != NULL && processor->error.text[0] != '\0' ? ": " : "",
+           reason != NULL ? processor->error.text : "");
+  return reason == NULL;
+}
+
+static void answer_metrics(void *context, FILE *stream) {
+  struct processor *processor = context;
+  char text[ERROR_TEXT_SIZE];
+  metric_set(processor->metrics, METRIC_READY, 0, 0,
+             answer_ready(processor, text, sizeof text) ? 1 : 0);
+  metrics_write(processor->metrics, stream);
+}
+
+static void on_signal(uv_signal_t *signal, int number) {
+  struct processor *processor = signal->data;
+  if (processor->is_stopping) {
+    log_warning("stopping at once", LOG_INTEGER("signal", number));
+    exit(128 + number);
+  }
+  log_info("stopping", LOG_INTEGER("signal", number));
+  stop(processor, STATUS_OK, NULL);
+}
+
+/* Ending. ------------------------------------------------------------------------------- */
+
+static void on_worker_closed(void *context) {
+  (void)context;
+}
+
+/* When the last lane is gone, the handles close and the loop runs out. */
+static void check_stopped(struct processor *processor) {
+  if (!processor->is_stopping || processor->task_count > 0 || processor->preflight_is_running ||
+      uv_is_closing((uv_handle_t *)&processor->tick)) {
+    return;
+  }
+  uv_close((uv_handle_t *)&processor->tick, NULL);
+  uv_close((uv_handle_t *)&processor->terminate, NULL);
+  uv_close((uv_handle_t *)&processor->interrupt, NULL);
+  if (processor->membership != NULL) {
+    uv_close((uv_handle_t *)&processor->membership_poll, NULL);
+  }
+  if (processor->http != NULL) {
+    uv_close((uv_handle_t *)&processor->http_poll, NULL);
+  }
+  worker_close(processor->worker, on_worker_closed, processor);
+}
+
+static void watch(struct processor *processor) {
+  uv_loop_t *loop = &processor->loop;
+  uv_timer_init(loop, &processor->tick);
+  uv_signal_init(loop, &processor->terminate);
+  uv_signal_init(loop, &processor->interrupt);
+  processor->tick.data = processor->terminate.data = processor->interrupt.data = processor;
+  uv_timer_start(&processor->tick, on_tick, TICK_MS, TICK_MS);
+  uv_signal_start(&processor->terminate, on_signal, SIGTERM);
+  uv_signal_start(&processor->interrupt, on_signal, SIGINT);
+  if (processor->http != NULL) {
+    uv_poll_init(loop, &processor->http_poll, http_fd(processor->http));
+    processor->http_poll.data = processor;
+    uv_poll_start(&processor->http_poll, UV_READABLE, on_http);
+  }
+}
+
+static enum status open_parts(struct processor *processor, struct error *error) {
+  const struct config *config = processor->config;
+  const char *directory =
+      config->schemas.directory[0] != '\0' ? config->schemas.directory : NULL;
+  const struct http_handlers handlers = {.context = processor,
+                                         .live = answer_live,
+                                         .ready = answer_ready,
+                                         .metrics = answer_metrics};
+  enum status status = schemas_open(directory, &processor->schemas, error);
+  if (status == STATUS_OK) {
+    status = environment_frames(config, processor->schemas, &processor->setup.encoding.frames,
+                                error);
+  }
+  if (status == STATUS_OK) {
+    status = instance_take(config, &processor->instance, error);
+  }
+  if (status == STATUS_OK) {
+    status = http_open(config->http.listen, &handlers, &processor->http, error);
+  }
+  if (status == STATUS_OK && RAND_bytes(processor->setup.owner, OWNER_SIZE) != 1) {
+    status = error_set(error, STATUS_UNAVAILABLE, "no random bytes for the owner's id");
+  }
+  return status;
+}
+
+static void close_parts(struct processor *processor) {
+  membership_close(processor->membership);
+  http_close(processor->http);
+  instance_release(&processor->instance);
+  metrics_close(processor->metrics);
+  schemas_close(processor->schemas);
+  free(processor->environment);
+  free(processor->tasks);
+}
+
+static void run_loop(struct processor *processor) {
+  const int failed = uv_loop_init(&processor->loop);
+  assert(failed == 0);
+  signal(SIGPIPE, SIG_IGN);
+  processor->worker = worker_open(&processor->loop);
+  watch(processor);
+  begin_preflight(processor);
+  uv_run(&processor->loop, UV_RUN_DEFAULT);
+  const int busy = uv_loop_close(&processor->loop);
+  assert(busy == 0);
+}
+
+enum status processor_run(const struct config *config, bool until_caught_up,
+                          struct processor_summary *summary, struct error *error) {
+  const struct policy *policy = policy_default();
+  struct processor processor = {
+      .config = config,
+      .until_caught_up = until_caught_up,
+      .summary = summary,
+      .instance = {.lock = -1},
+      .metrics = metrics_open(),
+      .preflight = {.config = config},
+      .setup = {.config = config,
+                .encoding = {.topic_prefix = config->kafka.topic_prefix,
+                             .rules = {.ids = policy->rule_ids, .count = RULE_COUNT},
+                             .message_bytes_max = (uint64_t)config->kafka.message_bytes_max,
+                             .cloudevents = config->kafka.cloudevents}},
+      .progress_mono_ms = clock_mono_ms(),
+      .loaded_mono_ms = -1,
+  };
+  *summary = (struct processor_summary){0};
+  enum status status = open_parts(&processor, error);
+  if (status == STATUS_OK) {
+    run_loop(&processor);
+    status = processor.status;
+    *error = processor.error;
+  }
+  close_parts(&processor);
+  return status;
+}

@@ -1,0 +1,29 @@
+/* Texts that are owned, and the word that somebody may have meant. Running out of memory ends
+ * the program with a word: a command has nothing better to do. */
+#ifndef MUSTER_APP_TEXT_H
+#define MUSTER_APP_TEXT_H
+
+#include "core/base.h"
+
+/* Zeroed memory and copies of texts; the caller frees them. */
+void *memory_zeroed(size_t count, size_t size);
+void *memory_grown(void *memory, size_t count, size_t size);
+char *text_copy(const char *text);
+char *text_copy_size(const char *text, size_t size);
+
+/* The candidate nearest to a word, when one is near enough to be a slip of the finger. */
+struct suggestion {
+  const char *word;
+  const char *nearest; /* NULL: none is near */
+  size_t distance;
+};
+
+void suggestion_offer(struct suggestion *suggestion, const char *candidate);
+
+enum { SUGGESTION_TEXT_SIZE = 96 };
+
+/* "; did you mean kafka.group_id?", or an empty text. Returns `text`. */
+const char *suggestion_text(const struct suggestion *suggestion,
+                            char text[SUGGESTION_TEXT_SIZE]);
+
+#endif

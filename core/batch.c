@@ -1,0 +1,134 @@
+#include "core/batch.h"
+
+void batch_begin(struct batch *batch, uint64_t number, const struct lane *lane,
+                 const int64_t next_offsets[TOPIC_COUNT]) {
+  struct topic_offset *const not_believed = batch->not_believed;
+  const uint32_t capacity = batch->not_believed_capacity;
+  *batch = (struct batch){
+      .number = number,
+      .first_seq = lane->seq + 1,
+      .clock_before_ms = lane->clock_ms,
+      .dead_letters_before = lane->dead_letter_count,
+      .not_believed = not_believed,
+      .not_believed_capacity = capacity,
+  };
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    batch->ranges[topic].from = batch->ranges[topic].to = next_offsets[topic];
+  }
+}
+
+void batch_fini(struct batch *batch, const struct memory *memory) {
+  if (batch->not_believed != NULL) {
+    memory->resize(memory->context, batch->not_believed,
+                   batch->not_believed_capacity * sizeof *batch->not_believed, 0);
+  }
+  *batch = (struct batch){0};
+}
+
+bool batch_is_empty(const struct batch *batch) {
+  return batch->message_count == 0 && batch->timer_count == 0;
+}
+
+static struct merge_key key_of(const struct head *head, enum topic topic, int64_t clock_ms) {
+  return (struct merge_key){.at_ms = head->is_believed ? head->timestamp_ms : clock_ms,
+                            .topic = topic};
+}
+
+static bool key_before(struct merge_key a, struct merge_key b) {
+  return a.at_ms != b.at_ms ? a.at_ms < b.at_ms : a.topic < b.topic;
+}
+
+/* A topic that was at its end while others went on has a message now. It belongs to this batch
+ * only if a merge that had seen it all along would take it here. An unbelieved one sorts by the
+ * clock at its turn, which has moved since: it always begins a new batch. */
+static bool must_close(const struct batch *batch, const struct head *head, struct merge_key key) {
+  if (!batch->was_blind[key.topic]) {
+    return false;
+  }
+  return !head->is_believed || key_before(key, batch->blind_key[key.topic]);
+}
+
+enum next batch_next(const struct batch *batch, const struct lane *lane,
+                     const struct head heads[TOPIC_COUNT], enum topic *topic) {
+  struct merge_key first = {.topic = TOPIC_COUNT};
+  for (enum topic candidate = 0; candidate < TOPIC_COUNT; candidate++) {
+    const struct head *head = &heads[candidate];
+    if (head->state == HEAD_WAITING) {
+      return NEXT_WAIT;
+    }
+    if (head->state == HEAD_READY) {
+      const struct merge_key key = key_of(head, candidate, lane->clock_ms);
+      if (first.topic == TOPIC_COUNT || key_before(key, first)) {
+        first = key;
+      }
+    }
+  }
+  if (first.topic == TOPIC_COUNT) {
+    return NEXT_END;
+  }
+  *topic = first.topic;
+  const struct head *head = &heads[first.topic];
+  if (must_close(batch, head, first)) {
+    return NEXT_CLOSE;
+  }
+  const struct timer *timer = timers_first(&lane->timers);
+  if (head->is_believed && timer != NULL && timer->due_at_ms <= head->timestamp_ms) {
+    return NEXT_TIMER;
+  }
+  return NEXT_MESSAGE;
+}
+
+static void note_not_believed(struct batch *batch, const struct memory *memory, enum topic topic,
+                              int64_t offset) {
+  batch->not_believed =
+      memory_grow(memory, batch->not_believed, batch->not_believed_count,
+                  &batch->not_believed_capacity, sizeof *batch->not_believed);
+  batch->not_believed[batch->not_believed_count++] =
+      (struct topic_offset){.topic = topic, .offset = offset};
+}
+
+void batch_take(struct batch *batch, struct lane *lane, const struct head heads[TOPIC_COUNT],
+                enum topic topic) {
+  const struct head *head = &heads[topic];
+  assert(head->state == HEAD_READY && head->offset >= batch->ranges[topic].to);
+  const struct merge_key key = key_of(head, topic, lane->clock_ms);
+  for (enum topic other = 0; other < TOPIC_COUNT; other++) {
+    if (heads[other].state == HEAD_AT_END) {
+      if (!batch->was_blind[other] || key_before(batch->blind_key[other], key)) {
+        batch->blind_key[other] = key;
+      }
+      batch->was_blind[other] = true;
+    }
+  }
+  batch->ranges[topic].to = head->offset + 1;
+  batch->message_count++;
+  if (head->is_believed) {
+    decide_clock(lane, head->timestamp_ms);
+  } else {
+    note_not_believed(batch, &lane->memory, topic, head->offset);
+  }
+}
+
+void batch_note_timer(struct batch *batch, struct timer_cursor cursor) {
+  batch->timer = cursor;
+  batch->timer_count++;
+}
+
+void batch_row(const struct batch *batch, const struct lane *lane, struct journal_row *row) {
+  *row = (struct journal_row){
+      .lane = lane->number,
+      .batch = batch->number,
+      .first_seq = batch->first_seq,
+      .last_seq = lane->seq,
+      .clock_before_ms = batch->clock_before_ms,
+      .clock_after_ms = lane->clock_ms,
+      .not_believed = batch->not_believed,
+      .not_believed_count = batch->not_believed_count,
+      .timer = batch->timer,
+      .message_count = batch->message_count,
+      .dead_letter_count = lane->dead_letter_count - batch->dead_letters_before,
+      .timer_count = batch->timer_count,
+      .device_count = lane->device_count,
+  };
+  memcpy(row->ranges, batch->ranges, sizeof row->ranges);
+}

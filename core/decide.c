@@ -1,0 +1,433 @@
+#include "core/decide.h"
+
+/* What a step carries around: the lane, the cause of its results, and where these go. */
+struct step {
+  struct lane *lane;
+  struct cause cause;
+  const struct sink *sink;
+};
+
+static const struct cause timer_cause = {.offset = -1};
+
+void decide_clock(struct lane *lane, int64_t timestamp_ms) {
+  if (timestamp_ms > lane->clock_ms) {
+    lane->clock_ms = timestamp_ms;
+  }
+}
+
+/* A result about no device, yet without its kind's part. */
+static struct result result_of(const struct step *step, enum result_kind kind) {
+  return (struct result){
+      .kind = kind,
+      .at_ms = step->lane->clock_ms,
+      .cause = step->cause,
+      .policy = step->lane->policy->version,
+  };
+}
+
+static void about_person(const struct step *step, struct result *result, uint32_t person) {
+  result->has_subject = true;
+  result->person = person;
+  memcpy(result->subject, step->lane->persons.items[person].subject, SUBJECT_SIZE);
+}
+
+/* A result about devices[index], whose state is being changed to `device`. */
+static struct result result_about(const struct step *step, enum result_kind kind, uint32_t index,
+                                  const struct device *device) {
+  struct result result = result_of(step, kind);
+  result.device_number = lane_device_number(step->lane, index);
+  result.serial = lane_serial(step->lane, device);
+  about_person(step, &result, device->person);
+  return result;
+}
+
+/* Gives the next number, and the result away. */
+static void emit(const struct step *step, struct result *result) {
+  result->seq = ++step->lane->seq;
+  step->sink->take(step->sink->context, result);
+}
+
+static void emit_change(const struct step *step, uint32_t index, const struct device *device) {
+  struct result result = result_about(step, RESULT_COMPLIANCE_CHANGE, index, device);
+  result.change.compliance = device->compliance;
+  result.change.violations = device->violations;
+  result.change.noncompliant_since_ms = device->noncompliant_since_ms;
+  emit(step, &result);
+}
+
+static void emit_notification(const struct step *step, uint32_t index,
+                              const struct device *device, const char *template_name) {
+  struct result result = result_about(step, RESULT_NOTIFICATION, index, device);
+  result.notification.template_name = template_name;
+  emit(step, &result);
+}
+
+static void emit_access(const struct step *step, uint32_t index, const struct device *device,
+                        enum access_decision decision, const char *reason) {
+  struct result result = result_about(step, RESULT_ACCESS_DECISION, index, device);
+  result.access.resource = "email";
+  result.access.decision = decision;
+  result.access.reason = reason;
+  emit(step, &result);
+}
+
+static void emit_ticket(const struct step *step, uint32_t index, const struct device *device,
+                        enum ticket_action action) {
+  struct result result = result_about(step, RESULT_TICKET, index, device);
+  result.ticket.action = action;
+  result.ticket.episode = device->episode;
+  result.ticket.violations = device->violations;
+  emit(step, &result);
+}
+
+static void emit_license(const struct step *step, uint32_t index, const struct device *device,
+                         enum license_action action) {
+  struct result result = result_about(step, RESULT_LICENSE, index, device);
+  result.license.action = action;
+  emit(step, &result);
+}
+
+/* What is to be said in an audit entry beside whom it concerns. */
+struct audit {
+  const char *actor;
+  enum audit_action action;
+  enum outcome outcome;
+  const char *reason;
+};
+
+static void emit_audit(const struct step *step, uint32_t index, const struct device *device,
+                       const struct audit *audit) {
+  struct result result = result_about(step, RESULT_AUDIT, index, device);
+  char id[DEVICE_ID_SIZE];
+  result.audit.actor = audit->actor;
+  result.audit.action = audit->action;
+  result.audit.target = span_of(id, device_id_format(result.device_number, id));
+  result.audit.outcome = audit->outcome;
+  result.audit.reason = audit->reason;
+  emit(step, &result);
+}
+
+/* An episode ends: with a compliant report, or because the device starts over. */
+static void end_episode(struct device *device) {
+  device->noncompliant_since_ms = TIME_NONE;
+  device->stage = STAGE_NONE;
+}
+
+static void resolve_ticket(const struct step *step, uint32_t index, struct device *device) {
+  if (device->ticket_open) {
+    device->ticket_open = false;
+    emit_ticket(step, index, device, TICKET_RESOLVE);
+  }
+}
+
+static void begin_episode(const struct step *step, uint32_t index, struct device *device) {
+  device->noncompliant_since_ms = step->lane->clock_ms;
+  device->episode++;
+  device->stage = STAGE_NOTIFIED;
+  emit_change(step, index, device);
+  emit_notification(step, index, device, "noncompliant");
+}
+
+static void become_compliant(const struct step *step, uint32_t index, struct device *device) {
+  end_episode(device);
+  emit_change(step, index, device);
+  if (device->email_blocked) {
+    device->email_blocked = false;
+    emit_access(step, index, device, ACCESS_ALLOW, "compliant");
+  }
+  resolve_ticket(step, index, device);
+}
+
+/* Holds the device's facts against the policy, and acts on what changed. */
+static void evaluate(const struct step *step, uint32_t index, struct device *device) {
+  const struct lane *lane = step->lane;
+  const uint32_t outdated = lane->versions.texts[device->os_version].outdated_platforms;
+  const violation_set violations =
+      policy_violations(lane->policy, device, outdated, lane->clock_ms);
+  const enum compliance before = device->compliance;
+  const enum compliance now = violations == 0 ? COMPLIANCE_COMPLIANT : COMPLIANCE_NONCOMPLIANT;
+  if (now == before && violations == device->violations) {
+    return;
+  }
+  device->compliance = (uint8_t)now;
+  device->violations = violations;
+  if (now == COMPLIANCE_COMPLIANT) {
+    become_compliant(step, index, device);
+  } else if (before != COMPLIANCE_NONCOMPLIANT) {
+    begin_episode(step, index, device);
+  } else {
+    emit_change(step, index, device);
+    if (device->ticket_open) {
+      emit_ticket(step, index, device, TICKET_UPDATE);
+    }
+  }
+}
+
+/* Whether a Device record would show the difference; last_sync_at alone is none. */
+static bool shows_change(const struct device *a, const struct device *b) {
+  return a->person != b->person || a->platform != b->platform || a->profile != b->profile ||
+         a->ownership != b->ownership || a->os_version != b->os_version ||
+         a->status != b->status || a->compliance != b->compliance ||
+         a->violations != b->violations ||
+         a->noncompliant_since_ms != b->noncompliant_since_ms ||
+         a->email_blocked != b->email_blocked || a->sap_blocked != b->sap_blocked ||
+         a->ticket_open != b->ticket_open;
+}
+
+/* Puts the device's new state into the lane. */
+static void apply(const struct step *step, uint32_t index, const struct device *next,
+                  bool is_new) {
+  struct lane *lane = step->lane;
+  struct device *device = &lane->devices[index];
+  const bool is_changed = is_new || shows_change(device, next);
+  if (!is_changed && memcmp(device, next, sizeof *device) == 0) {
+    return;
+  }
+  *device = *next;
+  lane_schedule(lane, index);
+  lane_touch(lane, index, is_changed, &step->cause);
+}
+
+static void clear_facts(struct device *device) {
+  device->antivirus_enabled = TRI_UNKNOWN;
+  device->antivirus_signatures_at_ms = TIME_NONE;
+  device->disk_encrypted = TRI_UNKNOWN;
+  device->has_screen_lock_pin_length = false;
+  device->screen_lock_pin_length = 0;
+}
+
+/* Another life of the same device. A block of its mail stays until the first compliant report;
+ * the episode that was open ends, since nothing is known of the device any more. */
+static void start_over(const struct step *step, uint32_t index, struct device *device) {
+  device->status = DEVICE_PENDING;
+  device->pending_since_ms = step->lane->clock_ms;
+  clear_facts(device);
+  const bool was_known = device->compliance != COMPLIANCE_UNKNOWN;
+  device->compliance = COMPLIANCE_UNKNOWN;
+  device->violations = 0;
+  end_episode(device);
+  if (was_known) {
+    emit_change(step, index, device);
+    resolve_ticket(step, index, device);
+  }
+}
+
+static bool starts_over(const struct device *device) {
+  switch ((enum device_status)device->status) {
+  case DEVICE_FAILED:
+  case DEVICE_WIPED:
+  case DEVICE_RETIRED:
+    return true;
+  case DEVICE_PENDING:
+  case DEVICE_ENROLLED:
+    return false;
+  case DEVICE_STATUS_COUNT:
+    break;
+  }
+  assert(false);
+  return false;
+}
+
+static void refuse_enrollment(const struct step *step, const struct event *event, uint32_t index,
+                              const struct message *message) {
+  struct reject reject;
+  reject_set(&reject, REJECT_NOT_ALLOWED, STAGE_DECISION, "profile %s is not for platform %s",
+             profile_name(event->enrollment.profile), platform_name(event->enrollment.platform));
+  decide_reject(step->lane, &reject, message, step->sink);
+  struct result result = result_of(step, RESULT_AUDIT);
+  result.audit.actor = "enrollment";
+  result.audit.action = index == INDEX_NONE ? AUDIT_CREATE : AUDIT_UPDATE;
+  result.audit.outcome = OUTCOME_REFUSED;
+  result.audit.reason = "the profile is not for this platform";
+  result.audit.target = event->serial;
+  char id[DEVICE_ID_SIZE];
+  if (index != INDEX_NONE) {
+    result.device_number = lane_device_number(step->lane, index);
+    result.audit.target = span_of(id, device_id_format(result.device_number, id));
+  }
+  result.serial = event->serial;
+  about_person(step, &result, lane_person(step->lane, event->enrollment.subject));
+  emit(step, &result);
+}
+
+static void renew(const struct step *step, const struct event *event, struct device *device) {
+  const struct enrollment *enrollment = &event->enrollment;
+  device->person = lane_person(step->lane, enrollment->subject);
+  device->platform = (uint8_t)enrollment->platform;
+  device->profile = (uint8_t)enrollment->profile;
+  device->ownership = (uint8_t)enrollment->ownership;
+  lane_set_os_version(step->lane, device, enrollment->os_version);
+  lane_remember_enrollment(step->lane, device, event->event_id);
+}
+
+static void decide_enrollment(const struct step *step, const struct event *event,
+                              const struct message *message) {
+  struct lane *lane = step->lane;
+  uint32_t index = lane_find(lane, event->serial);
+  const bool is_new = index == INDEX_NONE;
+  if (!is_new && lane_enrollment_seen(lane, &lane->devices[index], event->event_id)) {
+    return;
+  }
+  if (!profile_allows(event->enrollment.profile, event->enrollment.platform)) {
+    refuse_enrollment(step, event, index, message);
+    return;
+  }
+  if (is_new) {
+    index = lane_add(lane, event->serial);
+  }
+  struct device next = lane->devices[index];
+  renew(step, event, &next);
+  struct audit audit = {"enrollment", AUDIT_UPDATE, OUTCOME_OK, "enrolled again: renewed"};
+  if (is_new) {
+    next.status = DEVICE_PENDING;
+    next.pending_since_ms = lane->clock_ms;
+    audit.action = AUDIT_CREATE;
+    audit.reason = "enrolled: PENDING until the first check-in";
+  } else if (starts_over(&next)) {
+    start_over(step, index, &next);
+    audit.reason = "enrolled again: PENDING until the first check-in";
+  }
+  emit_audit(step, index, &next, &audit);
+  apply(step, index, &next, is_new);
+}
+
+static void enroll_at_checkin(const struct step *step, uint32_t index, struct device *device) {
+  const struct audit audit = {"device", AUDIT_UPDATE, OUTCOME_OK,
+                              device->status == DEVICE_PENDING
+                                  ? "PENDING to ENROLLED: first check-in; licence assigned"
+                                  : "FAILED to ENROLLED: late check-in; licence assigned"};
+  device->status = DEVICE_ENROLLED;
+  emit_license(step, index, device, LICENSE_ASSIGN);
+  emit_audit(step, index, device, &audit);
+}
+
+static void decide_checkin(const struct step *step, const struct checkin *checkin,
+                           uint32_t index) {
+  struct device next = step->lane->devices[index];
+  next.last_sync_at_ms = step->lane->clock_ms;
+  lane_set_os_version(step->lane, &next, checkin->os_version);
+  if (next.status == DEVICE_PENDING || next.status == DEVICE_FAILED) {
+    enroll_at_checkin(step, index, &next);
+  }
+  const bool is_gone = next.status == DEVICE_WIPED || next.status == DEVICE_RETIRED;
+  if (checkin->trigger == TRIGGER_ON_DEMAND && next.compliance != COMPLIANCE_UNKNOWN &&
+      !is_gone) {
+    evaluate(step, index, &next);
+  }
+  apply(step, index, &next, false);
+}
+
+/* What was not reported keeps its last known value. */
+static void take_facts(const struct step *step, const struct report *report,
+                       struct device *device) {
+  if (report->has_os_version) {
+    lane_set_os_version(step->lane, device, report->os_version);
+  }
+  if (report->antivirus_enabled != TRI_UNKNOWN) {
+    device->antivirus_enabled = (uint8_t)report->antivirus_enabled;
+  }
+  if (report->has_antivirus_signatures_at) {
+    device->antivirus_signatures_at_ms = report->antivirus_signatures_at_ms;
+  }
+  if (report->disk_encrypted != TRI_UNKNOWN) {
+    device->disk_encrypted = (uint8_t)report->disk_encrypted;
+  }
+  if (report->has_screen_lock_pin_length) {
+    device->has_screen_lock_pin_length = true;
+    device->screen_lock_pin_length = report->screen_lock_pin_length;
+  }
+}
+
+static void decide_report(const struct step *step, const struct report *report, uint32_t index) {
+  struct device next = step->lane->devices[index];
+  take_facts(step, report, &next);
+  if (next.status != DEVICE_WIPED && next.status != DEVICE_RETIRED) {
+    evaluate(step, index, &next);
+  }
+  apply(step, index, &next, false);
+}
+
+void decide_event(struct lane *lane, const struct event *event, const struct message *message,
+                  const struct sink *sink) {
+  struct message caused = *message;
+  caused.cause.has_event_id = true;
+  memcpy(caused.cause.event_id, event->event_id, EVENT_ID_SIZE);
+  const struct step step = {.lane = lane, .cause = caused.cause, .sink = sink};
+  if (event->kind == EVENT_ENROLLMENT) {
+    decide_enrollment(&step, event, &caused);
+    return;
+  }
+  const uint32_t index = lane_find(lane, event->serial);
+  if (index == INDEX_NONE) {
+    struct reject reject;
+    reject_set(&reject, REJECT_UNKNOWN_DEVICE, STAGE_DECISION,
+               "no device with this serial was ever enrolled");
+    decide_reject(lane, &reject, &caused, sink);
+  } else if (event->kind == EVENT_CHECKIN) {
+    decide_checkin(&step, &event->checkin, index);
+  } else {
+    decide_report(&step, &event->report, index);
+  }
+}
+
+void decide_reject(struct lane *lane, const struct reject *reject, const struct message *message,
+                   const struct sink *sink) {
+  if (message->cause.topic == TOPIC_CONTROL && lane->number != 0) {
+    return;
+  }
+  const struct step step = {.lane = lane, .cause = message->cause, .sink = sink};
+  struct result result = result_of(&step, RESULT_DEAD_LETTER);
+  result.dead_letter.reject = *reject;
+  result.dead_letter.original = message->original;
+  lane->dead_letter_count++;
+  emit(&step, &result);
+}
+
+static void fire_fail(const struct step *step, uint32_t index, struct device *device) {
+  const struct audit audit = {"timer", AUDIT_UPDATE, OUTCOME_FAILED,
+                              "PENDING to FAILED: no check-in within 30 minutes"};
+  device->status = DEVICE_FAILED;
+  emit_audit(step, index, device, &audit);
+}
+
+static void fire_block(const struct step *step, uint32_t index, struct device *device) {
+  device->stage = STAGE_BLOCKED;
+  if (!device->email_blocked) {
+    device->email_blocked = true;
+    emit_access(step, index, device, ACCESS_BLOCK, "noncompliant for 24 h");
+  }
+  if (!device->ticket_open) {
+    device->ticket_open = true;
+    emit_ticket(step, index, device, TICKET_OPEN);
+  }
+}
+
+struct timer_cursor decide_timer(struct lane *lane, const struct sink *sink) {
+  const struct timer *first = timers_first(&lane->timers);
+  assert(first != NULL);
+  const uint32_t index = first->device;
+  struct device next = lane->devices[index];
+  int64_t due_at_ms;
+  const enum timer_kind kind = device_next_timer(lane->policy, &next, &due_at_ms);
+  assert(due_at_ms == first->due_at_ms);
+  /* A timer that was late already when it was set fires at the clock of that moment. */
+  decide_clock(lane, due_at_ms);
+  const struct step step = {.lane = lane, .cause = timer_cause, .sink = sink};
+  switch (kind) {
+  case TIMER_KIND_FAIL:
+    fire_fail(&step, index, &next);
+    break;
+  case TIMER_KIND_BLOCK:
+    fire_block(&step, index, &next);
+    break;
+  case TIMER_KIND_NONE:
+    assert(false);
+  }
+  apply(&step, index, &next, false);
+  return (struct timer_cursor){
+      .is_set = true,
+      .due_at_ms = due_at_ms,
+      .device_number = lane_device_number(lane, index),
+      .kind = kind,
+  };
+}

@@ -1,0 +1,61 @@
+#include "core/journal.h"
+
+struct writer {
+  uint8_t *at;
+};
+
+static void put_u64(struct writer *writer, uint64_t value) {
+  for (int shift = 56; shift >= 0; shift -= 8) {
+    *writer->at++ = (uint8_t)(value >> shift);
+  }
+}
+
+static void put_i64(struct writer *writer, int64_t value) {
+  put_u64(writer, (uint64_t)value);
+}
+
+static void put_digest(struct writer *writer, const uint8_t digest[DIGEST_SIZE]) {
+  memcpy(writer->at, digest, DIGEST_SIZE);
+  writer->at += DIGEST_SIZE;
+}
+
+size_t journal_canonical_size_max(const struct journal_row *row) {
+  /* Far above what the fixed fields take; the list is the only part that grows. */
+  return 1024 + row->not_believed_count * 16;
+}
+
+size_t journal_canonical(const struct journal_row *row, const uint8_t previous_chain[DIGEST_SIZE],
+                         uint8_t *bytes) {
+  struct writer writer = {bytes};
+  put_digest(&writer, previous_chain);
+  put_u64(&writer, row->lane);
+  put_u64(&writer, row->batch);
+  put_u64(&writer, row->first_seq);
+  put_u64(&writer, row->last_seq);
+  put_i64(&writer, row->clock_before_ms);
+  put_i64(&writer, row->clock_after_ms);
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    put_i64(&writer, row->ranges[topic].from);
+    put_i64(&writer, row->ranges[topic].to);
+    put_digest(&writer, row->last_message[topic]);
+  }
+  put_u64(&writer, row->not_believed_count);
+  for (size_t i = 0; i < row->not_believed_count; i++) {
+    put_u64(&writer, row->not_believed[i].topic);
+    put_i64(&writer, row->not_believed[i].offset);
+  }
+  put_u64(&writer, row->timer.is_set);
+  put_i64(&writer, row->timer.due_at_ms);
+  put_u64(&writer, row->timer.device_number);
+  put_u64(&writer, row->timer.kind);
+  put_u64(&writer, row->message_count);
+  put_u64(&writer, row->dead_letter_count);
+  put_u64(&writer, row->timer_count);
+  put_u64(&writer, row->device_count);
+  put_digest(&writer, row->environment);
+  put_digest(&writer, row->inputs);
+  put_digest(&writer, row->results);
+  const size_t size = (size_t)(writer.at - bytes);
+  assert(size <= journal_canonical_size_max(row));
+  return size;
+}

@@ -1,0 +1,349 @@
+#include "core/lane.h"
+
+void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct memory *memory) {
+  assert(number < count);
+  *lane = (struct lane){
+      .number = number,
+      .count = count,
+      .memory = *memory,
+      .policy = policy_default(),
+      .versions = {.first_free = INDEX_NONE},
+  };
+}
+
+static void release(const struct memory *memory, void *block, size_t size) {
+  if (block != NULL) {
+    memory->resize(memory->context, block, size, 0);
+  }
+}
+
+void lane_fini(struct lane *lane) {
+  const struct memory *memory = &lane->memory;
+  release(memory, lane->devices, lane->device_capacity * sizeof *lane->devices);
+  release(memory, lane->serials.bytes, lane->serials.capacity);
+  release(memory, lane->versions.texts, lane->versions.capacity * sizeof *lane->versions.texts);
+  release(memory, lane->persons.items, lane->persons.capacity * sizeof *lane->persons.items);
+  release(memory, lane->enrollments.items,
+          lane->enrollments.capacity * sizeof *lane->enrollments.items);
+  release(memory, lane->touches.items, lane->touches.capacity * sizeof *lane->touches.items);
+  release(memory, lane->touches.of_device,
+          lane->touches.of_device_capacity * sizeof *lane->touches.of_device);
+  table_fini(&lane->by_serial, memory);
+  table_fini(&lane->versions.by_text, memory);
+  table_fini(&lane->persons.by_subject, memory);
+  timers_fini(&lane->timers, memory);
+}
+
+struct span lane_serial(const struct lane *lane, const struct device *device) {
+  const uint8_t *at = lane->serials.bytes + device->serial;
+  return span_of(at + 1, at[0]);
+}
+
+static bool serial_equal(const void *context, uint32_t index, struct span key) {
+  const struct lane *lane = context;
+  return span_equal(lane_serial(lane, &lane->devices[index]), key);
+}
+
+static uint64_t serial_hash(const void *context, uint32_t index) {
+  const struct lane *lane = context;
+  return hash_bytes(lane_serial(lane, &lane->devices[index]));
+}
+
+uint32_t lane_find(const struct lane *lane, struct span serial) {
+  return table_find(&lane->by_serial, hash_bytes(serial), serial, serial_equal, lane);
+}
+
+static uint32_t keep_serial(struct lane *lane, struct span serial) {
+  assert(serial.size <= SERIAL_SIZE_MAX);
+  struct serials *serials = &lane->serials;
+  if (serials->capacity - serials->size < SERIAL_SIZE_MAX + 1) {
+    const uint32_t capacity = serials->capacity < 4096 ? 4096 : serials->capacity / 2 * 3;
+    assert(capacity > serials->capacity);
+    serials->bytes = lane->memory.resize(lane->memory.context, serials->bytes, serials->capacity,
+                                         capacity);
+    serials->capacity = capacity;
+  }
+  const uint32_t at = serials->size;
+  serials->bytes[at] = (uint8_t)serial.size;
+  memcpy(serials->bytes + at + 1, serial.data, serial.size);
+  serials->size += 1 + (uint32_t)serial.size;
+  return at;
+}
+
+uint32_t lane_add(struct lane *lane, struct span serial) {
+  const uint32_t index = lane->device_count;
+  lane->devices = memory_grow(&lane->memory, lane->devices, index, &lane->device_capacity,
+                              sizeof *lane->devices);
+  lane->devices[index] = (struct device){
+      .serial = keep_serial(lane, serial),
+      .os_version = INDEX_NONE,
+      .enrollment = INDEX_NONE,
+      .pending_since_ms = TIME_NONE,
+      .last_sync_at_ms = TIME_NONE,
+      .noncompliant_since_ms = TIME_NONE,
+      .antivirus_signatures_at_ms = TIME_NONE,
+      .timer = TIMER_NONE,
+  };
+  lane->device_count++;
+  table_add(&lane->by_serial, &lane->memory, hash_bytes(serial), index, serial_hash, lane);
+  return index;
+}
+
+uint64_t lane_device_number(const struct lane *lane, uint32_t index) {
+  return (uint64_t)index * lane->count + lane->number + 1;
+}
+
+static struct span version_span(const struct version_text *version) {
+  return span_of(version->text, version->size);
+}
+
+static bool version_equal(const void *context, uint32_t index, struct span key) {
+  const struct versions *versions = context;
+  return span_equal(version_span(&versions->texts[index]), key);
+}
+
+static uint64_t version_hash(const void *context, uint32_t index) {
+  const struct versions *versions = context;
+  return hash_bytes(version_span(&versions->texts[index]));
+}
+
+struct span lane_os_version(const struct lane *lane, const struct device *device) {
+  return device->os_version == INDEX_NONE
+             ? (struct span){0}
+             : version_span(&lane->versions.texts[device->os_version]);
+}
+
+static uint32_t version_new(struct lane *lane, struct span text, uint64_t hash) {
+  struct versions *versions = &lane->versions;
+  uint32_t index = versions->first_free;
+  if (index != INDEX_NONE) {
+    versions->first_free = versions->texts[index].next_free;
+  } else {
+    versions->texts = memory_grow(&lane->memory, versions->texts, versions->count,
+                                  &versions->capacity, sizeof *versions->texts);
+    index = versions->count++;
+  }
+  struct version_text *version = &versions->texts[index];
+  *version = (struct version_text){
+      .outdated_platforms = policy_outdated_platforms(lane->policy, text),
+      .size = (uint8_t)text.size,
+  };
+  if (text.size > 0) {
+    memcpy(version->text, text.data, text.size);
+  }
+  table_add(&versions->by_text, &lane->memory, hash, index, version_hash, versions);
+  return index;
+}
+
+static void version_release(struct lane *lane, uint32_t index) {
+  struct versions *versions = &lane->versions;
+  struct version_text *version = &versions->texts[index];
+  assert(version->references > 0);
+  if (--version->references == 0) {
+    table_remove(&versions->by_text, hash_bytes(version_span(version)), index, version_hash,
+                 versions);
+    version->next_free = versions->first_free;
+    versions->first_free = index;
+  }
+}
+
+void lane_set_os_version(struct lane *lane, struct device *device, struct span os_version) {
+  assert(os_version.size <= OS_VERSION_SIZE_MAX);
+  struct versions *versions = &lane->versions;
+  const uint32_t before = device->os_version;
+  if (before != INDEX_NONE && span_equal(version_span(&versions->texts[before]), os_version)) {
+    return;
+  }
+  const uint64_t hash = hash_bytes(os_version);
+  uint32_t index = table_find(&versions->by_text, hash, os_version, version_equal, versions);
+  if (index == INDEX_NONE) {
+    index = version_new(lane, os_version, hash);
+  }
+  versions->texts[index].references++;
+  device->os_version = index;
+  if (before != INDEX_NONE) {
+    version_release(lane, before);
+  }
+}
+
+static bool person_equal(const void *context, uint32_t index, struct span key) {
+  const struct persons *persons = context;
+  return memcmp(persons->items[index].subject, key.data, SUBJECT_SIZE) == 0;
+}
+
+static uint64_t person_hash(const void *context, uint32_t index) {
+  const struct persons *persons = context;
+  return hash_bytes(span_of(persons->items[index].subject, SUBJECT_SIZE));
+}
+
+uint32_t lane_person(struct lane *lane, const uint8_t subject[SUBJECT_SIZE]) {
+  struct persons *persons = &lane->persons;
+  const struct span key = span_of(subject, SUBJECT_SIZE);
+  const uint64_t hash = hash_bytes(key);
+  const uint32_t known = table_find(&persons->by_subject, hash, key, person_equal, persons);
+  if (known != INDEX_NONE) {
+    return known;
+  }
+  persons->items = memory_grow(&lane->memory, persons->items, persons->count, &persons->capacity,
+                               sizeof *persons->items);
+  memcpy(persons->items[persons->count].subject, subject, SUBJECT_SIZE);
+  table_add(&persons->by_subject, &lane->memory, hash, persons->count, person_hash, persons);
+  return persons->count++;
+}
+
+bool lane_enrollment_seen(const struct lane *lane, const struct device *device,
+                          const uint8_t event_id[EVENT_ID_SIZE]) {
+  uint32_t seen = 0;
+  for (uint32_t at = device->enrollment; at != INDEX_NONE && seen < ENROLLMENTS_SEEN_MAX;
+       at = lane->enrollments.items[at].next, seen++) {
+    if (memcmp(lane->enrollments.items[at].event_id, event_id, EVENT_ID_SIZE) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void lane_remember_enrollment(struct lane *lane, struct device *device,
+                              const uint8_t event_id[EVENT_ID_SIZE]) {
+  struct enrollments *list = &lane->enrollments;
+  list->items =
+      memory_grow(&lane->memory, list->items, list->count, &list->capacity, sizeof *list->items);
+  struct enrollment_seen *seen = &list->items[list->count];
+  memcpy(seen->event_id, event_id, EVENT_ID_SIZE);
+  seen->next = device->enrollment;
+  device->enrollment = list->count++;
+}
+
+enum timer_kind device_next_timer(const struct policy *policy, const struct device *device,
+                                  int64_t *due_at_ms) {
+  enum timer_kind kind = TIMER_KIND_NONE;
+  *due_at_ms = TIME_NONE;
+  if (device->status == DEVICE_PENDING) {
+    kind = TIMER_KIND_FAIL;
+    *due_at_ms = device->pending_since_ms + policy->pending_max_ms;
+  }
+  if (device->compliance == COMPLIANCE_NONCOMPLIANT && device->stage == STAGE_NOTIFIED) {
+    const int64_t block_at_ms = device->noncompliant_since_ms + policy->block_after_ms;
+    /* At equal times the smaller kind goes first. */
+    if (kind == TIMER_KIND_NONE || block_at_ms < *due_at_ms) {
+      kind = TIMER_KIND_BLOCK;
+      *due_at_ms = block_at_ms;
+    }
+  }
+  return kind;
+}
+
+const char *timer_kind_name(enum timer_kind kind) {
+  switch (kind) {
+  case TIMER_KIND_NONE:
+    return NULL;
+  case TIMER_KIND_FAIL:
+    return "fail";
+  case TIMER_KIND_BLOCK:
+    return "block";
+  }
+  assert(false);
+  return NULL;
+}
+
+void lane_schedule(struct lane *lane, uint32_t index) {
+  int64_t due_at_ms;
+  device_next_timer(lane->policy, &lane->devices[index], &due_at_ms);
+  timers_set(&lane->timers, &lane->memory, lane->devices, index, due_at_ms);
+}
+
+static struct touch *touch_of(struct lane *lane, uint32_t index) {
+  struct touches *touches = &lane->touches;
+  struct device *device = &lane->devices[index];
+  if (touches->of_device_capacity < lane->device_capacity) {
+    touches->of_device =
+        lane->memory.resize(lane->memory.context, touches->of_device,
+                            touches->of_device_capacity * sizeof *touches->of_device,
+                            lane->device_capacity * sizeof *touches->of_device);
+    touches->of_device_capacity = lane->device_capacity;
+  }
+  if (!device->touched) {
+    touches->items = memory_grow(&lane->memory, touches->items, touches->count,
+                                 &touches->capacity, sizeof *touches->items);
+    touches->items[touches->count] = (struct touch){.device = index};
+    touches->of_device[index] = touches->count++;
+    device->touched = true;
+  }
+  return &touches->items[touches->of_device[index]];
+}
+
+void lane_touch(struct lane *lane, uint32_t index, bool is_changed, const struct cause *cause) {
+  struct touch *touch = touch_of(lane, index);
+  if (is_changed) {
+    touch->is_changed = true;
+    touch->seq = lane->seq;
+    touch->at_ms = lane->clock_ms;
+    touch->cause = *cause;
+    touch->cause.traceparent = (struct span){0};
+  }
+}
+
+void lane_clear_touches(struct lane *lane) {
+  for (uint32_t i = 0; i < lane->touches.count; i++) {
+    lane->devices[lane->touches.items[i].device].touched = false;
+  }
+  lane->touches.count = 0;
+}
+
+static size_t copy_enrollment_ids(const struct lane *lane, const struct device *device,
+                                  uint8_t *ids) {
+  size_t count = 0;
+  for (uint32_t at = device->enrollment; at != INDEX_NONE && count < ENROLLMENTS_SEEN_MAX;
+       at = lane->enrollments.items[at].next) {
+    memcpy(ids + count * EVENT_ID_SIZE, lane->enrollments.items[at].event_id, EVENT_ID_SIZE);
+    count++;
+  }
+  return count * EVENT_ID_SIZE;
+}
+
+void lane_image(const struct lane *lane, uint32_t index, const struct touch *touch,
+                uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE],
+                struct device_image *image) {
+  const struct device *device = &lane->devices[index];
+  *image = (struct device_image){
+      .number = lane_device_number(lane, index),
+      .lane = lane->number,
+      .serial = lane_serial(lane, device),
+      .os_version = lane_os_version(lane, device),
+      .person = device->person,
+      .enrollment_ids =
+          span_of(enrollment_ids, copy_enrollment_ids(lane, device, enrollment_ids)),
+      .state = *device,
+      .policy = lane->policy->version,
+      .cause = {.offset = -1},
+  };
+  memcpy(image->subject, lane->persons.items[device->person].subject, SUBJECT_SIZE);
+  image->next_action =
+      timer_kind_name(device_next_timer(lane->policy, device, &image->next_due_at_ms));
+  if (touch != NULL && touch->is_changed) {
+    image->is_changed = true;
+    image->seq = touch->seq;
+    image->at_ms = touch->at_ms;
+    image->cause = touch->cause;
+  }
+}
+
+void lane_restore(struct lane *lane, const struct device_image *image) {
+  const uint32_t index = lane_add(lane, image->serial);
+  assert(lane_device_number(lane, index) == image->number);
+  struct device *device = &lane->devices[index];
+  const uint32_t serial = device->serial;
+  *device = image->state;
+  device->serial = serial;
+  device->person = lane_person(lane, image->subject);
+  device->os_version = INDEX_NONE;
+  device->enrollment = INDEX_NONE;
+  device->timer = TIMER_NONE;
+  device->touched = false;
+  lane_set_os_version(lane, device, image->os_version);
+  assert(image->enrollment_ids.size % EVENT_ID_SIZE == 0);
+  for (size_t end = image->enrollment_ids.size; end > 0; end -= EVENT_ID_SIZE) {
+    lane_remember_enrollment(lane, device, image->enrollment_ids.data + end - EVENT_ID_SIZE);
+  }
+  lane_schedule(lane, index);
+}

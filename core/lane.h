@@ -1,0 +1,145 @@
+/* A lane: all devices of one partition, their timers, the log clock and the counters.
+ *
+ * The lane is what decisions read and change; nothing else decides. A batch changes it in
+ * memory; when the batch cannot be committed, the whole lane is dropped and loaded again, so
+ * that memory and database never disagree about what was decided. */
+#ifndef MUSTER_CORE_LANE_H
+#define MUSTER_CORE_LANE_H
+
+#include "core/policy.h"
+#include "core/table.h"
+#include "core/timers.h"
+
+/* A distinct text of an operating system's version, shared by the devices that report it. */
+struct version_text {
+  uint32_t references; /* 0: free, `next_free` counts */
+  uint32_t next_free;
+  uint32_t outdated_platforms; /* under the policy in force */
+  uint8_t size;
+  uint8_t text[OS_VERSION_SIZE_MAX];
+};
+
+struct versions {
+  struct version_text *texts;
+  uint32_t count, capacity;
+  uint32_t first_free;
+  struct table by_text;
+};
+
+/* Texts that are never given back, one after the other: a length byte, then the bytes. */
+struct serials {
+  uint8_t *bytes;
+  uint32_t size, capacity;
+};
+
+struct person {
+  uint8_t subject[SUBJECT_SIZE];
+};
+
+struct persons {
+  struct person *items;
+  uint32_t count, capacity;
+  struct table by_subject;
+};
+
+/* Enrolment events that a device has seen, newest first. */
+struct enrollment_seen {
+  uint8_t event_id[EVENT_ID_SIZE];
+  uint32_t next; /* INDEX_NONE at the end */
+};
+
+struct enrollments {
+  struct enrollment_seen *items;
+  uint32_t count, capacity;
+};
+
+/* Older ones are forgotten: a repeated event arrives soon after the first or not at all. */
+enum { ENROLLMENTS_SEEN_MAX = 16 };
+
+/* A device changed by the batch being decided. */
+struct touch {
+  uint32_t device;
+  bool is_changed; /* in what its Device record shows, last_sync_at aside */
+  uint64_t seq;    /* of the last change: the lane's last result number then */
+  int64_t at_ms;
+  struct cause cause; /* without traceparent: a record may fold the changes of many messages */
+};
+
+struct touches {
+  struct touch *items;
+  uint32_t count, capacity;
+  uint32_t *of_device; /* parallel to the lane's devices; meaningful while `touched` */
+  uint32_t of_device_capacity;
+};
+
+struct lane {
+  uint32_t number; /* the partition */
+  uint32_t count;  /* number of lanes */
+  struct memory memory;
+  const struct policy *policy;
+  int64_t clock_ms; /* 0 before the first believed message */
+  uint64_t seq;     /* last result number given */
+  uint64_t dead_letter_count;
+  struct device *devices;
+  uint32_t device_count, device_capacity;
+  struct table by_serial;
+  struct serials serials;
+  struct versions versions;
+  struct persons persons;
+  struct enrollments enrollments;
+  struct timers timers;
+  struct touches touches;
+};
+
+void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct memory *memory);
+void lane_fini(struct lane *lane);
+
+/* The device with that serial, or INDEX_NONE. */
+uint32_t lane_find(const struct lane *lane, struct span serial);
+
+/* Adds a device with that serial, which is new, in the state of one never enrolled; its index. */
+uint32_t lane_add(struct lane *lane, struct span serial);
+
+/* The k-th device of lane p of n has number k·n + p + 1. */
+uint64_t lane_device_number(const struct lane *lane, uint32_t index);
+
+struct span lane_serial(const struct lane *lane, const struct device *device);
+struct span lane_os_version(const struct lane *lane, const struct device *device);
+
+/* Gives the device that version, taking part in a text that others may share. */
+void lane_set_os_version(struct lane *lane, struct device *device, struct span os_version);
+
+/* The index of a person, new or known. Indexes are dense and in order of first sight. */
+uint32_t lane_person(struct lane *lane, const uint8_t subject[SUBJECT_SIZE]);
+
+/* Whether the device has seen that enrolment event; and that it has now. */
+bool lane_enrollment_seen(const struct lane *lane, const struct device *device,
+                          const uint8_t event_id[EVENT_ID_SIZE]);
+void lane_remember_enrollment(struct lane *lane, struct device *device,
+                              const uint8_t event_id[EVENT_ID_SIZE]);
+
+/* What happens to a device by itself, first of all. */
+enum timer_kind { TIMER_KIND_NONE, TIMER_KIND_FAIL, TIMER_KIND_BLOCK };
+enum timer_kind device_next_timer(const struct policy *policy, const struct device *device,
+                                  int64_t *due_at_ms);
+const char *timer_kind_name(enum timer_kind kind); /* "fail", "block"; NULL for none */
+
+/* Puts the device's timer where its state says. Call after every change of a device. */
+void lane_schedule(struct lane *lane, uint32_t index);
+
+/* Notes that the batch being decided changed the device. */
+void lane_touch(struct lane *lane, uint32_t index, bool is_changed, const struct cause *cause);
+
+/* Forgets the touches: the batch has been encoded. */
+void lane_clear_touches(struct lane *lane);
+
+/* Everything that is stored of a device. `touch` may be NULL. `enrollment_ids` is the caller's
+ * room for the image's list. Views live until the lane changes. */
+void lane_image(const struct lane *lane, uint32_t index, const struct touch *touch,
+                uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE],
+                struct device_image *image);
+
+/* Puts back a device that was stored; called in order of number, none left out. */
+void lane_restore(struct lane *lane, const struct device_image *image);
+
+#endif

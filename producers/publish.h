@@ -1,0 +1,46 @@
+/* The transactional producer of one lane. Every call blocks: a lane's worker thread owns it. */
+#ifndef MUSTER_PRODUCERS_PUBLISH_H
+#define MUSTER_PRODUCERS_PUBLISH_H
+
+#include "core/status.h"
+#include "producers/encode.h"
+
+struct publisher;
+struct rd_kafka_conf_s;
+
+struct publisher_options {
+  struct rd_kafka_conf_s *conf; /* with the bootstrap servers and the user's properties; taken */
+  const char *group_id;         /* the transactional.id is <group>.<prefix>lane-<p> */
+  const char *topic_prefix;
+  uint32_t lane;
+  int64_t message_bytes_max; /* kafka.message_bytes_max; the producer takes 64 KiB more */
+};
+
+/* Makes the producer and initialises its transactions, which ends whatever an earlier owner of
+ * the lane had open. Takes options->conf in every case. */
+enum status publisher_open(const struct publisher_options *options, struct publisher **publisher,
+                           struct error *error) MUST_USE;
+void publisher_close(struct publisher *publisher); /* NULL is allowed */
+
+/* Publishes the records of `records`, in order, in one transaction. They are not copied; nothing
+ * refers to them any more when this returns, whatever the answer. Any answer but STATUS_OK says
+ * nothing about what is published: close this publisher, open another, read the position.
+ * STATUS_FENCED: the lane has another owner. STATUS_CONFIG: a topic is missing, or refuses a
+ * record for its size or timestamp, which no repetition will change. */
+enum status publisher_publish(struct publisher *publisher, struct span records,
+                              struct error *error) MUST_USE;
+
+/* The last journal record of a lane that a read_committed reader sees. */
+struct journal_position {
+  bool found;
+  uint64_t batch;
+  int64_t epoch;
+};
+
+/* Reads back from the last stable offset of muster.journal's partition `lane`, doubling, to the
+ * last BATCH record. `conf` is taken. */
+enum status journal_position_read(struct rd_kafka_conf_s *conf, const char *topic_prefix,
+                                  uint32_t lane, struct journal_position *position,
+                                  struct error *error) MUST_USE;
+
+#endif

@@ -1,0 +1,77 @@
+/* What the files of the store share: its connection, how errors are told, rows read back. */
+#ifndef MUSTER_PRODUCERS_STORE_INTERNAL_H
+#define MUSTER_PRODUCERS_STORE_INTERNAL_H
+
+#include "producers/store.h"
+
+struct pg_conn;   /* libpq's PGconn */
+struct pg_result; /* libpq's PGresult */
+
+enum { COPY_COUNT_MAX = 5 }; /* persons, created, devices, results, letters */
+
+/* Where the sending of one COPY's data stands. */
+enum copy_part { COPY_HEADER, COPY_ROWS, COPY_TRAILER, COPY_END };
+
+struct store {
+  struct pg_conn *connection;
+  struct buffer script; /* the commit under way, as one query text; terminated */
+  struct span copies[COPY_COUNT_MAX]; /* the data that the script asks for, in its order */
+  size_t copy_count;
+  size_t copy_index;
+  size_t copy_sent; /* bytes of the present copy's rows */
+  enum copy_part copy_part;
+  bool is_copying;
+  bool is_committing;
+  bool wants_write;
+};
+
+/* Connects with our defaults below what the DSN and the environment say, and sets the session
+ * up. `application_name` shows in pg_stat_activity. The caller owns `connection`. */
+enum status store_connect(const char *dsn, const char *application_name,
+                          struct pg_conn **connection, struct error *error) MUST_USE;
+
+/* Tells what the server answered, SQLSTATE included. `result` may be NULL: then it is the
+ * connection's word. Takes `result`. */
+enum status store_failure(struct pg_conn *connection, struct pg_result *result, const char *what,
+                          struct error *error) MUST_USE;
+
+/* Runs SQL that answers with rows or nothing. The caller clears `result`, which may be NULL for
+ * an answer nobody wants. `what` names the step in an error. */
+enum status store_query(struct pg_conn *connection, const char *sql, const char *what,
+                        struct pg_result **result, struct error *error) MUST_USE;
+
+/* Appends printf-formatted text, terminated; the terminator is not counted in. */
+void store_script(struct buffer *script, const char *format, ...) PRINTF_LIKE(2, 3);
+void store_script_bytes(struct buffer *script, struct span bytes); /* as \x literal, quoted */
+
+/* The columns of a row in COPY, named once: rows are written and read in this order. */
+extern const char store_device_columns[];
+extern const char store_result_columns[];
+extern const char store_letter_columns[];
+
+/* A row of a binary COPY out. Texts that must be terminated are kept in `texts`, which has room
+ * for the whole row before the first of them. */
+struct row_reader {
+  struct span rest;
+  struct buffer texts;
+  bool is_bad; /* not in the form expected; fields read from then on are null */
+};
+
+/* The next field; false when it is null. */
+bool row_bytes(struct row_reader *reader, struct span *bytes);
+int64_t row_integer(struct row_reader *reader, int64_t null_value); /* of 1, 2, 4 or 8 bytes */
+int64_t row_time(struct row_reader *reader);                        /* ms; TIME_NONE for null */
+struct span row_span(struct row_reader *reader);                    /* empty for null */
+const char *row_text(struct row_reader *reader);                    /* terminated; NULL for null */
+void row_copy(struct row_reader *reader, uint8_t *bytes, size_t size); /* exactly that size */
+
+/* Read what store_device_columns and store_result_columns name. */
+void row_device(struct row_reader *reader, struct device_image *device);
+void row_result(struct row_reader *reader, struct result *result);
+
+/* Runs COPY (select) TO STDOUT in binary and hands each row to `each`. */
+typedef void (*store_row_fn)(void *context, struct row_reader *reader);
+enum status store_stream(struct pg_conn *connection, const char *select, const char *what,
+                         store_row_fn each, void *context, struct error *error) MUST_USE;
+
+#endif

@@ -1,0 +1,279 @@
+/* Rows of PostgreSQL's binary COPY, read back. What stands in the database was written by this
+ * program: a row in another form is told, not survived. */
+#include "producers/store_internal.h"
+
+#include <libpq-fe.h>
+#include <string.h>
+
+#define POSTGRES_EPOCH_MS INT64_C(946684800000)
+
+enum { COPY_SIGNATURE_SIZE = 11, COPY_HEADER_SIZE = 19 };
+
+static uint64_t big_endian(const uint8_t *bytes, size_t size) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < size; i++) {
+    value = value << 8 | bytes[i];
+  }
+  return value;
+}
+
+static bool take(struct row_reader *reader, size_t size, struct span *bytes) {
+  if (reader->is_bad || reader->rest.size < size) {
+    reader->is_bad = true;
+    return false;
+  }
+  *bytes = span_of(reader->rest.data, size);
+  reader->rest = span_of(reader->rest.data + size, reader->rest.size - size);
+  return true;
+}
+
+bool row_bytes(struct row_reader *reader, struct span *bytes) {
+  struct span length;
+  if (!take(reader, 4, &length)) {
+    return false;
+  }
+  const uint32_t size = (uint32_t)big_endian(length.data, 4);
+  return size != UINT32_MAX && take(reader, size, bytes);
+}
+
+int64_t row_integer(struct row_reader *reader, int64_t null_value) {
+  struct span bytes;
+  if (!row_bytes(reader, &bytes)) {
+    return null_value;
+  }
+  const uint64_t value = big_endian(bytes.data, bytes.size > 8 ? 0 : bytes.size);
+  switch (bytes.size) {
+  case 1:
+    return (int64_t)value;
+  case 2:
+    return (int16_t)value;
+  case 4:
+    return (int32_t)value;
+  case 8:
+    return (int64_t)value;
+  default:
+    reader->is_bad = true;
+    return null_value;
+  }
+}
+
+int64_t row_time(struct row_reader *reader) {
+  const int64_t at_us = row_integer(reader, INT64_MIN); /* INT64_MIN is -infinity there */
+  return at_us == INT64_MIN ? TIME_NONE : at_us / 1000 + POSTGRES_EPOCH_MS;
+}
+
+struct span row_span(struct row_reader *reader) {
+  struct span bytes;
+  return row_bytes(reader, &bytes) ? bytes : span_of("", 0);
+}
+
+const char *row_text(struct row_reader *reader) {
+  struct span bytes;
+  if (!row_bytes(reader, &bytes)) {
+    return NULL;
+  }
+  assert(reader->texts.capacity - reader->texts.size > bytes.size);
+  const char *const text = (const char *)reader->texts.data + reader->texts.size;
+  buffer_append(&reader->texts, bytes.data, bytes.size);
+  buffer_append_u8(&reader->texts, 0);
+  return text;
+}
+
+void row_copy(struct row_reader *reader, uint8_t *bytes, size_t size) {
+  struct span found;
+  if (row_bytes(reader, &found) && found.size == size) {
+    memcpy(bytes, found.data, size);
+  } else {
+    reader->is_bad = true;
+    memset(bytes, 0, size);
+  }
+}
+
+static void row_cause(struct row_reader *reader, struct cause *cause) {
+  cause->topic = (enum topic)row_integer(reader, 0);
+  cause->offset = row_integer(reader, -1);
+  struct span event_id;
+  cause->has_event_id = row_bytes(reader, &event_id);
+  if (cause->has_event_id && event_id.size == EVENT_ID_SIZE) {
+    memcpy(cause->event_id, event_id.data, EVENT_ID_SIZE);
+  }
+  cause->traceparent = row_span(reader);
+}
+
+static void row_state(struct row_reader *reader, struct device *state) {
+  state->platform = (uint8_t)row_integer(reader, 0);
+  state->profile = (uint8_t)row_integer(reader, 0);
+  state->ownership = (uint8_t)row_integer(reader, 0);
+  state->status = (uint8_t)row_integer(reader, 0);
+  state->compliance = (uint8_t)row_integer(reader, 0);
+  state->stage = (uint8_t)row_integer(reader, 0);
+  state->antivirus_enabled = (uint8_t)row_integer(reader, 0);
+  state->disk_encrypted = (uint8_t)row_integer(reader, 0);
+  const int64_t pin_length = row_integer(reader, INT64_MIN);
+  state->has_screen_lock_pin_length = pin_length != INT64_MIN;
+  state->screen_lock_pin_length = state->has_screen_lock_pin_length ? (int32_t)pin_length : 0;
+  state->email_blocked = row_integer(reader, 0) != 0;
+  state->sap_blocked = row_integer(reader, 0) != 0;
+  state->ticket_open = row_integer(reader, 0) != 0;
+  state->episode = (uint32_t)row_integer(reader, 0);
+  state->violations = (violation_set)row_integer(reader, 0);
+}
+
+void row_device(struct row_reader *reader, struct device_image *device) {
+  *device = (struct device_image){.is_changed = true};
+  device->lane = (uint32_t)row_integer(reader, 0);
+  device->number = (uint64_t)row_integer(reader, 0);
+  row_integer(reader, 0); /* batch */
+  row_integer(reader, 0); /* changed_batch */
+  device->seq = (uint64_t)row_integer(reader, 0);
+  device->at_ms = row_time(reader);
+  device->policy = row_text(reader);
+  row_cause(reader, &device->cause);
+  device->serial = row_span(reader);
+  device->os_version = row_span(reader);
+  row_copy(reader, device->subject, SUBJECT_SIZE);
+  device->enrollment_ids = row_span(reader);
+  row_state(reader, &device->state);
+  device->state.pending_since_ms = row_time(reader);
+  device->state.last_sync_at_ms = row_time(reader);
+  device->state.noncompliant_since_ms = row_time(reader);
+  device->state.antivirus_signatures_at_ms = row_time(reader);
+  device->next_due_at_ms = row_time(reader);
+  device->next_action = row_text(reader);
+}
+
+/* The columns from symbol to target. */
+static void row_detail(struct row_reader *reader, struct result *result) {
+  const int64_t symbol = row_integer(reader, 0);
+  const int64_t outcome = row_integer(reader, 0);
+  const violation_set violations = (violation_set)row_integer(reader, 0);
+  const uint32_t episode = (uint32_t)row_integer(reader, 0);
+  const int64_t since_ms = row_time(reader);
+  const char *const name = row_text(reader);
+  const char *const reason = row_text(reader);
+  const struct span target = row_span(reader);
+  switch (result->kind) {
+  case RESULT_COMPLIANCE_CHANGE:
+    result->change.compliance = (enum compliance)symbol;
+    result->change.violations = violations;
+    result->change.noncompliant_since_ms = since_ms;
+    break;
+  case RESULT_NOTIFICATION:
+    result->notification.template_name = name;
+    break;
+  case RESULT_ACCESS_DECISION:
+    result->access.resource = name;
+    result->access.decision = (enum access_decision)symbol;
+    result->access.reason = reason;
+    break;
+  case RESULT_TICKET:
+    result->ticket.action = (enum ticket_action)symbol;
+    result->ticket.episode = episode;
+    result->ticket.violations = violations;
+    break;
+  case RESULT_LICENSE:
+    result->license.action = (enum license_action)symbol;
+    break;
+  case RESULT_AUDIT:
+    result->audit.actor = name;
+    result->audit.action = (enum audit_action)symbol;
+    result->audit.target = target;
+    result->audit.outcome = (enum outcome)outcome;
+    result->audit.reason = reason;
+    break;
+  case RESULT_DEAD_LETTER:
+    reject_set(&result->dead_letter.reject, (enum reject_code)symbol, (enum reject_stage)outcome,
+               "%s", reason != NULL ? reason : "");
+    break;
+  case RESULT_ACTION:
+  case RESULT_KIND_COUNT:
+    reader->is_bad = true;
+  }
+}
+
+void row_result(struct row_reader *reader, struct result *result) {
+  *result = (struct result){0};
+  row_integer(reader, 0); /* lane */
+  result->seq = (uint64_t)row_integer(reader, 0);
+  row_integer(reader, 0); /* batch */
+  const int64_t kind = row_integer(reader, RESULT_KIND_COUNT);
+  result->kind = kind >= 0 && kind < RESULT_KIND_COUNT ? (enum result_kind)kind : RESULT_KIND_COUNT;
+  result->at_ms = row_time(reader);
+  result->policy = row_text(reader);
+  row_cause(reader, &result->cause);
+  result->device_number = (uint64_t)row_integer(reader, 0);
+  result->serial = row_span(reader);
+  struct span subject;
+  result->has_subject = row_bytes(reader, &subject);
+  if (result->has_subject && subject.size == SUBJECT_SIZE) {
+    memcpy(result->subject, subject.data, SUBJECT_SIZE);
+  }
+  row_detail(reader, result);
+}
+
+/* One message of the server holds whole rows, behind the header in the first one. */
+static bool stream_rows(struct row_reader *reader, store_row_fn each, void *context) {
+  while (reader->rest.size > 0 && !reader->is_bad) {
+    struct span count;
+    if (!take(reader, 2, &count)) {
+      return false;
+    }
+    if (big_endian(count.data, 2) == UINT16_MAX) {
+      return reader->rest.size == 0; /* the trailer */
+    }
+    buffer_clear(&reader->texts);
+    buffer_reserve(&reader->texts, reader->rest.size + 1); /* a length is longer than a NUL */
+    each(context, reader);
+  }
+  return !reader->is_bad;
+}
+
+static bool stream_message(struct row_reader *reader, struct span message, bool *has_header,
+                           store_row_fn each, void *context) {
+  reader->rest = message;
+  if (!*has_header) {
+    struct span header;
+    struct span extension;
+    if (!take(reader, COPY_HEADER_SIZE, &header) ||
+        memcmp(header.data, "PGCOPY\n\377\r\n\0", COPY_SIGNATURE_SIZE) != 0 ||
+        !take(reader, (size_t)big_endian(header.data + COPY_HEADER_SIZE - 4, 4), &extension)) {
+      return false;
+    }
+    *has_header = true;
+  }
+  return stream_rows(reader, each, context);
+}
+
+enum status store_stream(PGconn *connection, const char *select, const char *what,
+                         store_row_fn each, void *context, struct error *error) {
+  struct buffer sql = {0};
+  store_script(&sql, "COPY (%s) TO STDOUT (FORMAT binary)", select);
+  PGresult *result = PQexec(connection, (const char *)sql.data);
+  buffer_fini(&sql);
+  if (PQresultStatus(result) != PGRES_COPY_OUT) {
+    return store_failure(connection, result, what, error);
+  }
+  PQclear(result);
+  struct row_reader reader = {0};
+  bool has_header = false;
+  bool is_good = true;
+  char *message = NULL;
+  int size;
+  while ((size = PQgetCopyData(connection, &message, 0)) > 0) {
+    is_good = is_good && stream_message(&reader, span_of(message, (size_t)size), &has_header,
+                                        each, context);
+    PQfreemem(message);
+  }
+  buffer_fini(&reader.texts);
+  while ((result = PQgetResult(connection)) != NULL) {
+    if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+      return store_failure(connection, result, what, error);
+    }
+    PQclear(result);
+  }
+  if (size != -1 || !is_good) {
+    return error_set(error, STATUS_UNAVAILABLE, "%s: %s", what,
+                     size != -1 ? PQerrorMessage(connection) : "rows in an unknown form");
+  }
+  return STATUS_OK;
+}

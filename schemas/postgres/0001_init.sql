@@ -1,0 +1,412 @@
+-- Storage of lanes and the views of the public contract. Runs in one transaction, in a database
+-- where the schema muster and its table of migrations exist.
+--
+-- Tables are private: columns are typed and compact, enums are the numbers of core/*.h, a device
+-- is its number, violations are bits in policy order. The views below give them names. Columns
+-- stand from wide to narrow, so that alignment costs nothing.
+
+-- Who owns a lane. The row's lock orders owners; the epoch only grows.
+CREATE TABLE muster.lane (
+  lane integer PRIMARY KEY,
+  lane_count integer NOT NULL,
+  epoch bigint NOT NULL,
+  published_batch bigint NOT NULL DEFAULT 0, -- a lower bound
+  owner uuid NOT NULL,
+  owner_pid integer NOT NULL,
+  owner_started_at timestamptz,
+  topic_prefix text NOT NULL
+);
+
+-- The only place where a subject meets an address.
+CREATE TABLE muster.person (
+  subject bytea PRIMARY KEY,
+  user_email text NOT NULL
+);
+CREATE INDEX person_user_email ON muster.person (user_email);
+
+-- Pages keep room, and no index covers what changes often: an update stays in its page (HOT).
+-- The key begins with the lane because a lane is loaded whole, in order of its numbers.
+CREATE TABLE muster.device_row (
+  number bigint NOT NULL,
+  batch bigint NOT NULL,         -- the batch that the row reflects
+  changed_batch bigint NOT NULL, -- the batch of its last change that the topic shows
+  seq bigint NOT NULL,           -- from here to policy: of that change
+  at timestamptz NOT NULL,
+  cause_offset bigint,           -- null: a timer
+  event_id uuid,
+  pending_since timestamptz,
+  last_sync_at timestamptz,
+  noncompliant_since timestamptz,
+  antivirus_signatures_at timestamptz,
+  next_due_at timestamptz,
+  lane integer NOT NULL,
+  episode integer NOT NULL,
+  violations integer NOT NULL,
+  screen_lock_pin_length integer,
+  cause_topic smallint,
+  platform smallint NOT NULL,
+  profile smallint NOT NULL,
+  ownership smallint NOT NULL,
+  status smallint NOT NULL,
+  compliance smallint NOT NULL,
+  stage smallint NOT NULL,
+  antivirus_enabled smallint NOT NULL,
+  disk_encrypted smallint NOT NULL,
+  email_blocked boolean NOT NULL,
+  sap_blocked boolean NOT NULL,
+  ticket_open boolean NOT NULL,
+  serial text NOT NULL,
+  subject bytea NOT NULL,
+  os_version text NOT NULL,
+  enrollment_ids bytea NOT NULL,
+  next_action text,
+  policy text NOT NULL,
+  traceparent bytea,
+  PRIMARY KEY (lane, number)
+) WITH (fillfactor = 80);
+CREATE INDEX device_row_serial ON muster.device_row (serial);
+CREATE INDEX device_row_subject ON muster.device_row (subject);
+
+-- What was decided; until it is published also the outbox. One key and no other index: every
+-- result would pay for it, while reports read ranges and one device's history is rare.
+CREATE TABLE muster.result_row (
+  seq bigint NOT NULL,
+  batch bigint NOT NULL,
+  at timestamptz NOT NULL,
+  device bigint,        -- null: concerns no device
+  cause_offset bigint,  -- null: a timer
+  since timestamptz,    -- noncompliant_since
+  event_id uuid,
+  lane integer NOT NULL,
+  violations integer,
+  episode integer,
+  kind smallint NOT NULL,
+  cause_topic smallint,
+  symbol smallint,      -- compliance, decision or action; of a dead letter the error's code
+  outcome smallint,     -- of a dead letter the stage
+  policy text NOT NULL,
+  serial text,
+  subject bytea,
+  name text,            -- template, resource or actor
+  reason text,          -- of a dead letter the error's text
+  target text,          -- of a dead letter the key, when it is text
+  traceparent bytea,
+  PRIMARY KEY (lane, seq)
+);
+
+-- What a dead letter consists of, until it is published.
+CREATE TABLE muster.letter (
+  batch bigint NOT NULL,
+  seq bigint NOT NULL,
+  timestamp_ms bigint NOT NULL, -- -1: none
+  size_bytes bigint NOT NULL,   -- of a value left out, with its digest
+  lane integer NOT NULL,
+  key bytea,
+  value bytea,
+  headers bytea NOT NULL,
+  value_sha256 bytea,
+  PRIMARY KEY (lane, batch, seq)
+);
+
+-- One row a committed batch. Arrays are indexed by the number of a topic, from 1.
+CREATE TABLE muster.journal_row (
+  batch bigint NOT NULL,
+  first_seq bigint NOT NULL,
+  last_seq bigint NOT NULL,
+  clock_before timestamptz,
+  clock_after timestamptz,
+  timer_due_at timestamptz, -- the last timer fired, if any
+  timer_device bigint,
+  message_count bigint NOT NULL,
+  dead_letter_count bigint NOT NULL,
+  timer_count bigint NOT NULL,
+  device_count bigint NOT NULL,
+  lane integer NOT NULL,
+  timer_kind integer,
+  range_from bigint[] NOT NULL,
+  range_to bigint[] NOT NULL,
+  not_believed_topic smallint[] NOT NULL, -- parallel to the offsets
+  not_believed_offset bigint[] NOT NULL,
+  environment bytea NOT NULL,
+  last_message bytea NOT NULL, -- 32 bytes a topic
+  inputs bytea NOT NULL,
+  results bytea NOT NULL,
+  chain bytea NOT NULL,
+  epoch bigint NOT NULL,       -- who committed and when: outside of the chain
+  committed_at timestamptz NOT NULL,
+  owner uuid NOT NULL,
+  PRIMARY KEY (lane, batch)
+);
+
+-- A new environment of a lane, under the first batch that it holds for.
+CREATE TABLE muster.environment (
+  lane integer NOT NULL,
+  batch bigint NOT NULL,
+  digest bytea NOT NULL,
+  content text NOT NULL,
+  PRIMARY KEY (lane, batch)
+);
+
+-- The rules behind the bits of `violations`, in policy order.
+CREATE TABLE muster.policy (
+  version text PRIMARY KEY,
+  rule_ids text[] NOT NULL
+);
+INSERT INTO muster.policy VALUES
+  ('default', '{os_out_of_date,antivirus,not_encrypted,weak_screen_lock}');
+
+CREATE TABLE muster.secret (
+  name text PRIMARY KEY,
+  value bytea NOT NULL
+);
+
+-- What an auditor relies on is added to and never changed, not even by the owner in passing.
+CREATE FUNCTION muster.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'muster.% is append-only', TG_TABLE_NAME USING ERRCODE = 'MU003';
+END $$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.result_row
+  EXECUTE FUNCTION muster.refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.journal_row
+  EXECUTE FUNCTION muster.refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.environment
+  EXECUTE FUNCTION muster.refuse_change();
+
+-- Refuses an owner whose topics are not those that the lanes were read from.
+CREATE FUNCTION muster.check_lanes(lane_count integer, topic_prefix text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  other muster.lane;
+BEGIN
+  SELECT * INTO other FROM muster.lane l
+  WHERE l.lane_count <> check_lanes.lane_count OR l.topic_prefix <> check_lanes.topic_prefix
+  ORDER BY l.lane LIMIT 1;
+  IF FOUND AND other.lane_count <> check_lanes.lane_count THEN
+    RAISE EXCEPTION 'the topics have % partitions, the database holds % lanes',
+      check_lanes.lane_count, other.lane_count USING ERRCODE = 'MU002';
+  ELSIF FOUND THEN
+    RAISE EXCEPTION 'the topics begin with "%", those of the database with "%"',
+      check_lanes.topic_prefix, other.topic_prefix USING ERRCODE = 'MU002';
+  END IF;
+END $$;
+
+-- Ends the backend of a lane's recorded owner, so that its lock goes at once. A process id is
+-- used again by the system: only the one that started at the recorded time is meant. Without
+-- the right to end it, whoever takes the lane waits for the lock.
+CREATE FUNCTION muster.end_owner(lane integer) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM pg_terminate_backend(a.pid)
+  FROM muster.lane l
+  JOIN pg_stat_activity a ON a.pid = l.owner_pid AND a.backend_start = l.owner_started_at
+  WHERE l.lane = end_owner.lane AND a.pid <> pg_backend_pid();
+EXCEPTION WHEN insufficient_privilege THEN
+  NULL;
+END $$;
+
+-- Makes the caller the owner of a lane and returns where it stands. Tried with the caller's
+-- rights first (SELECT muster.end_owner), then with the definer's: one of them mostly may.
+CREATE FUNCTION muster.take_lane(lane integer, lane_count integer, topic_prefix text,
+  epoch_above bigint, owner uuid, owner_started_at timestamptz,
+  OUT epoch bigint, OUT published_batch bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM muster.check_lanes(take_lane.lane_count, take_lane.topic_prefix);
+  PERFORM muster.end_owner(take_lane.lane);
+  INSERT INTO muster.lane AS l
+    (lane, lane_count, topic_prefix, epoch, owner, owner_pid, owner_started_at)
+  VALUES (take_lane.lane, take_lane.lane_count, take_lane.topic_prefix,
+    greatest(take_lane.epoch_above, 0) + 1, take_lane.owner, pg_backend_pid(),
+    take_lane.owner_started_at)
+  ON CONFLICT (lane) DO UPDATE SET epoch = greatest(l.epoch, take_lane.epoch_above) + 1,
+    owner = excluded.owner, owner_pid = excluded.owner_pid,
+    owner_started_at = excluded.owner_started_at
+  RETURNING l.epoch, l.published_batch INTO take_lane.epoch, take_lane.published_batch;
+END $$;
+
+-- The first statement of every commit: keeps the lane's row locked until its end, and raises
+-- when somebody else has taken the lane. Also notes what is published, and lets go of it.
+CREATE FUNCTION muster.fence(lane integer, epoch bigint, owner uuid, published_batch bigint)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  stored muster.lane;
+BEGIN
+  SELECT * INTO stored FROM muster.lane l WHERE l.lane = fence.lane FOR UPDATE;
+  IF NOT FOUND OR stored.epoch <> fence.epoch OR stored.owner <> fence.owner THEN
+    RAISE EXCEPTION 'lane % is owned by epoch %', fence.lane, stored.epoch
+      USING ERRCODE = 'MU001';
+  END IF;
+  IF fence.published_batch > stored.published_batch THEN
+    UPDATE muster.lane l SET published_batch = fence.published_batch WHERE l.lane = fence.lane;
+    DELETE FROM muster.letter l WHERE l.lane = fence.lane AND l.batch <= fence.published_batch;
+  END IF;
+END $$;
+
+-- Names for numbers: the order is that of core/*.h. Each is one expression and no less volatile
+-- than what it calls, so that a view's plan holds the expression itself and calls nothing.
+CREATE FUNCTION muster.device_id(number bigint) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN 'D' || CASE WHEN number < 1000 THEN lpad(number::text, 3, '0') ELSE number::text END;
+CREATE FUNCTION muster.time_text(at timestamptz) RETURNS text LANGUAGE sql STABLE
+RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+CREATE FUNCTION muster.topic_name(topic integer) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN ('{control,enrollments,commands,checkins,compliance-reports}'::text[])[topic + 1];
+CREATE FUNCTION muster.kind_topic(kind smallint) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN ('{compliance-changes,notifications,access-decisions,tickets,licenses,actions,audit,'
+  'dead-letters}'::text[])[kind + 1];
+CREATE FUNCTION muster.compliance_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN ('{UNKNOWN,COMPLIANT,NONCOMPLIANT}'::text[])[number + 1];
+CREATE FUNCTION muster.audit_action_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN ('{ASSIGN,CREATE,DELETE,MANAGE,REMOTE_TASK,UPDATE}'::text[])[number + 1];
+CREATE FUNCTION muster.outcome_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN ('{OK,REFUSED,FAILED}'::text[])[number + 1];
+CREATE FUNCTION muster.cause(prefix text, lane integer, topic smallint, "offset" bigint)
+RETURNS jsonb LANGUAGE sql STABLE
+RETURN CASE WHEN "offset" IS NOT NULL THEN jsonb_build_object(
+  'topic', prefix || muster.topic_name(topic),
+  'partition', CASE topic WHEN 0 THEN 0 ELSE lane END,
+  'offset', "offset") END;
+
+CREATE VIEW muster.devices AS
+SELECT muster.device_id(d.number) AS device_id, d.serial, p.user_email,
+  encode(d.subject, 'hex') AS subject,
+  ('{WINDOWS,MACOS,IOS,ANDROID,LINUX}'::text[])[d.platform + 1] AS platform,
+  ('{STANDARD,MOBILE,EXECUTIVE}'::text[])[d.profile + 1] AS profile,
+  ('{CORPORATE,PERSONAL}'::text[])[d.ownership + 1] AS ownership,
+  d.os_version,
+  ('{PENDING,ENROLLED,FAILED,WIPED,RETIRED}'::text[])[d.status + 1] AS status,
+  muster.compliance_name(d.compliance) AS compliance,
+  CASE WHEN d.violations = 0 THEN '{}' ELSE ARRAY(
+    SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
+    WHERE (d.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place) END AS violations,
+  d.noncompliant_since, d.email_blocked, d.sap_blocked, d.ticket_open,
+  NULL::timestamptz AS overdue_since, -- no policy has this stage yet
+  d.last_sync_at, d.next_action, d.next_due_at AS next_action_at,
+  d.lane, d.seq, d.at, muster.cause(l.topic_prefix, d.lane, d.cause_topic, d.cause_offset) AS cause,
+  d.event_id, d.policy
+FROM muster.device_row d
+LEFT JOIN muster.person p ON p.subject = d.subject
+LEFT JOIN muster.lane l ON l.lane = d.lane
+LEFT JOIN muster.policy y ON y.version = d.policy;
+
+CREATE VIEW muster.compliance_history AS
+SELECT r.lane, r.seq, r.at, muster.cause(l.topic_prefix, r.lane, r.cause_topic, r.cause_offset)
+    AS cause, r.event_id, r.policy, encode(r.subject, 'hex') AS subject,
+  muster.device_id(r.device) AS device_id, r.serial, muster.compliance_name(r.symbol) AS compliance,
+  CASE WHEN r.violations = 0 THEN '{}' ELSE ARRAY(
+    SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
+    WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place) END AS violations, r.since AS noncompliant_since
+FROM muster.result_row r
+LEFT JOIN muster.lane l ON l.lane = r.lane
+LEFT JOIN muster.policy y ON y.version = r.policy
+WHERE r.kind = 0;
+
+CREATE VIEW muster.audit AS
+SELECT r.lane, r.seq, r.at, muster.cause(l.topic_prefix, r.lane, r.cause_topic, r.cause_offset)
+    AS cause, r.event_id, r.policy, encode(r.subject, 'hex') AS subject,
+  r.name AS actor, muster.audit_action_name(r.symbol) AS action, r.target,
+  muster.outcome_name(r.outcome) AS outcome, r.reason, muster.device_id(r.device) AS device_id,
+  r.serial, coalesce(muster.device_id(r.device), r.lane::text) AS key
+FROM muster.result_row r
+LEFT JOIN muster.lane l ON l.lane = r.lane
+WHERE r.kind = 6;
+
+CREATE VIEW muster.results AS
+SELECT r.lane, r.seq, r.at, l.topic_prefix || muster.kind_topic(r.kind) AS topic,
+  CASE r.kind WHEN 7 THEN r.target ELSE coalesce(muster.device_id(r.device), r.lane::text) END
+    AS key,
+  muster.device_id(r.device) AS device_id,
+  CASE WHEN r.kind <> 7 THEN jsonb_build_object(
+    'lane', r.lane, 'seq', r.seq, 'at', muster.time_text(r.at),
+    'cause', muster.cause(l.topic_prefix, r.lane, r.cause_topic, r.cause_offset),
+    'event_id', r.event_id, 'policy', r.policy, 'subject', encode(r.subject, 'hex'),
+    'device_id', muster.device_id(r.device), 'serial', r.serial)
+    || CASE WHEN r.kind IN (1, 2, 4) THEN jsonb_build_object(
+      'user_email', p.user_email) ELSE '{}' END
+    || CASE r.kind
+      WHEN 0 THEN jsonb_build_object('compliance', muster.compliance_name(r.symbol),
+        'violations', v.violations,
+        'noncompliant_since', muster.time_text(r.since))
+      WHEN 1 THEN jsonb_build_object('template', r.name)
+      WHEN 2 THEN jsonb_build_object('resource', r.name,
+        'decision', ('{ALLOW,BLOCK}'::text[])[r.symbol + 1], 'reason', r.reason)
+      WHEN 3 THEN jsonb_build_object(
+        'action', ('{OPEN,UPDATE,RESOLVE}'::text[])[r.symbol + 1],
+        'correlation_id', muster.device_id(r.device) || '/' || r.episode,
+        'violations', v.violations)
+      WHEN 4 THEN jsonb_build_object('action', ('{ASSIGN,RELEASE}'::text[])[r.symbol + 1])
+      WHEN 6 THEN jsonb_build_object('actor', r.name,
+        'action', muster.audit_action_name(r.symbol), 'target', r.target,
+        'outcome', muster.outcome_name(r.outcome), 'reason', r.reason)
+      ELSE '{}' END
+  END AS value
+FROM muster.result_row r
+LEFT JOIN muster.lane l ON l.lane = r.lane
+LEFT JOIN muster.person p ON p.subject = r.subject
+LEFT JOIN muster.policy y ON y.version = r.policy
+LEFT JOIN LATERAL (SELECT CASE WHEN r.violations = 0 THEN '{}' ELSE ARRAY(
+  SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
+  WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place) END AS violations) v ON true;
+
+CREATE VIEW muster.journal AS
+SELECT 'BATCH' AS kind, j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after,
+  (SELECT jsonb_agg(jsonb_build_object('topic', l.topic_prefix || muster.topic_name(i - 1),
+      'from', j.range_from[i], 'to', j.range_to[i]) ORDER BY i)
+    FROM generate_subscripts(j.range_from, 1) i) AS ranges,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('topic',
+      l.topic_prefix || muster.topic_name(b.topic), 'offset', b.at) ORDER BY b.place), '[]')
+    FROM unnest(j.not_believed_topic, j.not_believed_offset) WITH ORDINALITY b (topic, at, place))
+    AS not_believed,
+  jsonb_build_object('timer', CASE WHEN j.timer_due_at IS NOT NULL THEN jsonb_build_object(
+    'due_at', muster.time_text(j.timer_due_at), 'device_number', j.timer_device,
+    'kind', j.timer_kind) END) AS cursors,
+  encode(j.environment, 'hex') AS environment,
+  jsonb_build_object('messages', j.message_count, 'results', j.last_seq + 1 - j.first_seq,
+    'dead_letters', j.dead_letter_count, 'timers', j.timer_count, 'devices', j.device_count)
+    AS counts,
+  jsonb_build_object('inputs', encode(j.inputs, 'hex'), 'results', encode(j.results, 'hex'),
+    'chain', encode(j.chain, 'hex'), 'last_messages',
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('topic', l.topic_prefix || muster.topic_name(i),
+        'digest', encode(d.digest, 'hex')) ORDER BY i), '[]')
+      FROM generate_series(0, length(j.last_message) / 32 - 1) i,
+        substring(j.last_message FROM 32 * i + 1 FOR 32) d (digest)
+      WHERE trim(BOTH '\x00'::bytea FROM d.digest) <> '')) AS digests,
+  j.epoch, replace(j.owner::text, '-', '') AS owner, j.committed_at, NULL::text AS content
+FROM muster.journal_row j LEFT JOIN muster.lane l ON l.lane = j.lane
+UNION ALL
+SELECT 'ENVIRONMENT', e.lane, e.batch, j.first_seq, j.first_seq - 1, j.clock_before,
+  j.clock_before, '[]', '[]', '{"timer": null}', encode(e.digest, 'hex'),
+  '{"messages": 0, "results": 0, "dead_letters": 0, "timers": 0, "devices": 0}',
+  '{"inputs": "", "results": "", "chain": "", "last_messages": []}', j.epoch,
+  replace(j.owner::text, '-', ''), j.committed_at, e.content
+FROM muster.environment e JOIN muster.journal_row j USING (lane, batch);
+
+-- Gives the roles that exist what they are for; called by every migration, since an
+-- administrator may create them later. Nobody is granted a change of what is append-only.
+CREATE FUNCTION muster.grant_roles() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  role text;
+BEGIN
+  FOR role IN SELECT rolname FROM pg_roles
+    WHERE rolname IN ('muster_writer', 'muster_reader', 'muster_auditor', 'muster_admin')
+  LOOP
+    EXECUTE format('GRANT USAGE ON SCHEMA muster TO %I', role);
+    EXECUTE format('GRANT SELECT ON muster.devices, muster.compliance_history, muster.results, '
+      'muster.migrations TO %I', role);
+    IF role <> 'muster_reader' THEN
+      EXECUTE format('GRANT SELECT ON muster.journal, muster.audit TO %I', role);
+    END IF;
+    IF role = 'muster_writer' THEN
+      EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA muster TO %I', role);
+      EXECUTE format('GRANT INSERT ON muster.person, muster.result_row, muster.letter, '
+        'muster.journal_row, muster.environment TO %I', role);
+      EXECUTE format('GRANT INSERT, UPDATE ON muster.device_row TO %I', role);
+      EXECUTE format('GRANT EXECUTE ON FUNCTION muster.check_lanes, muster.end_owner, '
+        'muster.take_lane, muster.fence TO %I', role);
+    END IF;
+  END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION muster.check_lanes, muster.end_owner, muster.take_lane, muster.fence,
+  muster.grant_roles FROM PUBLIC;

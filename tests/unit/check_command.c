@@ -1,0 +1,236 @@
+/* core/app/command: finding the command, its options anywhere, exit codes. */
+#include "core/app/command.h"
+#include "core/app/command_line.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WORDS_MAX = 16, TEXT_SIZE = 8192 };
+
+static const struct option_spec options[] = {
+    {"user", "EMAIL", ""}, {"blocked", NULL, ""}, {"limit", "N", ""}, {0}};
+
+static const struct command command = {.name = "thing list",
+                                       .arguments = "[WHAT]",
+                                       .summary = "",
+                                       .options = options,
+                                       .argument_count_min = 0,
+                                       .argument_count_max = 1};
+
+static struct invocation invocation;
+static struct error error;
+
+/* `words` ends with NULL; what is parsed points into static memory. */
+static enum status parse(const char *const *words) {
+  static char texts[WORDS_MAX][64];
+  char *argv[WORDS_MAX];
+  int argc = 0;
+  for (; words[argc] != NULL; argc++) {
+    snprintf(texts[argc], sizeof texts[argc], "%s", words[argc]);
+    argv[argc] = texts[argc];
+  }
+  error.text[0] = '\0';
+  return invocation_parse(&invocation, &command, argc, argv, &error);
+}
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+START_TEST(options_stand_before_and_behind_arguments) {
+  ck_assert_int_eq(parse(WORDS("--user", "u", "what", "-o", "json", "--blocked")), STATUS_OK);
+  ck_assert_uint_eq(invocation.argument_count, 1);
+  ck_assert_str_eq(invocation.arguments[0], "what");
+  ck_assert_str_eq(invocation.options[0], "u");
+  ck_assert_str_eq(invocation.options[1], "");
+  ck_assert_ptr_null(invocation.options[2]);
+  ck_assert_int_eq(invocation.output, OUTPUT_JSON);
+  invocation_fini(&invocation);
+}
+END_TEST
+
+START_TEST(a_value_is_joined_or_the_next_word) {
+  ck_assert_int_eq(parse(WORDS("--user=a=b", "-ocsv", "-Xp=1", "-X", "q=2", "--set=k=v",
+                               "--config", "-")),
+                   STATUS_OK);
+  ck_assert_str_eq(invocation.options[0], "a=b");
+  ck_assert_int_eq(invocation.output, OUTPUT_CSV);
+  ck_assert_uint_eq(invocation.properties.count, 2);
+  ck_assert_str_eq(invocation.properties.items[0], "p=1");
+  ck_assert_str_eq(invocation.properties.items[1], "q=2");
+  ck_assert_str_eq(invocation.sets.items[0], "k=v");
+  ck_assert_str_eq(invocation.config_file, "-");
+  invocation_fini(&invocation);
+}
+END_TEST
+
+START_TEST(the_last_of_a_repeated_option_wins) {
+  ck_assert_int_eq(parse(WORDS("--user", "a", "-o", "csv", "--user=b", "--output", "NDJSON")),
+                   STATUS_OK);
+  ck_assert_str_eq(invocation.options[0], "b");
+  ck_assert_int_eq(invocation.output, OUTPUT_NDJSON);
+  invocation_fini(&invocation);
+}
+END_TEST
+
+START_TEST(two_dashes_end_the_options) {
+  ck_assert_int_eq(parse(WORDS("--limit", "-5", "--", "--user")), STATUS_OK);
+  ck_assert_str_eq(invocation.options[2], "-5");
+  ck_assert_uint_eq(invocation.argument_count, 1);
+  ck_assert_str_eq(invocation.arguments[0], "--user");
+  invocation_fini(&invocation);
+}
+END_TEST
+
+static const struct {
+  const char *words[4];
+  const char *text;
+} refused_lines[] = {
+    {{"--usr", "x"}, "thing list: unknown option --usr; did you mean --user?"},
+    {{"--no-such"}, "thing list: unknown option --no-such"},
+    {{"--no-such=5"}, "thing list: unknown option --no-such"},
+    {{"-z"}, "thing list: unknown option -z"},
+    {{"--user"}, "thing list: option --user needs a value"},
+    {{"-o"}, "thing list: option -o needs a value"},
+    {{"-o", "xml"}, "-o takes table, json, ndjson or csv, not \"xml\""},
+    {{"--blocked=yes"}, "thing list: option --blocked takes no value"},
+    {{"--help=yes"}, "thing list: option --help takes no value"},
+    {{"a", "b"}, "thing list: unexpected argument \"b\"; usage: muster thing list [WHAT]"},
+};
+
+START_TEST(a_wrong_line_is_usage_and_named) {
+  ck_assert_int_eq(parse(refused_lines[_i].words), STATUS_USAGE);
+  ck_assert_str_eq(error.text, refused_lines[_i].text);
+  invocation_fini(&invocation);
+}
+END_TEST
+
+START_TEST(help_is_asked_for_anywhere) {
+  ck_assert_int_eq(parse(WORDS("a", "b", "-h")), STATUS_OK);
+  ck_assert(invocation.wants_help);
+  invocation_fini(&invocation);
+}
+END_TEST
+
+/* Runs the program's own table with stdout and stderr in files. */
+static char outputs[2][TEXT_SIZE];
+
+static void read_back(int fd, char text[TEXT_SIZE]) {
+  const ssize_t size = pread(fd, text, TEXT_SIZE - 1, 0);
+  ck_assert_int_ge(size, 0);
+  text[size] = '\0';
+  close(fd);
+}
+
+static int run(const char *const *words) {
+  char *argv[WORDS_MAX] = {0};
+  int argc = 0;
+  for (; words[argc] != NULL; argc++) {
+    argv[argc] = strdup(words[argc]);
+  }
+  int files[2];
+  int kept[2];
+  fflush(NULL);
+  for (int i = 0; i < 2; i++) {
+    char path[] = "/tmp/check_command.XXXXXX";
+    files[i] = mkstemp(path);
+    unlink(path);
+    kept[i] = dup(i + 1);
+    dup2(files[i], i + 1);
+  }
+  const int code = command_main(argc, argv);
+  fflush(NULL);
+  for (int i = 0; i < 2; i++) {
+    dup2(kept[i], i + 1);
+    close(kept[i]);
+    read_back(files[i], outputs[i]);
+  }
+  for (int i = 0; i < argc; i++) {
+    free(argv[i]);
+  }
+  return code;
+}
+
+static const struct {
+  int code;
+  const char *words[6]; /* the first is the program */
+  const char *text;     /* on stdout when the code is 0, else the whole of stderr */
+} runs[] = {
+    {0, {"muster", "--version"}, "muster "},
+    {0, {"muster", "--help"}, "device list"},
+    {0, {"muster", "-h"}, "dead-letter resend"},
+    {0, {"muster", "device", "--help"}, "device get ID|SERIAL"},
+    {0, {"muster", "device", "list", "-h"}, "--compliance STATE"},
+    {0, {"muster", "device", "get", "-h"}, "Usage: muster device get ID|SERIAL"},
+    {0, {"muster", "config", "show", "--set", "kafka.group_id=g"}, "group_id: \"g\""},
+    {2, {"muster"}, "muster: no command given; see muster --help\n"},
+    {2, {"muster", "no-such"}, "muster: unknown command no-such; see muster --help\n"},
+    {2, {"muster", "rnu"}, "muster: unknown command rnu; did you mean run?\n"},
+    {2, {"muster", "role", "list"}, "muster: unknown command role; see muster --help\n"},
+    {2, {"muster", "device"}, "muster: device needs a second word: list, get\n"},
+    {2, {"muster", "device", "lst"},
+     "muster: unknown command device lst; did you mean device list?\n"},
+    {2, {"muster", "device", "wipe", "D001"},
+     "muster: unknown command device wipe; there is device list, get\n"},
+    {2, {"muster", "--set", "status"},
+     "muster: unknown option --set before the command; options stand after it\n"},
+    {2, {"muster", "device", "list", "--as-of", "x"},
+     "muster: device list: unknown option --as-of\n"},
+    {2, {"muster", "device", "get"},
+     "muster: device get: missing argument; usage: muster device get ID|SERIAL\n"},
+    {2, {"muster", "config", "show", "--set", "kafka.group_id"},
+     "muster: --set takes KEY=VALUE, not \"kafka.group_id\"\n"},
+    {78, {"muster", "run", "--set", "kafka.no_such=1"}, "muster: --set: unknown key kafka.no_such\n"},
+    {2, {"muster", "device", "list", "--status", "gone"},
+     "muster: device list: --status takes PENDING, ENROLLED, FAILED, WIPED, RETIRED, not "
+     "\"gone\"\n"},
+    {2, {"muster", "device", "list", "--sort", "serail"},
+     "muster: device list: --sort takes a field, not \"serail\"; did you mean serial?\n"},
+    {78, {"muster", "device", "list", "--set", "postgres.dsn=nonsense"},
+     "muster: postgres.dsn is neither \"keyword=value ...\" nor a postgresql:// URI\n"},
+};
+
+START_TEST(command_lines_end_with_the_contract_s_codes) {
+  const int code = run(runs[_i].words);
+  ck_assert_msg(code == runs[_i].code, "exit %d: %s%s", code, outputs[0], outputs[1]);
+  if (code == 0) {
+    ck_assert_msg(strstr(outputs[0], runs[_i].text) != NULL, "got: %s", outputs[0]);
+    ck_assert_str_eq(outputs[1], "");
+  } else {
+    ck_assert_str_eq(outputs[1], runs[_i].text);
+    ck_assert_str_eq(outputs[0], "");
+  }
+}
+END_TEST
+
+START_TEST(a_database_out_of_reach_is_75) {
+  const int code = run(WORDS("muster", "device", "list", "--set",
+                             "postgres.dsn=host=127.0.0.1 port=1 user=x dbname=x", "-o", "json"));
+  ck_assert_int_eq(code, 75);
+  ck_assert_str_eq(outputs[0], "");
+  ck_assert_msg(strncmp(outputs[1], "muster: PostgreSQL: ", 20) == 0, "got: %s", outputs[1]);
+  ck_assert_ptr_eq(strchr(outputs[1], '\n'), outputs[1] + strlen(outputs[1]) - 1);
+}
+END_TEST
+
+int main(void) {
+  Suite *const suite = suite_create("command");
+  TCase *const cases = tcase_create("command");
+  tcase_add_test(cases, options_stand_before_and_behind_arguments);
+  tcase_add_test(cases, a_value_is_joined_or_the_next_word);
+  tcase_add_test(cases, the_last_of_a_repeated_option_wins);
+  tcase_add_test(cases, two_dashes_end_the_options);
+  tcase_add_loop_test(cases, a_wrong_line_is_usage_and_named, 0, (int)COUNT_OF(refused_lines));
+  tcase_add_test(cases, help_is_asked_for_anywhere);
+  tcase_add_loop_test(cases, command_lines_end_with_the_contract_s_codes, 0,
+                      (int)COUNT_OF(runs));
+  tcase_add_test(cases, a_database_out_of_reach_is_75);
+  suite_add_tcase(suite, cases);
+  SRunner *const runner = srunner_create(suite);
+  srunner_run_all(runner, CK_NORMAL);
+  const int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

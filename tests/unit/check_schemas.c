@@ -1,0 +1,184 @@
+/* consumers/schemas: what is known, from the binary and from a directory. */
+#include "consumers/schemas.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char directory[] = "/tmp/check_schemas.XXXXXX";
+
+static void setup(void) {
+  ck_assert_ptr_nonnull(mkdtemp(directory));
+}
+
+static void put_file(const char *name, const char *text) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/%s", directory, name);
+  FILE *const file = fopen(path, "w");
+  ck_assert_ptr_nonnull(file);
+  fputs(text, file);
+  fclose(file);
+}
+
+static void drop_file(const char *name) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/%s", directory, name);
+  ck_assert(unlink(path) == 0 || errno == ENOENT);
+}
+
+static void teardown(void) {
+  static const char *const names[] = {"7.avsc",  "007.avsc",    "other.avsc", "7.old.avsc",
+                                      ".x.avsc", "readme.text", "9.avsc",     "99999999999.avsc"};
+  for (size_t i = 0; i < COUNT_OF(names); i++) {
+    drop_file(names[i]);
+  }
+  ck_assert_int_eq(rmdir(directory), 0);
+}
+
+#define CHECKIN                                                                                    \
+  "{\"type\":\"record\",\"name\":\"CheckIn\",\"fields\":["                                         \
+  "{\"name\":\"event_id\",\"type\":\"string\"},{\"name\":\"occurred_at\",\"type\":\"long\"},"      \
+  "{\"name\":\"serial\",\"type\":\"string\"},{\"name\":\"os_version\",\"type\":\"string\"}]}"
+
+static struct schemas *opened(const char *from) {
+  struct schemas *schemas;
+  struct error error;
+  ck_assert_msg(schemas_open(from, &schemas, &error) == STATUS_OK, "%s", error.text);
+  return schemas;
+}
+
+START_TEST(schemas_know_our_own) {
+  struct schemas *const schemas = opened(NULL);
+  static const char *const names[] = {"Enrollment", "CheckIn", "ComplianceReport"};
+  static const enum topic topics[] = {TOPIC_ENROLLMENTS, TOPIC_CHECKINS, TOPIC_REPORTS};
+  for (size_t i = 0; i < COUNT_OF(names); i++) {
+    const struct writer *const writer = schemas_find_own(schemas, names[i]);
+    ck_assert_ptr_nonnull(writer);
+    ck_assert_ptr_eq(schemas_reader(schemas, topics[i]), writer);
+    ck_assert_ptr_eq(schemas_find(schemas, writer->fingerprint), writer);
+    ck_assert_ptr_nonnull(writer->programs[topics[i]]);
+  }
+  ck_assert_ptr_null(schemas_find_own(schemas, "CheckI"));
+  ck_assert_ptr_null(schemas_find_own(schemas, "Nothing"));
+  ck_assert_ptr_null(schemas_find(schemas, 0));
+  ck_assert_ptr_null(schemas_find_id(schemas, 0));
+  ck_assert_ptr_null(schemas_reader(schemas, TOPIC_CONTROL));
+  schemas_close(schemas);
+}
+END_TEST
+
+START_TEST(schemas_read_a_directory_by_fingerprint_and_id) {
+  put_file("7.avsc", CHECKIN);
+  put_file("other.avsc", "\"int\"");
+  put_file("7.old.avsc", "\"long\"");
+  put_file(".x.avsc", "not looked at");
+  put_file("readme.text", "not looked at");
+  struct schemas *const schemas = opened(directory);
+  const struct writer *const writer = schemas_find_id(schemas, 7);
+  ck_assert_ptr_nonnull(writer);
+  ck_assert_int_eq(writer->schema->nodes[writer->schema->root].kind, NODE_RECORD);
+  ck_assert_ptr_nonnull(writer->programs[TOPIC_CHECKINS]);
+  ck_assert_ptr_null(writer->programs[TOPIC_REPORTS]);
+  ck_assert_ptr_nonnull(writer->reasons[TOPIC_REPORTS]);
+  ck_assert_ptr_eq(schemas_find(schemas, writer->fingerprint), writer);
+  ck_assert_ptr_nonnull(schemas_find(schemas, UINT64_C(0x7275d51a3f395c8f)));
+  schemas_close(schemas);
+}
+END_TEST
+
+START_TEST(schemas_text_shows_every_change) {
+  char *texts[4];
+  struct schemas *schemas = opened(directory);
+  texts[0] = schemas_text(schemas);
+  schemas_close(schemas);
+  put_file("other.avsc", CHECKIN);
+  schemas = opened(directory);
+  texts[1] = schemas_text(schemas);
+  schemas_close(schemas);
+  put_file("9.avsc", CHECKIN);
+  schemas = opened(directory);
+  texts[2] = schemas_text(schemas);
+  schemas_close(schemas);
+  schemas = opened(directory);
+  texts[3] = schemas_text(schemas);
+  schemas_close(schemas);
+  ck_assert_str_ne(texts[0], texts[1]);
+  ck_assert_str_ne(texts[1], texts[2]);
+  ck_assert_str_eq(texts[2], texts[3]);
+  for (size_t i = 0; i < COUNT_OF(texts); i++) {
+    free(texts[i]);
+  }
+}
+END_TEST
+
+static void assert_refused(const char *file, const char *said) {
+  struct schemas *schemas;
+  struct error error;
+  ck_assert(schemas_open(directory, &schemas, &error) == STATUS_CONFIG);
+  ck_assert_msg(strstr(error.text, file) != NULL, "%s", error.text);
+  ck_assert_msg(strstr(error.text, said) != NULL, "%s", error.text);
+}
+
+START_TEST(schemas_refuse_with_file_and_reason) {
+  char path[256];
+  struct schemas *schemas;
+  struct error error;
+  ck_assert(schemas_open("/nowhere/at/all", &schemas, &error) == STATUS_CONFIG);
+  ck_assert_ptr_nonnull(strstr(error.text, "/nowhere/at/all"));
+  put_file("other.avsc", "{\"type\":");
+  assert_refused("other.avsc", "line 1");
+  put_file("other.avsc", "\"nothing\"");
+  assert_refused("other.avsc", "no type nothing");
+  drop_file("other.avsc");
+  put_file("99999999999.avsc", "\"int\"");
+  assert_refused("99999999999.avsc", "32 bits");
+  drop_file("99999999999.avsc");
+  put_file("7.avsc", "\"int\"");
+  put_file("007.avsc", "\"long\"");
+  assert_refused("007.avsc", "both of id 7");
+  drop_file("007.avsc");
+  snprintf(path, sizeof path, "%s/9.avsc", directory);
+  ck_assert_int_eq(symlink("nothing", path), 0);
+  assert_refused("9.avsc", "No such file");
+  ck_assert_int_eq(unlink(path), 0);
+  ck_assert_int_eq(mkdir(path, 0700), 0);
+  assert_refused("9.avsc", "directory");
+  ck_assert_int_eq(rmdir(path), 0);
+}
+END_TEST
+
+START_TEST(schemas_put_only_adds_the_id_of_what_is_known) {
+  struct schemas *const schemas = opened(NULL);
+  struct error error;
+  ck_assert(schemas_put(schemas, 3, "a", span_text(CHECKIN), &error) == STATUS_OK);
+  ck_assert(schemas_put(schemas, 1, "b", span_text(CHECKIN), &error) == STATUS_OK);
+  ck_assert(schemas_put(schemas, 1, "c", span_text(CHECKIN), &error) == STATUS_OK);
+  ck_assert(schemas_put(schemas, 1, "d", span_text("\"int\""), &error) == STATUS_CONFIG);
+  ck_assert(schemas_put(schemas, -2, "e", span_text("\"int\""), &error) == STATUS_CONFIG);
+  ck_assert_ptr_nonnull(schemas_find_id(schemas, 1));
+  ck_assert_ptr_eq(schemas_find_id(schemas, 1), schemas_find_id(schemas, 3));
+  ck_assert_str_eq(schemas_find_id(schemas, 1)->source, "a");
+  ck_assert_ptr_null(schemas_find_id(schemas, 2));
+  schemas_close(schemas);
+}
+END_TEST
+
+int main(void) {
+  Suite *const suite = suite_create("schemas");
+  TCase *const tests = tcase_create("schemas");
+  tcase_add_checked_fixture(tests, setup, teardown);
+  tcase_add_test(tests, schemas_know_our_own);
+  tcase_add_test(tests, schemas_read_a_directory_by_fingerprint_and_id);
+  tcase_add_test(tests, schemas_text_shows_every_change);
+  tcase_add_test(tests, schemas_refuse_with_file_and_reason);
+  tcase_add_test(tests, schemas_put_only_adds_the_id_of_what_is_known);
+  suite_add_tcase(suite, tests);
+  SRunner *const runner = srunner_create(suite);
+  srunner_run_all(runner, CK_NORMAL);
+  const int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
