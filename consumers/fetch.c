@@ -121,11 +121,10 @@ bool fetch_serve(struct fetch *fetch, struct error *error) {
   return had_error;
 }
 
-enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partition,
-                          int timeout_ms, int64_t *first, int64_t *next, struct error *error) {
-  const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(fetch->client, topic,
-                                                                    partition, first, next,
-                                                                    timeout_ms);
+enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partition, int timeout_ms,
+                          int64_t *first, int64_t *next, struct error *error) {
+  const rd_kafka_resp_err_t code =
+      rd_kafka_query_watermark_offsets(fetch->client, topic, partition, first, next, timeout_ms);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
     return STATUS_OK;
   }
@@ -204,8 +203,7 @@ static void note_error(struct source *source, const rd_kafka_message_t *message)
 }
 
 static void take_more(struct source *source) {
-  const ssize_t count =
-      rd_kafka_consume_batch_queue(source->queue, 0, source->taken, TAKEN_MAX);
+  const ssize_t count = rd_kafka_consume_batch_queue(source->queue, 0, source->taken, TAKEN_MAX);
   source->next = 0;
   source->taken_count = count > 0 ? (size_t)count : 0;
 }
@@ -277,8 +275,8 @@ size_t record_headers_size(const struct record *record) {
   const void *value;
   size_t value_size;
   size_t size = 0;
-  for (size_t i = 0; headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value,
-                                                                &value_size) == 0;
+  for (size_t i = 0;
+       headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value, &value_size) == 0;
        i++) {
     size += 8 + strlen(name) + (value == NULL ? 0 : value_size);
   }
@@ -297,8 +295,8 @@ void record_headers_copy(const struct record *record, uint8_t *into) {
   const char *name;
   const void *value;
   size_t value_size;
-  for (size_t i = 0; headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value,
-                                                                &value_size) == 0;
+  for (size_t i = 0;
+       headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value, &value_size) == 0;
        i++) {
     const size_t name_size = strlen(name);
     into = put_u32(into, (uint32_t)name_size);

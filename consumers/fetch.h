@@ -38,9 +38,8 @@ bool fetch_serve(struct fetch *fetch, struct error *error);
 
 /* The offsets of a partition's first message and of the one that would come next (the last stable
  * offset). Blocks up to `timeout_ms`; any thread. */
-enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partition,
-                          int timeout_ms, int64_t *first, int64_t *next,
-                          struct error *error) MUST_USE;
+enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partition, int timeout_ms,
+                          int64_t *first, int64_t *next, struct error *error) MUST_USE;
 
 /* Starts reading a partition at `offset`. A partition may be read by one source at a time. */
 enum status source_open(struct fetch *fetch, const char *topic, int32_t partition, int64_t offset,

@@ -93,12 +93,10 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
 }
 
 static enum status subscribe(struct membership *membership, struct error *error) {
-  rd_kafka_topic_partition_list_t *topics =
-      rd_kafka_topic_partition_list_new(SUBSCRIBED_COUNT);
+  rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(SUBSCRIBED_COUNT);
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     if (topic != TOPIC_CONTROL) {
-      rd_kafka_topic_partition_list_add(topics, membership->topics[topic],
-                                        RD_KAFKA_PARTITION_UA);
+      rd_kafka_topic_partition_list_add(topics, membership->topics[topic], RD_KAFKA_PARTITION_UA);
     }
   }
   const rd_kafka_resp_err_t code = rd_kafka_subscribe(membership->client, topics);
@@ -207,8 +205,7 @@ void membership_accept(struct membership *membership) {
 
 void membership_note_offsets(struct membership *membership, int32_t lane,
                              const int64_t next_offsets[TOPIC_COUNT]) {
-  rd_kafka_topic_partition_list_t *offsets =
-      rd_kafka_topic_partition_list_new(SUBSCRIBED_COUNT);
+  rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(SUBSCRIBED_COUNT);
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     if (topic != TOPIC_CONTROL) {
       rd_kafka_topic_partition_list_add(offsets, membership->topics[topic], lane)->offset =

@@ -272,12 +272,13 @@ static bool default_enum(struct resolver *resolver, const struct avro_node *node
 /* Puts a default, as the reader's JSON gives it, into its slots. */
 static bool default_node(struct resolver *resolver, uint32_t index, const json_t *value) {
   const struct avro_node *const node = &resolver->reader->nodes[index];
-  const uint32_t slot = slot_here(resolver, node->kind);
   struct slot constant = {0};
   bool fits = false;
-  switch (node->kind) {
-  case NODE_NULL:
+  if (node->kind == NODE_NULL) { /* beside the value that the path means: it has no slot */
     return json_is_null(value) ? true : fail(resolver, "the default is not null");
+  }
+  const uint32_t slot = slot_here(resolver, node->kind);
+  switch (node->kind) {
   case NODE_BOOLEAN:
     fits = json_is_boolean(value);
     constant.number = json_is_true(value) ? 1 : 0;
@@ -303,6 +304,7 @@ static bool default_node(struct resolver *resolver, uint32_t index, const json_t
   case NODE_UNION: /* a union's default is one of its first branch */
     emit_constant(resolver, slot, constant);
     return default_node(resolver, resolver->reader->branches[node->first], value);
+  case NODE_NULL:
   case NODE_BYTES:
   case NODE_FIXED:
   case NODE_ARRAY:

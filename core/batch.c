@@ -80,9 +80,8 @@ enum next batch_next(const struct batch *batch, const struct lane *lane,
 
 static void note_not_believed(struct batch *batch, const struct memory *memory, enum topic topic,
                               int64_t offset) {
-  batch->not_believed =
-      memory_grow(memory, batch->not_believed, batch->not_believed_count,
-                  &batch->not_believed_capacity, sizeof *batch->not_believed);
+  batch->not_believed = memory_grow(memory, batch->not_believed, batch->not_believed_count,
+                                    &batch->not_believed_capacity, sizeof *batch->not_believed);
   batch->not_believed[batch->not_believed_count++] =
       (struct topic_offset){.topic = topic, .offset = offset};
 }

@@ -55,8 +55,8 @@ static void emit_change(const struct step *step, uint32_t index, const struct de
   emit(step, &result);
 }
 
-static void emit_notification(const struct step *step, uint32_t index,
-                              const struct device *device, const char *template_name) {
+static void emit_notification(const struct step *step, uint32_t index, const struct device *device,
+                              const char *template_name) {
   struct result result = result_about(step, RESULT_NOTIFICATION, index, device);
   result.notification.template_name = template_name;
   emit(step, &result);
@@ -166,17 +166,15 @@ static void evaluate(const struct step *step, uint32_t index, struct device *dev
 /* Whether a Device record would show the difference; last_sync_at alone is none. */
 static bool shows_change(const struct device *a, const struct device *b) {
   return a->person != b->person || a->platform != b->platform || a->profile != b->profile ||
-         a->ownership != b->ownership || a->os_version != b->os_version ||
-         a->status != b->status || a->compliance != b->compliance ||
-         a->violations != b->violations ||
+         a->ownership != b->ownership || a->os_version != b->os_version || a->status != b->status ||
+         a->compliance != b->compliance || a->violations != b->violations ||
          a->noncompliant_since_ms != b->noncompliant_since_ms ||
          a->email_blocked != b->email_blocked || a->sap_blocked != b->sap_blocked ||
          a->ticket_open != b->ticket_open;
 }
 
 /* Puts the device's new state into the lane. */
-static void apply(const struct step *step, uint32_t index, const struct device *next,
-                  bool is_new) {
+static void apply(const struct step *step, uint32_t index, const struct device *next, bool is_new) {
   struct lane *lane = step->lane;
   struct device *device = &lane->devices[index];
   const bool is_changed = is_new || shows_change(device, next);
@@ -301,8 +299,7 @@ static void enroll_at_checkin(const struct step *step, uint32_t index, struct de
   emit_audit(step, index, device, &audit);
 }
 
-static void decide_checkin(const struct step *step, const struct checkin *checkin,
-                           uint32_t index) {
+static void decide_checkin(const struct step *step, const struct checkin *checkin, uint32_t index) {
   struct device next = step->lane->devices[index];
   next.last_sync_at_ms = step->lane->clock_ms;
   lane_set_os_version(step->lane, &next, checkin->os_version);
@@ -310,8 +307,7 @@ static void decide_checkin(const struct step *step, const struct checkin *checki
     enroll_at_checkin(step, index, &next);
   }
   const bool is_gone = next.status == DEVICE_WIPED || next.status == DEVICE_RETIRED;
-  if (checkin->trigger == TRIGGER_ON_DEMAND && next.compliance != COMPLIANCE_UNKNOWN &&
-      !is_gone) {
+  if (checkin->trigger == TRIGGER_ON_DEMAND && next.compliance != COMPLIANCE_UNKNOWN && !is_gone) {
     evaluate(step, index, &next);
   }
   apply(step, index, &next, false);

@@ -26,7 +26,7 @@ struct device {
   uint8_t compliance, stage, antivirus_enabled, disk_encrypted;
   bool has_screen_lock_pin_length;
   bool email_blocked, sap_blocked, ticket_open;
-  bool touched; /* changed in the batch being decided */
+  bool touched;        /* changed in the batch being decided */
   uint8_t reserved[3]; /* no padding: states are compared as bytes */
 };
 
@@ -42,8 +42,8 @@ struct device_image {
   uint32_t person;
   struct span enrollment_ids; /* EVENT_ID_SIZE bytes each, newest first */
   struct device state;
-  int64_t next_due_at_ms;      /* TIME_NONE: nothing will happen by itself */
-  const char *next_action;     /* "block", "fail"; NULL with TIME_NONE */
+  int64_t next_due_at_ms;  /* TIME_NONE: nothing will happen by itself */
+  const char *next_action; /* "block", "fail"; NULL with TIME_NONE */
   /* Of the last change that its Device record shows; when `is_changed` is false, only
    * last_sync_at or facts' dates moved since, and what is stored of these stays. */
   bool is_changed;

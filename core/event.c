@@ -5,8 +5,10 @@
 
 const char *topic_name(enum topic topic) {
   static const char *const names[TOPIC_COUNT] = {
-      [TOPIC_CONTROL] = "control",   [TOPIC_ENROLLMENTS] = "enrollments",
-      [TOPIC_COMMANDS] = "commands", [TOPIC_CHECKINS] = "checkins",
+      [TOPIC_CONTROL] = "control",
+      [TOPIC_ENROLLMENTS] = "enrollments",
+      [TOPIC_COMMANDS] = "commands",
+      [TOPIC_CHECKINS] = "checkins",
       [TOPIC_REPORTS] = "compliance-reports",
   };
   assert(topic < TOPIC_COUNT);

@@ -27,25 +27,25 @@ enum platform {
 #define X(name) PLATFORM_##name,
   PLATFORM_LIST(X)
 #undef X
-  PLATFORM_COUNT
+      PLATFORM_COUNT
 };
 enum profile {
 #define X(name) PROFILE_##name,
   PROFILE_LIST(X)
 #undef X
-  PROFILE_COUNT
+      PROFILE_COUNT
 };
 enum ownership {
 #define X(name) OWNERSHIP_##name,
   OWNERSHIP_LIST(X)
 #undef X
-  OWNERSHIP_COUNT
+      OWNERSHIP_COUNT
 };
 enum trigger {
 #define X(name) TRIGGER_##name,
   TRIGGER_LIST(X)
 #undef X
-  TRIGGER_COUNT
+      TRIGGER_COUNT
 };
 
 const char *platform_name(enum platform platform);
@@ -126,7 +126,7 @@ enum reject_code {
 #define X(name, text) REJECT_##name,
   REJECT_LIST(X)
 #undef X
-  REJECT_COUNT
+      REJECT_COUNT
 };
 
 /* Where in the program's path a message was refused; a header of the dead letter. */

@@ -59,8 +59,8 @@ static uint32_t keep_serial(struct lane *lane, struct span serial) {
   if (serials->capacity - serials->size < SERIAL_SIZE_MAX + 1) {
     const uint32_t capacity = serials->capacity < 4096 ? 4096 : serials->capacity / 2 * 3;
     assert(capacity > serials->capacity);
-    serials->bytes = lane->memory.resize(lane->memory.context, serials->bytes, serials->capacity,
-                                         capacity);
+    serials->bytes =
+        lane->memory.resize(lane->memory.context, serials->bytes, serials->capacity, capacity);
     serials->capacity = capacity;
   }
   const uint32_t at = serials->size;
@@ -108,9 +108,8 @@ static uint64_t version_hash(const void *context, uint32_t index) {
 }
 
 struct span lane_os_version(const struct lane *lane, const struct device *device) {
-  return device->os_version == INDEX_NONE
-             ? (struct span){0}
-             : version_span(&lane->versions.texts[device->os_version]);
+  return device->os_version == INDEX_NONE ? (struct span){0}
+                                          : version_span(&lane->versions.texts[device->os_version]);
 }
 
 static uint32_t version_new(struct lane *lane, struct span text, uint64_t hash) {
@@ -263,8 +262,8 @@ static struct touch *touch_of(struct lane *lane, uint32_t index) {
     touches->of_device_capacity = lane->device_capacity;
   }
   if (!device->touched) {
-    touches->items = memory_grow(&lane->memory, touches->items, touches->count,
-                                 &touches->capacity, sizeof *touches->items);
+    touches->items = memory_grow(&lane->memory, touches->items, touches->count, &touches->capacity,
+                                 sizeof *touches->items);
     touches->items[touches->count] = (struct touch){.device = index};
     touches->of_device[index] = touches->count++;
     device->touched = true;
@@ -311,8 +310,7 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
       .serial = lane_serial(lane, device),
       .os_version = lane_os_version(lane, device),
       .person = device->person,
-      .enrollment_ids =
-          span_of(enrollment_ids, copy_enrollment_ids(lane, device, enrollment_ids)),
+      .enrollment_ids = span_of(enrollment_ids, copy_enrollment_ids(lane, device, enrollment_ids)),
       .state = *device,
       .policy = lane->policy->version,
       .cause = {.offset = -1},

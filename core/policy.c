@@ -47,8 +47,7 @@ uint32_t policy_outdated_platforms(const struct policy *policy, struct span os_v
 
 static bool antivirus_holds(const struct policy *policy, const struct device *device,
                             int64_t clock_ms) {
-  return device->antivirus_enabled == TRI_TRUE &&
-         device->antivirus_signatures_at_ms != TIME_NONE &&
+  return device->antivirus_enabled == TRI_TRUE && device->antivirus_signatures_at_ms != TIME_NONE &&
          clock_ms - device->antivirus_signatures_at_ms <= policy->signatures_age_max_ms;
 }
 
@@ -74,8 +73,7 @@ violation_set policy_violations(const struct policy *policy, const struct device
 bool profile_allows(enum profile profile, enum platform platform) {
   switch (profile) {
   case PROFILE_STANDARD:
-    return platform == PLATFORM_WINDOWS || platform == PLATFORM_MACOS ||
-           platform == PLATFORM_LINUX;
+    return platform == PLATFORM_WINDOWS || platform == PLATFORM_MACOS || platform == PLATFORM_LINUX;
   case PROFILE_MOBILE:
     return platform == PLATFORM_IOS || platform == PLATFORM_ANDROID;
   case PROFILE_EXECUTIVE:

@@ -4,7 +4,13 @@
 
 #include "core/device.h"
 
-enum rule { RULE_OS_OUT_OF_DATE, RULE_ANTIVIRUS, RULE_NOT_ENCRYPTED, RULE_WEAK_SCREEN_LOCK, RULE_COUNT };
+enum rule {
+  RULE_OS_OUT_OF_DATE,
+  RULE_ANTIVIRUS,
+  RULE_NOT_ENCRYPTED,
+  RULE_WEAK_SCREEN_LOCK,
+  RULE_COUNT
+};
 
 struct policy {
   const char *version;

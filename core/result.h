@@ -27,7 +27,7 @@ enum result_kind {
 #define X(kind, topic, record) RESULT_##kind,
   RESULT_KIND_LIST(X)
 #undef X
-  RESULT_KIND_COUNT
+      RESULT_KIND_COUNT
 };
 
 const char *result_topic_name(enum result_kind kind);
@@ -46,43 +46,43 @@ enum device_status {
 #define X(name) DEVICE_##name,
   STATUS_SYMBOLS(X)
 #undef X
-  DEVICE_STATUS_COUNT
+      DEVICE_STATUS_COUNT
 };
 enum compliance {
 #define X(name) COMPLIANCE_##name,
   COMPLIANCE_SYMBOLS(X)
 #undef X
-  COMPLIANCE_COUNT
+      COMPLIANCE_COUNT
 };
 enum access_decision {
 #define X(name) ACCESS_##name,
   DECISION_SYMBOLS(X)
 #undef X
-  ACCESS_COUNT
+      ACCESS_COUNT
 };
 enum ticket_action {
 #define X(name) TICKET_##name,
   TICKET_SYMBOLS(X)
 #undef X
-  TICKET_ACTION_COUNT
+      TICKET_ACTION_COUNT
 };
 enum license_action {
 #define X(name) LICENSE_##name,
   LICENSE_SYMBOLS(X)
 #undef X
-  LICENSE_ACTION_COUNT
+      LICENSE_ACTION_COUNT
 };
 enum audit_action {
 #define X(name) AUDIT_##name,
   AUDIT_ACTION_SYMBOLS(X)
 #undef X
-  AUDIT_ACTION_COUNT
+      AUDIT_ACTION_COUNT
 };
 enum outcome {
 #define X(name) OUTCOME_##name,
   OUTCOME_SYMBOLS(X)
 #undef X
-  OUTCOME_COUNT
+      OUTCOME_COUNT
 };
 
 const char *device_status_name(enum device_status status);
@@ -116,7 +116,7 @@ struct original {
   /* All headers in order, opaque here: for each a big-endian u32 length and its name, then a
    * big-endian i32 length (-1: null) and its value. */
   struct span headers;
-  int64_t timestamp_ms;  /* as stamped; -1 when there was none */
+  int64_t timestamp_ms; /* as stamped; -1 when there was none */
   /* Of a value that its dead letter leaves out (too_large, never_collected). */
   uint8_t value_sha256[32];
   uint64_t size_bytes;
@@ -127,9 +127,9 @@ struct result {
   uint64_t seq; /* dense from 1 in its lane */
   int64_t at_ms;
   struct cause cause;
-  const char *policy;    /* version in force; lives as long as the lane */
+  const char *policy;     /* version in force; lives as long as the lane */
   uint64_t device_number; /* 0: concerns no device */
-  struct span serial;    /* empty when it concerns no device */
+  struct span serial;     /* empty when it concerns no device */
   bool has_subject;
   uint8_t subject[SUBJECT_SIZE];
   uint32_t person; /* the subject's index in the lane: where the edge finds the address */

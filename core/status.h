@@ -10,11 +10,11 @@
 /* X(name, process exit code). The codes are the public contract's. */
 #define STATUS_LIST(X)                                                                             \
   X(STATUS_OK, 0)                                                                                  \
-  X(STATUS_REFUSED, 1)     /* ran, and found or refused what it looks for */                       \
-  X(STATUS_USAGE, 2)       /* the command line */                                                  \
+  X(STATUS_REFUSED, 1)      /* ran, and found or refused what it looks for */                      \
+  X(STATUS_USAGE, 2)        /* the command line */                                                 \
   X(STATUS_UNAVAILABLE, 75) /* a service out of reach; trying again may help */                    \
-  X(STATUS_FENCED, 75)     /* somebody else owns the lane now */                                   \
-  X(STATUS_CONFIG, 78)     /* configuration, a missing migration or topic included */
+  X(STATUS_FENCED, 75)      /* somebody else owns the lane now */                                  \
+  X(STATUS_CONFIG, 78)      /* configuration, a missing migration or topic included */
 
 enum status {
 #define X(name, exit_code) name,

@@ -31,8 +31,8 @@ uint64_t hash_bytes(struct span key) {
 
 void table_fini(struct table *table, const struct memory *memory) {
   if (table->slots != NULL) {
-    memory->resize(memory->context, table->slots,
-                   ((size_t)table->mask + 1) * sizeof *table->slots, 0);
+    memory->resize(memory->context, table->slots, ((size_t)table->mask + 1) * sizeof *table->slots,
+                   0);
   }
   *table = (struct table){0};
 }
@@ -41,8 +41,8 @@ static uint32_t tag_of(uint64_t hash) {
   return (uint32_t)(hash >> 32);
 }
 
-uint32_t table_find(const struct table *table, uint64_t hash, struct span key,
-                    table_equal_fn equal, const void *context) {
+uint32_t table_find(const struct table *table, uint64_t hash, struct span key, table_equal_fn equal,
+                    const void *context) {
   if (table->slots == NULL) {
     return INDEX_NONE;
   }

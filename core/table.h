@@ -16,7 +16,7 @@ struct table_slot {
 
 struct table {
   struct table_slot *slots;
-  uint32_t mask;  /* number of slots less one; slots are a power of two */
+  uint32_t mask; /* number of slots less one; slots are a power of two */
   uint32_t count;
 };
 
@@ -31,8 +31,8 @@ uint64_t hash_bytes(struct span key);
 void table_fini(struct table *table, const struct memory *memory);
 
 /* The index of the item with that key, or INDEX_NONE. */
-uint32_t table_find(const struct table *table, uint64_t hash, struct span key,
-                    table_equal_fn equal, const void *context);
+uint32_t table_find(const struct table *table, uint64_t hash, struct span key, table_equal_fn equal,
+                    const void *context);
 
 /* Adds an item whose key is not in the table. `rehash` gives items' hashes when it grows. */
 void table_add(struct table *table, const struct memory *memory, uint64_t hash, uint32_t index,

@@ -51,8 +51,7 @@ static void sift_down(struct timers *timers, struct device *devices, uint32_t at
   place(timers, devices, at, timer);
 }
 
-static void settle(struct timers *timers, struct device *devices, uint32_t at,
-                   struct timer timer) {
+static void settle(struct timers *timers, struct device *devices, uint32_t at, struct timer timer) {
   if (at > 0 && is_before(&timer, &timers->heap[(at - 1) / 2])) {
     sift_up(timers, devices, at, timer);
   } else {

@@ -16,8 +16,7 @@ struct common {
   struct span serial;
 };
 
-static uint8_t *put_cause(uint8_t *at, const struct encoding *encoding,
-                          const struct cause *cause) {
+static uint8_t *put_cause(uint8_t *at, const struct encoding *encoding, const struct cause *cause) {
   at = put_is_set(at, cause->offset >= 0);
   if (cause->offset < 0) {
     return at;
@@ -166,9 +165,8 @@ static void put_headers(struct draft *draft, const struct encoding *encoding,
     *end++ = '-';
     end = put_decimal(end, (uint64_t)common->at_ms);
   }
-  const struct cloudevent event = {.id = span_of(id, (size_t)(end - id)),
-                                   .at_ms = common->at_ms,
-                                   .subject = common->device_id};
+  const struct cloudevent event = {
+      .id = span_of(id, (size_t)(end - id)), .at_ms = common->at_ms, .subject = common->device_id};
   draft->at = put_cloudevent(draft->at, encoding, draft->head.record, &event);
 }
 
@@ -190,8 +188,8 @@ static void encode_value(const struct encoding *encoding, const struct result *r
                          struct buffer *records, struct buffer *canonical) {
   const bool has_email = kind_has_email(result->kind);
   const size_t size_max = common_size_max(encoding, common) + fields_size_max(encoding, result) +
-                          user_email.size + HEADERS_SIZE_FIXED +
-                          common->cause->traceparent.size + cloudevent_size_max(encoding);
+                          user_email.size + HEADERS_SIZE_FIXED + common->cause->traceparent.size +
+                          cloudevent_size_max(encoding);
   struct draft draft = draft_begin(records, result->kind, size_max);
   draft.head.timestamp_ms = result->at_ms;
   draft.at = put_key(draft.at, encoding, common->device_id);

@@ -47,8 +47,8 @@ struct encoding {
 
 /* One record for a topic; they lie in a buffer one after the other. Views into that buffer. */
 struct outgoing {
-  uint32_t record;       /* enum result_kind, RECORD_DEVICE or RECORD_JOURNAL: the topic */
-  int64_t timestamp_ms;  /* -1: none */
+  uint32_t record;      /* enum result_kind, RECORD_DEVICE or RECORD_JOURNAL: the topic */
+  int64_t timestamp_ms; /* -1: none */
   bool key_is_null, value_is_null;
   struct span key;
   struct span value;

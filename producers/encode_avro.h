@@ -6,7 +6,7 @@
 #include "core/result.h"
 
 enum {
-  LONG_SIZE_MAX = 10,      /* a long, an int, an enum's symbol, a union's branch, a length */
+  LONG_SIZE_MAX = 10, /* a long, an int, an enum's symbol, a union's branch, a length */
   UUID_TEXT_SIZE = 36,
   DECIMAL_SIZE_MAX = 20,
 };

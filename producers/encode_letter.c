@@ -81,8 +81,7 @@ static uint8_t *put_letter_headers(uint8_t *at, const struct encoding *encoding,
                          cause->topic == TOPIC_CONTROL ? 0 : encoding->lane);
   at = put_number_header(at, "__connect.errors.offset", (uint64_t)cause->offset);
   at = put_header(at, "__connect.errors.stage", span_text(stage_name(reject->stage)));
-  at = put_header(at, "__connect.errors.exception.class.name",
-                  span_text(class_name(reject->code)));
+  at = put_header(at, "__connect.errors.exception.class.name", span_text(class_name(reject->code)));
   return put_header(at, "__connect.errors.exception.message", whole_characters(reject->text));
 }
 
@@ -92,8 +91,8 @@ void encode_letter(const struct encoding *encoding, const struct result *result,
   const enum reject_code code = result->dead_letter.reject.code;
   const bool has_value = code != REJECT_TOO_LARGE && code != REJECT_NEVER_COLLECTED;
   const bool has_headers = code != REJECT_TOO_LARGE;
-  const bool fits = encoding->message_bytes_max == 0 ||
-                    original->key.size <= encoding->message_bytes_max;
+  const bool fits =
+      encoding->message_bytes_max == 0 || original->key.size <= encoding->message_bytes_max;
   const bool has_key = !original->key_is_null && fits;
   const struct span key = has_key ? original->key : span_of("", 0);
   const struct span value =

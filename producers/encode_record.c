@@ -145,8 +145,7 @@ static uint8_t *put_counted(uint8_t *at, bool is_null, struct span bytes, size_t
 void canonical_append(struct buffer *buffer, const struct canonical *canonical) {
   const struct span topic = span_text(canonical->topic);
   const size_t size_max = 4 * sizeof(uint32_t) + sizeof(uint64_t) + topic.size +
-                          canonical->key.size + canonical->headers.size + canonical->value.size +
-                          1;
+                          canonical->key.size + canonical->headers.size + canonical->value.size + 1;
   uint8_t *const start = buffer_reserve(buffer, size_max);
   uint8_t *at = put_counted(start, false, topic, 0);
   at = put_counted(at, canonical->key_is_null, canonical->key, 0);

@@ -83,8 +83,8 @@ static bool front_read(struct span value, struct front *front) {
 
 static enum status fail(struct reader *reader, rd_kafka_resp_err_t code, struct error *error) {
   rd_kafka_poll(reader->client, 0); /* for the last words about connections */
-  if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-      code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
+  if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+      code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
     return error_set(error, STATUS_CONFIG,
                      "topic %s has no partition %u; run `muster topics create`", reader->name,
                      reader->lane);
@@ -121,8 +121,7 @@ static enum status read_stretch(struct reader *reader, int64_t from, int64_t to,
   }
   enum status status = STATUS_OK;
   for (bool ended = false; !ended;) {
-    rd_kafka_message_t *const message =
-        rd_kafka_consume(reader->topic, partition, left_ms(reader));
+    rd_kafka_message_t *const message = rd_kafka_consume(reader->topic, partition, left_ms(reader));
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
     if (message != NULL) {
       code = message->err;
@@ -195,10 +194,15 @@ static enum status configure(rd_kafka_conf_t *conf, struct reader *reader, struc
     const char *name;
     const char *value;
   } properties[] = {
-      {"group.id", ""},          {"enable.auto.commit", "false"},
-      {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
-      {"auto.offset.reset", "error"}, {"fetch.wait.max.ms", "10"},
-      {"fetch.error.backoff.ms", "20"}, {"allow.auto.create.topics", "false"},
+      {"group.id", ""},
+      {"enable.auto.commit", "false"},
+      {"isolation.level", "read_committed"},
+      {"enable.partition.eof", "true"},
+      {"auto.offset.reset", "error"},
+      {"allow.auto.create.topics", "false"},
+      {"fetch.wait.max.ms", "10"},
+      {"fetch.error.backoff.ms", "20"},
+      {"reconnect.backoff.max.ms", "1000"},
   };
   rd_kafka_conf_set_opaque(conf, reader);
   rd_kafka_conf_set_error_cb(conf, on_error);

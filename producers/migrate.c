@@ -96,8 +96,10 @@ static enum status create_roles(const struct migration *migration, struct error 
     say(migration, "kept existing roles: %s", kept);
   }
   if (skipped[0] != '\0') {
-    say(migration, "skipped roles: %s (this user may not create roles; an administrator may, and "
-        "the next migrate grants them what they are for)", skipped);
+    say(migration,
+        "skipped roles: %s (this user may not create roles; an administrator may, and "
+        "the next migrate grants them what they are for)",
+        skipped);
   }
   return STATUS_OK;
 }
@@ -145,8 +147,10 @@ static enum status apply(const struct migration *migration, const char *name, co
     return status;
   }
   struct buffer script = {0};
-  store_script(&script, "BEGIN; %s; INSERT INTO muster.migrations (number, name) VALUES (%d, '%s');"
-               "COMMIT", text, number, name);
+  store_script(&script,
+               "BEGIN; %s; INSERT INTO muster.migrations (number, name) VALUES (%d, '%s');"
+               "COMMIT",
+               text, number, name);
   status = store_query(migration->connection, (const char *)script.data, name, NULL, error);
   buffer_fini(&script);
   if (status == STATUS_OK) {
@@ -197,7 +201,8 @@ static enum status keep_subject_key(const struct migration *migration, struct er
   explicit_bzero(script.data, script.size);
   buffer_fini(&script);
   if (status == STATUS_OK) {
-    say(migration, "%s the subject key in the database: for trying out; a lost database takes it "
+    say(migration,
+        "%s the subject key in the database: for trying out; a lost database takes it "
         "along; see privacy.subject_key_file",
         strcmp(PQcmdTuples(result), "1") == 0 ? "made and keeps" : "keeps");
     PQclear(result);
@@ -229,8 +234,7 @@ enum status store_migrate(const char *dsn, void (*say_line)(void *context, const
   return status;
 }
 
-enum status store_subject_key(const char *dsn, uint8_t key[SUBJECT_KEY_SIZE],
-                              struct error *error) {
+enum status store_subject_key(const char *dsn, uint8_t key[SUBJECT_KEY_SIZE], struct error *error) {
   struct store *store;
   enum status status = store_open(dsn, &store, error);
   if (status != STATUS_OK) {
@@ -240,9 +244,10 @@ enum status store_subject_key(const char *dsn, uint8_t key[SUBJECT_KEY_SIZE],
   status = store_query(store->connection,
                        "SELECT encode(value, 'hex') FROM muster.secret WHERE name = 'subject_key'",
                        "read the subject key", &result, error);
-  if (status == STATUS_OK && (PQntuples(result) != 1 ||
-                              PQgetlength(result, 0, 0) != 2 * SUBJECT_KEY_SIZE)) {
-    status = error_set(error, STATUS_CONFIG, "the database holds no subject key: run `muster "
+  if (status == STATUS_OK &&
+      (PQntuples(result) != 1 || PQgetlength(result, 0, 0) != 2 * SUBJECT_KEY_SIZE)) {
+    status = error_set(error, STATUS_CONFIG,
+                       "the database holds no subject key: run `muster "
                        "migrate` or set privacy.subject_key_file");
   }
   for (size_t i = 0; status == STATUS_OK && i < SUBJECT_KEY_SIZE; i++) {

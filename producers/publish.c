@@ -102,6 +102,7 @@ static enum status set_tuning(rd_kafka_conf_t *conf, struct error *error) {
   } tuning[] = {
       {"linger.ms", "0"},
       {"retry.backoff.ms", "5"},
+      {"reconnect.backoff.max.ms", "1000"},
       {"socket.nagle.disable", "true"},
       {"compression.codec", "lz4"},
       {"queue.buffering.max.messages", "200000"},
@@ -123,8 +124,7 @@ static enum status set_tuning(rd_kafka_conf_t *conf, struct error *error) {
 static enum status configure(rd_kafka_conf_t *conf, const struct publisher_options *options,
                              struct publisher *publisher, struct error *error) {
   char id[512];
-  snprintf(id, sizeof id, "%s.%slane-%u", options->group_id, options->topic_prefix,
-           options->lane);
+  snprintf(id, sizeof id, "%s.%slane-%u", options->group_id, options->topic_prefix, options->lane);
   const int64_t message_size_max = options->message_bytes_max + MESSAGE_ROOM;
   const int64_t queue_kbytes = message_size_max / 1024 * 2;
   rd_kafka_conf_set_opaque(conf, publisher);
@@ -266,8 +266,8 @@ static enum status check_topics(struct publisher *publisher, int64_t deadline_ms
   for (;;) {
     const rd_kafka_metadata_t *metadata;
     const int64_t left_ms = deadline_ms - mono_ms();
-    const rd_kafka_resp_err_t code = rd_kafka_metadata(publisher->client, 0, NULL, &metadata,
-                                                       left_ms > 0 ? (int)left_ms : 0);
+    const rd_kafka_resp_err_t code =
+        rd_kafka_metadata(publisher->client, 0, NULL, &metadata, left_ms > 0 ? (int)left_ms : 0);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
       return fail(publisher, "topics", code, error);
     }
@@ -401,6 +401,11 @@ static rd_kafka_resp_err_t produce(const struct publisher *publisher,
   return code;
 }
 
+/* Nothing good can come of the publication any more; no need to wait for the rest. */
+static bool is_lost(const struct publisher *publisher) {
+  return publisher->failed_code != RD_KAFKA_RESP_ERR_NO_ERROR || publisher->has_lost_connection;
+}
+
 /* Hands one record over; a full queue is waited for. */
 static rd_kafka_resp_err_t produce_or_wait(struct publisher *publisher,
                                            const struct outgoing *record, int64_t deadline_ms) {
@@ -409,7 +414,7 @@ static rd_kafka_resp_err_t produce_or_wait(struct publisher *publisher,
     if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
       return code;
     }
-    if (publisher->failed_code != RD_KAFKA_RESP_ERR_NO_ERROR || mono_ms() >= deadline_ms) {
+    if (is_lost(publisher) || mono_ms() >= deadline_ms) {
       return RD_KAFKA_RESP_ERR__TIMED_OUT;
     }
     rd_kafka_poll(publisher->client, 10);
@@ -417,15 +422,13 @@ static rd_kafka_resp_err_t produce_or_wait(struct publisher *publisher,
 }
 
 /* Hands all records over and waits for the last acknowledgement. */
-static enum status deliver(struct publisher *publisher, struct span records,
-                           struct error *error) {
+static enum status deliver(struct publisher *publisher, struct span records, struct error *error) {
   const int64_t deadline_ms = mono_ms() + PRODUCE_TIMEOUT_MS;
   struct outgoing record;
   size_t position = 0;
   size_t count = 0;
   rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-  while (publisher->failed_code == RD_KAFKA_RESP_ERR_NO_ERROR &&
-         outgoing_next(records, &position, &record)) {
+  while (!is_lost(publisher) && outgoing_next(records, &position, &record)) {
     code = produce_or_wait(publisher, &record, deadline_ms);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
       break;
@@ -435,7 +438,7 @@ static enum status deliver(struct publisher *publisher, struct span records,
     }
   }
   while (code == RD_KAFKA_RESP_ERR_NO_ERROR && publisher->answered_count < count &&
-         publisher->failed_code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+         !is_lost(publisher)) {
     rd_kafka_poll(publisher->client, 100);
     if (mono_ms() >= deadline_ms) {
       code = RD_KAFKA_RESP_ERR__TIMED_OUT;
@@ -446,10 +449,10 @@ static enum status deliver(struct publisher *publisher, struct span records,
     snprintf(doing, sizeof doing, "publish to %s", publisher->failed_topic);
     return fail(publisher, doing, publisher->failed_code, error);
   }
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return fail(publisher, "publish", code, error);
+  if (publisher->has_lost_connection) { /* (1) */
+    code = RD_KAFKA_RESP_ERR__TRANSPORT;
   }
-  return STATUS_OK;
+  return code == RD_KAFKA_RESP_ERR_NO_ERROR ? STATUS_OK : fail(publisher, "publish", code, error);
 }
 
 enum status publisher_publish(struct publisher *publisher, struct span records,

@@ -38,7 +38,10 @@ struct journal_position {
 };
 
 /* Reads back from the last stable offset of muster.journal's partition `lane`, doubling, to the
- * last BATCH record. `conf` is taken. */
+ * last BATCH record. `conf` is taken. A commit is answered before its markers are written, so
+ * this may lag behind one that has just succeeded; once publisher_open for the lane has returned,
+ * what it finds is final: no earlier owner's transaction is still to come. STATUS_CONFIG: a topic
+ * is missing, or its last record is no journal record of this lane. */
 enum status journal_position_read(struct rd_kafka_conf_s *conf, const char *topic_prefix,
                                   uint32_t lane, struct journal_position *position,
                                   struct error *error) MUST_USE;

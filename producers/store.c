@@ -198,8 +198,10 @@ static void script_environment(struct buffer *script, const struct store_batch *
 static void script_batch(struct store *store, const struct store_batch *batch) {
   struct buffer *const script = &store->script;
   script_persons(store, batch->persons);
-  store_script(script, "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT muster.fence(%" PRIu32
-               ", %" PRId64 ", encode(", batch->lane->lane, batch->lane->epoch);
+  store_script(script,
+               "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT muster.fence(%" PRIu32 ", %" PRId64
+               ", encode(",
+               batch->lane->lane, batch->lane->epoch);
   store_script_bytes(script, span_of(batch->lane->owner, OWNER_SIZE));
   store_script(script, ", 'hex')::uuid, %" PRIu64 ");", batch->published_batch);
   if (batch->created.size > 0) {
@@ -289,8 +291,8 @@ static enum status take_answer(struct store *store, bool *done, struct error *er
  * reads it only once a COPY is ended, and may answer for ever on a broken connection. */
 static enum status lost(struct store *store, struct error *error) {
   enum { ANSWERS_MAX = 3 };
-  if (store->is_copying && PQputCopyEnd(store->connection, "lost") != 1) {
-    store->is_copying = false;
+  if (store->is_copying) {
+    (void)PQputCopyEnd(store->connection, "lost"); /* fails, and lets the answer be read */
   }
   for (int i = 0; i < ANSWERS_MAX && !PQisBusy(store->connection); i++) {
     PGresult *const result = PQgetResult(store->connection);

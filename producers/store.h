@@ -24,8 +24,8 @@ struct ownership_of_lane {
 
 /* Where a lane stands, from its last journal row. */
 struct lane_head {
-  bool has_row;           /* false: a lane that has never committed; `row` is zeros */
-  struct journal_row row; /* its not_believed list is not loaded */
+  bool has_row;             /* false: a lane that has never committed; `row` is zeros */
+  struct journal_row row;   /* its not_believed list is not loaded */
   uint64_t published_batch; /* a lower bound of the published position, 0 for none */
 };
 
@@ -60,21 +60,19 @@ enum status store_load_devices(struct store *store, uint32_t lane, store_device_
  * original's value, and of too_large the headers, are empty. */
 struct store_replay {
   void *context;
-  void (*row)(void *context, const struct journal_row *row,
-              const struct journal_witness *witness);
+  void (*row)(void *context, const struct journal_row *row, const struct journal_witness *witness);
   void (*environment)(void *context, const struct journal_row *row,
                       const struct journal_witness *witness, struct span content);
   void (*result)(void *context, const struct result *result, struct span user_email);
   void (*device)(void *context, const struct device_image *device, struct span user_email);
 };
 enum status store_load_unpublished(struct store *store, uint32_t lane, uint64_t batch,
-                                   const struct store_replay *replay,
-                                   struct error *error) MUST_USE;
+                                   const struct store_replay *replay, struct error *error) MUST_USE;
 
 /* Rows as they are decided, in binary COPY form without header and trailer. A result of kind
  * DEAD_LETTER also appends to `letters`. */
-void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t lane,
-                         uint64_t batch, const struct result *result);
+void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t lane, uint64_t batch,
+                         const struct result *result);
 void store_append_device(struct buffer *rows, uint64_t batch, const struct device_image *device);
 void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE],
                          struct span user_email);
@@ -83,15 +81,15 @@ void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE
 struct store_batch {
   const struct ownership_of_lane *lane;
   const struct journal_row *row;
-  int64_t committed_at_ms;     /* wall clock; beside the row, outside the chain */
-  uint64_t published_batch;    /* a lower bound known now; dead letters' bytes up to it go */
-  struct span environment;     /* content to record, or empty when it is known */
-  struct span persons;         /* store_append_person rows; written ahead, insert or nothing */
-  struct span created;         /* store_append_device rows of devices that this batch created,
-                                * straight in: twice as fast as `devices`; each is_changed */
-  struct span devices;         /* store_append_device rows of any other device */
-  struct span results;         /* store_append_result rows */
-  struct span letters;         /* original bytes of dead letters, until they are published */
+  int64_t committed_at_ms;  /* wall clock; beside the row, outside the chain */
+  uint64_t published_batch; /* a lower bound known now; dead letters' bytes up to it go */
+  struct span environment;  /* content to record, or empty when it is known */
+  struct span persons;      /* store_append_person rows; written ahead, insert or nothing */
+  struct span created;      /* store_append_device rows of devices that this batch created,
+                             * straight in: twice as fast as `devices`; each is_changed */
+  struct span devices;      /* store_append_device rows of any other device */
+  struct span results;      /* store_append_result rows */
+  struct span letters;      /* original bytes of dead letters, until they are published */
 };
 
 /* Starts the commit: the persons in a transaction of their own when there are any, then one

@@ -11,8 +11,12 @@ static const struct {
   const char *keyword;
   const char *value;
 } defaults[] = {
-    {"connect_timeout", "10"},      {"keepalives_idle", "10"},      {"keepalives_interval", "5"},
-    {"keepalives_count", "3"},      {"tcp_user_timeout", "30000"},  {"client_encoding", "UTF8"},
+    {"connect_timeout", "10"},
+    {"keepalives_idle", "10"},
+    {"keepalives_interval", "5"},
+    {"keepalives_count", "3"},
+    {"tcp_user_timeout", "30000"},
+    {"client_encoding", "UTF8"},
     {"target_session_attrs", "read-write"},
 };
 
@@ -118,9 +122,9 @@ enum status store_failure(PGconn *connection, PGresult *result, const char *what
                           struct error *error) {
   const char *const state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
   const char *text = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-  const char *const detail =
-      result != NULL && status_of(state) == STATUS_REFUSED
-          ? PQresultErrorField(result, PG_DIAG_CONTEXT) : NULL;
+  const char *const detail = result != NULL && status_of(state) == STATUS_REFUSED
+                                 ? PQresultErrorField(result, PG_DIAG_CONTEXT)
+                                 : NULL;
   if (text == NULL) {
     text = connection != NULL ? PQerrorMessage(connection) : "no memory";
   }

@@ -14,7 +14,7 @@ enum copy_part { COPY_HEADER, COPY_ROWS, COPY_TRAILER, COPY_END };
 
 struct store {
   struct pg_conn *connection;
-  struct buffer script; /* the commit under way, as one query text; terminated */
+  struct buffer script;               /* the commit under way, as one query text; terminated */
   struct span copies[COPY_COUNT_MAX]; /* the data that the script asks for, in its order */
   size_t copy_count;
   size_t copy_index;

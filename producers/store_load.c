@@ -20,20 +20,20 @@ static const char stage_sql[] =
     "PREPARE store_persons AS INSERT INTO muster.person (subject, user_email)"
     " SELECT subject, user_email FROM stage_person ORDER BY subject ON CONFLICT DO NOTHING;";
 
-#define KEPT(column) \
-  #column " = CASE excluded.changed_batch WHEN 0 THEN d." #column " ELSE excluded." #column " END, "
+#define KEPT(column)                                                                               \
+#column " = CASE excluded.changed_batch WHEN 0 THEN d." #column " ELSE excluded." #column " END, "
 #define MOVED(column) #column " = excluded." #column ", "
 
 static const char upsert_sql[] =
-    " ORDER BY number ON CONFLICT (lane, number) DO UPDATE SET "
-    KEPT(changed_batch) KEPT(seq) KEPT(at) KEPT(policy) KEPT(cause_topic) KEPT(cause_offset)
-    KEPT(event_id) KEPT(traceparent)
-    MOVED(os_version) MOVED(subject) MOVED(enrollment_ids) MOVED(platform) MOVED(profile)
-    MOVED(ownership) MOVED(status) MOVED(compliance) MOVED(stage) MOVED(antivirus_enabled)
-    MOVED(disk_encrypted) MOVED(screen_lock_pin_length) MOVED(email_blocked) MOVED(sap_blocked)
-    MOVED(ticket_open) MOVED(episode) MOVED(violations) MOVED(pending_since) MOVED(last_sync_at)
-    MOVED(noncompliant_since) MOVED(antivirus_signatures_at) MOVED(next_due_at) MOVED(next_action)
-    "batch = excluded.batch;";
+    " ORDER BY number ON CONFLICT (lane, number) DO UPDATE SET " KEPT(changed_batch) KEPT(seq)
+        KEPT(at) KEPT(policy) KEPT(cause_topic) KEPT(cause_offset) KEPT(event_id) KEPT(traceparent)
+            MOVED(os_version) MOVED(subject) MOVED(enrollment_ids) MOVED(platform) MOVED(profile)
+                MOVED(ownership) MOVED(status) MOVED(compliance) MOVED(stage)
+                    MOVED(antivirus_enabled) MOVED(disk_encrypted) MOVED(screen_lock_pin_length)
+                        MOVED(email_blocked) MOVED(sap_blocked) MOVED(ticket_open) MOVED(episode)
+                            MOVED(violations) MOVED(pending_since) MOVED(last_sync_at)
+                                MOVED(noncompliant_since) MOVED(antivirus_signatures_at)
+                                    MOVED(next_due_at) MOVED(next_action) "batch = excluded.batch;";
 
 static const char journal_columns[] =
     "j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after, j.range_from, "
@@ -81,8 +81,8 @@ static size_t row_array(struct row_reader *reader, struct row_reader *elements) 
     return 0; /* an empty array has no dimension */
   }
   const uint8_t *const size = bytes.data + HEAD_SIZE;
-  elements->rest = span_of(bytes.data + HEAD_SIZE + DIMENSION_SIZE,
-                           bytes.size - HEAD_SIZE - DIMENSION_SIZE);
+  elements->rest =
+      span_of(bytes.data + HEAD_SIZE + DIMENSION_SIZE, bytes.size - HEAD_SIZE - DIMENSION_SIZE);
   return (size_t)size[0] << 24 | (size_t)size[1] << 16 | (size_t)size[2] << 8 | size[3];
 }
 
@@ -169,7 +169,8 @@ static void add_journal(void *context, struct row_reader *reader) {
 static enum status load_journal(struct store *store, const char *rest, struct journal_list *list,
                                 struct error *error) {
   struct buffer select = {0};
-  store_script(&select, "SELECT %s, e.content FROM muster.journal_row j LEFT JOIN "
+  store_script(&select,
+               "SELECT %s, e.content FROM muster.journal_row j LEFT JOIN "
                "muster.environment e ON e.lane = j.lane AND e.batch = j.batch WHERE %s",
                journal_columns, rest);
   const enum status status = store_stream(store->connection, (const char *)select.data,
@@ -196,24 +197,27 @@ static enum status load_head(struct store *store, uint32_t lane, struct lane_hea
 
 /* One text, one transaction: whoever may not take the lane ends nobody's backend. */
 static enum status take_script(struct store *store, const struct ownership_of_lane *lane,
-                               uint32_t lane_count, const char *topic_prefix,
-                               int64_t epoch_above, struct buffer *script, struct error *error) {
+                               uint32_t lane_count, const char *topic_prefix, int64_t epoch_above,
+                               struct buffer *script, struct error *error) {
   char *const prefix = PQescapeLiteral(store->connection, topic_prefix, strlen(topic_prefix));
   if (prefix == NULL) {
     return store_failure(store->connection, NULL, "take the lane", error);
   }
   store_script(script, "SET application_name = 'muster lane %" PRIu32 "'; %s", lane->lane,
                stage_sql);
-  store_script(script, "PREPARE store_devices AS INSERT INTO muster.device_row AS d (%s) "
-               "SELECT %s FROM stage_device%s", store_device_columns, store_device_columns,
-               upsert_sql);
+  store_script(script,
+               "PREPARE store_devices AS INSERT INTO muster.device_row AS d (%s) "
+               "SELECT %s FROM stage_device%s",
+               store_device_columns, store_device_columns, upsert_sql);
   store_script(script, "SELECT muster.check_lanes(%" PRIu32 ", %s);", lane_count, prefix);
   store_script(script, "SELECT muster.end_owner(%" PRIu32 ");", lane->lane);
-  store_script(script, "SELECT epoch, published_batch FROM muster.take_lane(%" PRIu32 ", %" PRIu32
-               ", %s, %" PRId64 ", encode(", lane->lane, lane_count, prefix, epoch_above);
+  store_script(script,
+               "SELECT epoch, published_batch FROM muster.take_lane(%" PRIu32 ", %" PRIu32
+               ", %s, %" PRId64 ", encode(",
+               lane->lane, lane_count, prefix, epoch_above);
   store_script_bytes(script, span_of(lane->owner, OWNER_SIZE));
   store_script(script, ", 'hex')::uuid, (SELECT backend_start FROM pg_stat_activity"
-               " WHERE pid = pg_backend_pid()))");
+                       " WHERE pid = pg_backend_pid()))");
   PQfreemem(prefix);
   return STATUS_OK;
 }
@@ -227,8 +231,8 @@ enum status store_take_lane(struct store *store, struct ownership_of_lane *lane,
   enum status status =
       take_script(store, lane, lane_count, topic_prefix, epoch_above, &script, error);
   if (status == STATUS_OK) {
-    status = store_query(store->connection, (const char *)script.data, "take the lane", &result,
-                         error);
+    status =
+        store_query(store->connection, (const char *)script.data, "take the lane", &result, error);
   }
   buffer_fini(&script);
   if (status != STATUS_OK) {
@@ -259,7 +263,8 @@ static void hand_device(void *context, struct row_reader *reader) {
 static enum status load_devices(struct store *store, uint32_t lane, int64_t after,
                                 const struct device_stream *stream, struct error *error) {
   struct buffer select = {0};
-  store_script(&select, "SELECT d.*, p.user_email FROM (SELECT %s FROM muster.device_row "
+  store_script(&select,
+               "SELECT d.*, p.user_email FROM (SELECT %s FROM muster.device_row "
                "WHERE lane = %" PRIu32 " AND changed_batch > %" PRId64 ") d LEFT JOIN "
                "muster.person p ON p.subject = d.subject ORDER BY d.number",
                store_device_columns, lane, after);
@@ -330,11 +335,12 @@ static void hand_result(void *context, struct row_reader *reader) {
   }
 }
 
-static enum status replay_results(struct store *store, uint32_t lane,
-                                  struct replay_stream *stream, struct error *error) {
+static enum status replay_results(struct store *store, uint32_t lane, struct replay_stream *stream,
+                                  struct error *error) {
   const struct journal_list *const journal = stream->journal;
   struct buffer select = {0};
-  store_script(&select, "SELECT r.*, p.user_email, t.key, t.value, t.headers, t.timestamp_ms, "
+  store_script(&select,
+               "SELECT r.*, p.user_email, t.key, t.value, t.headers, t.timestamp_ms, "
                "t.value_sha256, t.size_bytes FROM (SELECT %s FROM muster.result_row "
                "WHERE lane = %" PRIu32 " AND seq BETWEEN %" PRIu64 " AND %" PRIu64 ") r "
                "LEFT JOIN muster.person p ON p.subject = r.subject "
@@ -346,7 +352,8 @@ static enum status replay_results(struct store *store, uint32_t lane,
                                     "read the results", hand_result, stream, error);
   buffer_fini(&select);
   if (status == STATUS_OK && stream->has_lost_letter) {
-    status = error_set(error, STATUS_REFUSED, "lane %" PRIu32 ": an unpublished dead letter's "
+    status = error_set(error, STATUS_REFUSED,
+                       "lane %" PRIu32 ": an unpublished dead letter's "
                        "bytes are gone: the topics show less than the database has published",
                        lane);
   }

@@ -260,8 +260,8 @@ enum status store_stream(PGconn *connection, const char *select, const char *wha
   char *message = NULL;
   int size;
   while ((size = PQgetCopyData(connection, &message, 0)) > 0) {
-    is_good = is_good && stream_message(&reader, span_of(message, (size_t)size), &has_header,
-                                        each, context);
+    is_good = is_good &&
+              stream_message(&reader, span_of(message, (size_t)size), &has_header, each, context);
     PQfreemem(message);
   }
   buffer_fini(&reader.texts);

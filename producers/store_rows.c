@@ -16,7 +16,7 @@ const char store_result_columns[] =
     "lane, seq, batch, kind, at, policy, cause_topic, cause_offset, event_id, traceparent, "
     "device, serial, subject, symbol, outcome, violations, episode, since, name, reason, target";
 
-const char store_letter_columns[] = 
+const char store_letter_columns[] =
     "lane, batch, seq, key, value, headers, timestamp_ms, value_sha256, size_bytes";
 
 /* 2000-01-01 UTC, where PostgreSQL counts its microseconds from. */
@@ -238,8 +238,8 @@ static void append_letter(struct buffer *letters, uint32_t lane, uint64_t batch,
   put_big(letters, has_value ? 0 : original->size_bytes);
 }
 
-void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t lane,
-                         uint64_t batch, const struct result *result) {
+void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t lane, uint64_t batch,
+                         const struct result *result) {
   buffer_append_u16(rows, RESULT_COLUMN_COUNT);
   put_integer(rows, lane);
   put_big(rows, result->seq);

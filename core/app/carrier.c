@@ -49,14 +49,13 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
 
 static void take_result(void *context, const struct result *result) {
   struct carrier *carrier = context;
-  const struct span email = result->has_subject
-                                ? lane_state_address(carrier->state, result->person)
-                                : (struct span){0};
+  const struct span email =
+      result->has_subject ? lane_state_address(carrier->state, result->person) : (struct span){0};
   buffer_clear(&carrier->canonical);
   encode_result(carrier->encoding, result, email, &carrier->records, &carrier->canonical);
   digest_update(carrier->results_digest, buffer_span(&carrier->canonical));
-  store_append_result(&carrier->results, &carrier->letters, carrier->encoding->lane,
-                      carrier->batch, result);
+  store_append_result(&carrier->results, &carrier->letters, carrier->encoding->lane, carrier->batch,
+                      result);
   carrier->result_count++;
   carrier->dead_letter_count += result->kind == RESULT_DEAD_LETTER;
 }
@@ -95,8 +94,7 @@ static void keep_not_believed(struct carrier *carrier) {
     carrier->not_believed_capacity = (uint32_t)count;
   }
   if (count > 0) {
-    memcpy(carrier->not_believed, carrier->row.not_believed,
-           count * sizeof *carrier->not_believed);
+    memcpy(carrier->not_believed, carrier->row.not_believed, count * sizeof *carrier->not_believed);
   }
   carrier->row.not_believed = carrier->not_believed;
 }

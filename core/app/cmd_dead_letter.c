@@ -37,8 +37,8 @@ struct selection {
 
 static enum status selection_read(const struct command_line *line, struct selection *selection,
                                   struct error *error) {
-  *selection = (struct selection){
-      .code = line->options[LETTER_CODE], .lane = -1, .limit = INT64_MAX};
+  *selection =
+      (struct selection){.code = line->options[LETTER_CODE], .lane = -1, .limit = INT64_MAX};
   bool is_code = selection->code == NULL;
   for (enum reject_code code = REJECT_NONE + 1; code < REJECT_COUNT && !is_code; code++) {
     is_code = strcasecmp(selection->code, reject_code_name(code)) == 0;
@@ -46,18 +46,17 @@ static enum status selection_read(const struct command_line *line, struct select
   if (!is_code) {
     return error_set(error, STATUS_USAGE, "--code %s: no such code", selection->code);
   }
-  const enum status status = option_number("lane", line->options[LETTER_LANE], 0, INT32_MAX,
-                                           &selection->lane, error);
+  const enum status status =
+      option_number("lane", line->options[LETTER_LANE], 0, INT32_MAX, &selection->lane, error);
   return status != STATUS_OK ? status
                              : option_number("limit", line->options[LETTER_LIMIT], 0, INT64_MAX,
                                              &selection->limit, error);
 }
 
 static bool selection_has(const struct selection *selection, const struct dead_letter *letter) {
-  return (selection->code == NULL ||
-          (strlen(selection->code) == letter->code.size &&
-           strncasecmp(selection->code, (const char *)letter->code.data, letter->code.size) ==
-               0)) &&
+  return (selection->code == NULL || (strlen(selection->code) == letter->code.size &&
+                                      strncasecmp(selection->code, (const char *)letter->code.data,
+                                                  letter->code.size) == 0)) &&
          (selection->lane < 0 || selection->lane == letter->lane);
 }
 
@@ -82,12 +81,11 @@ static struct cell cell_of_number(int64_t number) {
 /* ---- dead-letter list ---- */
 
 static const struct column list_columns[] = {
-    {.name = "lane", .type = COLUMN_INTEGER},   {.name = "seq", .type = COLUMN_INTEGER},
-    {.name = "code", .type = COLUMN_TEXT},      {.name = "topic", .type = COLUMN_TEXT},
-    {.name = "partition", .type = COLUMN_INTEGER},
-    {.name = "offset", .type = COLUMN_INTEGER}, {.name = "timestamp", .type = COLUMN_TIME},
-    {.name = "key", .type = COLUMN_TEXT},       {.name = "stage", .type = COLUMN_TEXT},
-    {.name = "message", .type = COLUMN_TEXT},
+    {.name = "lane", .type = COLUMN_INTEGER},      {.name = "seq", .type = COLUMN_INTEGER},
+    {.name = "code", .type = COLUMN_TEXT},         {.name = "topic", .type = COLUMN_TEXT},
+    {.name = "partition", .type = COLUMN_INTEGER}, {.name = "offset", .type = COLUMN_INTEGER},
+    {.name = "timestamp", .type = COLUMN_TIME},    {.name = "key", .type = COLUMN_TEXT},
+    {.name = "stage", .type = COLUMN_TEXT},        {.name = "message", .type = COLUMN_TEXT},
 };
 
 struct listing {
@@ -105,11 +103,16 @@ static bool list_one(void *context, const struct rd_kafka_message_s *message) {
     return true;
   }
   const struct cell cells[] = {
-      cell_integer(letter.lane),        cell_integer(letter.seq),
-      cell_of(letter.code),             cell_of(letter.topic),
-      cell_of_number(letter.partition), cell_of_number(letter.offset),
-      cell_of_number(letter.timestamp_ms), cell_of(letter.key),
-      cell_of(letter.stage),            cell_of(letter.message),
+      cell_integer(letter.lane),
+      cell_integer(letter.seq),
+      cell_of(letter.code),
+      cell_of(letter.topic),
+      cell_of_number(letter.partition),
+      cell_of_number(letter.offset),
+      cell_of_number(letter.timestamp_ms),
+      cell_of(letter.key),
+      cell_of(letter.stage),
+      cell_of(letter.message),
   };
   static_assert(COUNT_OF(cells) == COUNT_OF(list_columns), "one cell a column");
   output_row(listing->output, cells);
@@ -135,13 +138,13 @@ enum status command_dead_letter_list(const struct command_line *line, struct err
 /* ---- dead-letter show ---- */
 
 static const struct column show_columns[] = {
-    {.name = "lane", .type = COLUMN_INTEGER},   {.name = "seq", .type = COLUMN_INTEGER},
-    {.name = "code", .type = COLUMN_TEXT},      {.name = "topic", .type = COLUMN_TEXT},
-    {.name = "partition", .type = COLUMN_INTEGER},
-    {.name = "offset", .type = COLUMN_INTEGER}, {.name = "timestamp", .type = COLUMN_TIME},
-    {.name = "key", .type = COLUMN_JSON},       {.name = "stage", .type = COLUMN_TEXT},
-    {.name = "class", .type = COLUMN_TEXT},     {.name = "message", .type = COLUMN_TEXT},
-    {.name = "headers", .type = COLUMN_JSON},   {.name = "value", .type = COLUMN_JSON},
+    {.name = "lane", .type = COLUMN_INTEGER},      {.name = "seq", .type = COLUMN_INTEGER},
+    {.name = "code", .type = COLUMN_TEXT},         {.name = "topic", .type = COLUMN_TEXT},
+    {.name = "partition", .type = COLUMN_INTEGER}, {.name = "offset", .type = COLUMN_INTEGER},
+    {.name = "timestamp", .type = COLUMN_TIME},    {.name = "key", .type = COLUMN_JSON},
+    {.name = "stage", .type = COLUMN_TEXT},        {.name = "class", .type = COLUMN_TEXT},
+    {.name = "message", .type = COLUMN_TEXT},      {.name = "headers", .type = COLUMN_JSON},
+    {.name = "value", .type = COLUMN_JSON},
 };
 
 struct showing {
@@ -170,8 +173,7 @@ static bool show_one(void *context, const struct rd_kafka_message_s *message) {
   showing->found = true;
   const char *const directory = showing->line->config.schemas.directory;
   struct schemas *schemas;
-  showing->status =
-      schemas_open(directory[0] != '\0' ? directory : NULL, &schemas, showing->error);
+  showing->status = schemas_open(directory[0] != '\0' ? directory : NULL, &schemas, showing->error);
   if (showing->status != STATUS_OK) {
     return false;
   }
@@ -179,17 +181,23 @@ static bool show_one(void *context, const struct rd_kafka_message_s *message) {
   char *const headers = text_of_json(json_of_headers(message));
   char *const value = text_of_json(json_of_value(schemas, letter.value));
   const struct cell cells[] = {
-      cell_integer(letter.lane),        cell_integer(letter.seq),
-      cell_of(letter.code),             cell_of(letter.topic),
-      cell_of_number(letter.partition), cell_of_number(letter.offset),
-      cell_of_number(letter.timestamp_ms), cell_text(span_text(key)),
-      cell_of(letter.stage),            cell_of(letter.class_name),
-      cell_of(letter.message),          cell_text(span_text(headers)),
+      cell_integer(letter.lane),
+      cell_integer(letter.seq),
+      cell_of(letter.code),
+      cell_of(letter.topic),
+      cell_of_number(letter.partition),
+      cell_of_number(letter.offset),
+      cell_of_number(letter.timestamp_ms),
+      cell_text(span_text(key)),
+      cell_of(letter.stage),
+      cell_of(letter.class_name),
+      cell_of(letter.message),
+      cell_text(span_text(headers)),
       cell_text(span_text(value)),
   };
   static_assert(COUNT_OF(cells) == COUNT_OF(show_columns), "one cell a column");
-  struct output *const output = output_open_single(stdout, showing->line->output, show_columns,
-                                                   COUNT_OF(show_columns));
+  struct output *const output =
+      output_open_single(stdout, showing->line->output, show_columns, COUNT_OF(show_columns));
   output_row(output, cells);
   showing->status = output_close(output, showing->error);
   free(key);
@@ -333,8 +341,8 @@ static enum status resend(struct resending *resending, struct error *error) {
       refuse(resending, resending->wanted[i].lane, resending->wanted[i].seq, "no such dead letter");
     }
   }
-  fprintf(stderr, "sent %" PRIu64 ", refused %" PRIu64 "\n",
-          outbox_sent_count(resending->outbox), resending->refused_count);
+  fprintf(stderr, "sent %" PRIu64 ", refused %" PRIu64 "\n", outbox_sent_count(resending->outbox),
+          resending->refused_count);
   if (status == STATUS_OK && resending->refused_count > 0) {
     status = error_set(error, STATUS_REFUSED, "%" PRIu64 " not sent", resending->refused_count);
   }

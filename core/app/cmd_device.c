@@ -103,8 +103,8 @@ static const struct {
   const char *column;
   const char *const *names;
 } enum_filters[] = {
-    {LIST_STATUS, "status", statuses},       {LIST_COMPLIANCE, "compliance", compliances},
-    {LIST_PLATFORM, "platform", platforms},  {LIST_PROFILE, "profile", profiles},
+    {LIST_STATUS, "status", statuses},         {LIST_COMPLIANCE, "compliance", compliances},
+    {LIST_PLATFORM, "platform", platforms},    {LIST_PROFILE, "profile", profiles},
     {LIST_OWNERSHIP, "ownership", ownerships},
 };
 
@@ -226,8 +226,7 @@ static enum status append_bound(struct query *query, const char *keyword, size_t
   if (options[option] == NULL) {
     return STATUS_OK;
   }
-  const enum status status =
-      option_number(name, options[option], 0, INT64_MAX, &number, error);
+  const enum status status = option_number(name, options[option], 0, INT64_MAX, &number, error);
   if (status == STATUS_OK) {
     char text[32];
     snprintf(text, sizeof text, "%lld", (long long)number);
@@ -307,15 +306,14 @@ enum status command_device_get(const struct command_line *line, struct error *er
   } else if (number > 0) {
     const size_t by_id = add_parameter(query, id);
     const size_t by_serial = add_parameter(query, wanted);
-    append(query, " and (device_id = $%zu or serial = $%zu) order by device_id = $%zu desc",
-           by_id, by_serial, by_id);
+    append(query, " and (device_id = $%zu or serial = $%zu) order by device_id = $%zu desc", by_id,
+           by_serial, by_id);
   } else {
     append(query, " and serial = $%zu", add_parameter(query, wanted));
   }
   append(query, " limit 1");
   size_t row_count = 0;
-  enum status status =
-      print_query(line, query, COUNT_OF(columns), true, &row_count, error);
+  enum status status = print_query(line, query, COUNT_OF(columns), true, &row_count, error);
   free(query);
   if (status == STATUS_OK && row_count == 0) {
     status = error_set(error, STATUS_REFUSED, "no device has the ID or serial %.80s", wanted);

@@ -65,17 +65,15 @@ static void take_refused(void *context, uint64_t tag, const char *reason) {
 /* ---- One message ---- */
 
 /* Encodes and checks. STATUS_REFUSED says why; on STATUS_OK the caller frees `*data`. */
-static enum status encode(const struct production *production,
-                          const struct import_message *message, uint8_t **data, size_t *size,
-                          struct event *event, struct error *error) {
+static enum status encode(const struct production *production, const struct import_message *message,
+                          uint8_t **data, size_t *size, struct event *event, struct error *error) {
   const struct writer *const writer = schemas_reader(production->schemas, message->topic);
   if (writer == NULL) {
     return error_set(error, STATUS_REFUSED, "topic: nothing can be sent to %s from a file",
                      topic_name(message->topic));
   }
-  const enum status status =
-      avro_json_to_value(writer, production->schema_ids[message->topic], message->value, data,
-                         size, error);
+  const enum status status = avro_json_to_value(writer, production->schema_ids[message->topic],
+                                                message->value, data, size, error);
   if (status != STATUS_OK) {
     return status;
   }
@@ -111,9 +109,9 @@ static void take_line(struct production *production, struct span line, uint64_t 
   struct error error;
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  enum status status = ndjson_convert(line, production->config->kafka.topic_prefix,
-                                      (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, &message,
-                                      &error);
+  enum status status =
+      ndjson_convert(line, production->config->kafka.topic_prefix,
+                     (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, &message, &error);
   if (status == STATUS_OK) {
     uint8_t *data;
     size_t size;
@@ -122,10 +120,10 @@ static void take_line(struct production *production, struct span line, uint64_t 
     json_decref(message.value);
     if (status == STATUS_OK) {
       send_one(production, &(struct outgoing_message){.topic = message.topic,
-                                                  .timestamp_ms = message.timestamp_ms,
-                                                  .key = event.serial,
-                                                  .value = span_of(data, size),
-                                                  .tag = line_number});
+                                                      .timestamp_ms = message.timestamp_ms,
+                                                      .key = event.serial,
+                                                      .value = span_of(data, size),
+                                                      .tag = line_number});
       free(data);
       return;
     }
@@ -300,13 +298,12 @@ static void send_waiting(struct production *production) {
   for (size_t i = 0; i < production->waiting_count && production->status == STATUS_OK; i++) {
     const struct waiting *const waiting = &production->waiting[i];
     const uint8_t *const bytes = production->bytes.data;
-    send_one(production,
-         &(struct outgoing_message){.topic = waiting->topic,
-                                    .timestamp_ms = waiting->timestamp_ms,
-                                    .key = span_of(bytes + waiting->key_at, waiting->key_size),
-                                    .value =
-                                        span_of(bytes + waiting->value_at, waiting->value_size),
-                                    .tag = waiting->line});
+    send_one(production, &(struct outgoing_message){
+                             .topic = waiting->topic,
+                             .timestamp_ms = waiting->timestamp_ms,
+                             .key = span_of(bytes + waiting->key_at, waiting->key_size),
+                             .value = span_of(bytes + waiting->value_at, waiting->value_size),
+                             .tag = waiting->line});
   }
 }
 
@@ -391,8 +388,8 @@ static enum status produce(struct production *production, bool is_graph, struct 
   if (status == STATUS_OK) {
     status = production->status;
   }
-  fprintf(stderr, "sent %" PRIu64 ", refused %" PRIu64 "\n",
-          outbox_sent_count(production->outbox), production->refused_count);
+  fprintf(stderr, "sent %" PRIu64 ", refused %" PRIu64 "\n", outbox_sent_count(production->outbox),
+          production->refused_count);
   if (status == STATUS_OK && production->refused_count > 0) {
     status = error_set(error, STATUS_REFUSED, "%" PRIu64 " of %s refused",
                        production->refused_count, production->file_name);
@@ -400,8 +397,7 @@ static enum status produce(struct production *production, bool is_graph, struct 
   return status;
 }
 
-static enum status open_file(struct production *production, const char *path,
-                             struct error *error) {
+static enum status open_file(struct production *production, const char *path, struct error *error) {
   const bool is_stdin = strcmp(path, "-") == 0;
   production->file_name = is_stdin ? "-" : path;
   production->file = is_stdin ? stdin : fopen(path, "rb");
@@ -412,8 +408,8 @@ static enum status open_file(struct production *production, const char *path,
 }
 
 enum status command_produce(const struct command_line *line, struct error *error) {
-  const char *const from = line->options[PRODUCE_FROM] != NULL ? line->options[PRODUCE_FROM]
-                                                               : "ndjson";
+  const char *const from =
+      line->options[PRODUCE_FROM] != NULL ? line->options[PRODUCE_FROM] : "ndjson";
   const bool is_graph = strcasecmp(from, "graph") == 0;
   if (!is_graph && strcasecmp(from, "ndjson") != 0) {
     return error_set(error, STATUS_USAGE, "--from %s: ndjson or graph is needed", from);

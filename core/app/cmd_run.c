@@ -15,12 +15,11 @@ const struct option_spec run_options[] = {
 
 static void print_summary(const struct processor_summary *summary, enum output_format output) {
   const struct lane_totals *totals = &summary->totals;
-  const char *format =
-      output == OUTPUT_TABLE
-          ? "caught up: %" PRIu64 " messages, %" PRIu64 " results, %" PRIu64
-            " dead letters in %.3f seconds\n"
-          : "{\"messages\":%" PRIu64 ",\"results\":%" PRIu64 ",\"dead_letters\":%" PRIu64
-            ",\"seconds\":%.3f}\n";
+  const char *format = output == OUTPUT_TABLE ? "caught up: %" PRIu64 " messages, %" PRIu64
+                                                " results, %" PRIu64
+                                                " dead letters in %.3f seconds\n"
+                                              : "{\"messages\":%" PRIu64 ",\"results\":%" PRIu64
+                                                ",\"dead_letters\":%" PRIu64 ",\"seconds\":%.3f}\n";
   printf(format, totals->messages, totals->results, totals->dead_letters, summary->seconds);
 }
 

@@ -17,7 +17,7 @@
 #include <time.h>
 
 struct lane_status {
-  int64_t batch;    /* 0: the lane has never committed */
+  int64_t batch; /* 0: the lane has never committed */
   int64_t last_seq;
   int64_t clock_ms; /* TIME_NONE before the first message */
   int64_t published_batch;
@@ -170,11 +170,11 @@ static char *topics_json(const struct lane_status *lane) {
   json_t *const list = json_array();
   for (size_t i = 0; i < TOPIC_COUNT; i++) {
     const struct lag *const lag = &lane->lags[i];
-    json_array_append_new(
-        list, json_pack("{s:s, s:i, s:I, s:I, s:I}", "topic", lag->topic, "partition",
-                        (int)lag->partition, "next_offset", (json_int_t)lag->next_offset,
-                        "end_offset", (json_int_t)lag->end_offset, "lag_messages",
-                        (json_int_t)lag->messages));
+    json_array_append_new(list, json_pack("{s:s, s:i, s:I, s:I, s:I}", "topic", lag->topic,
+                                          "partition", (int)lag->partition, "next_offset",
+                                          (json_int_t)lag->next_offset, "end_offset",
+                                          (json_int_t)lag->end_offset, "lag_messages",
+                                          (json_int_t)lag->messages));
   }
   char *const text = json_dumps(list, JSON_COMPACT);
   json_decref(list);

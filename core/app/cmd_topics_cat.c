@@ -55,8 +55,8 @@ enum status command_topics_cat(const struct command_line *line, struct error *er
   enum status status = option_number("partition", line->options[CAT_PARTITION], 0, INT32_MAX,
                                      &reading.partition, error);
   if (status == STATUS_OK) {
-    status = option_number("offset", line->options[CAT_OFFSET], 0, INT64_MAX, &reading.offset,
-                           error);
+    status =
+        option_number("offset", line->options[CAT_OFFSET], 0, INT64_MAX, &reading.offset, error);
   }
   if (status == STATUS_OK) {
     status = option_number("limit", line->options[CAT_LIMIT], 0, INT64_MAX, &printing.left, error);

@@ -51,10 +51,8 @@ struct creation {
 static void plan_add(struct creation *creation, const char *name, enum topic_use use,
                      int32_t partitions) {
   assert(creation->topic_count < TOPICS_MAX);
-  creation->topics[creation->topic_count++] =
-      (struct topic_plan){.name = kafka_topic_whole(creation->config, name),
-                          .use = use,
-                          .partitions = partitions};
+  creation->topics[creation->topic_count++] = (struct topic_plan){
+      .name = kafka_topic_whole(creation->config, name), .use = use, .partitions = partitions};
 }
 
 static void plan(struct creation *creation) {
@@ -82,8 +80,7 @@ static const rd_kafka_metadata_topic_t *find(const struct rd_kafka_metadata *met
   return NULL;
 }
 
-static enum status check_count(const struct topic_plan *topic, int32_t found,
-                               struct error *error) {
+static enum status check_count(const struct topic_plan *topic, int32_t found, struct error *error) {
   if (found == topic->partitions) {
     return STATUS_OK;
   }
@@ -157,8 +154,8 @@ static enum status topic_outcome(const rd_kafka_topic_result_t *result, struct e
     return STATUS_OK; /* somebody else was quicker; the counts are checked once more */
   }
   const char *const text = rd_kafka_topic_result_error_string(result);
-  const bool is_late = code == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT ||
-                       code == RD_KAFKA_RESP_ERR_NOT_CONTROLLER;
+  const bool is_late =
+      code == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT || code == RD_KAFKA_RESP_ERR_NOT_CONTROLLER;
   return error_set(error, is_late ? STATUS_UNAVAILABLE : STATUS_CONFIG, "topic %s: %s",
                    rd_kafka_topic_result_name(result),
                    text != NULL ? text : rd_kafka_err2str(code));

@@ -24,9 +24,9 @@ struct command_line {
 };
 
 struct command {
-  const char *name;      /* "topics create": noun, then verb */
-  const char *arguments; /* "FILE|-", for the usage line; "" when none */
-  const char *summary;   /* one line */
+  const char *name;                  /* "topics create": noun, then verb */
+  const char *arguments;             /* "FILE|-", for the usage line; "" when none */
+  const char *summary;               /* one line */
   const struct option_spec *options; /* ends with a NULL name; NULL: none of its own */
   size_t argument_count_min;
   size_t argument_count_max;

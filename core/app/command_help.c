@@ -59,15 +59,13 @@ void help_show_group(const struct command *commands, const char *noun) {
 }
 
 void help_show_command(const struct command *command) {
-  printf("Usage: muster %s%s%s%s\n\n%s\n", command->name,
-         command->arguments[0] == '\0' ? "" : " ", command->arguments, " [OPTION]...",
-         command->summary);
+  printf("Usage: muster %s%s%s%s\n\n%s\n", command->name, command->arguments[0] == '\0' ? "" : " ",
+         command->arguments, " [OPTION]...", command->summary);
   if (command->options != NULL && command->options[0].name != NULL) {
     printf("\nOptions:\n");
     for (const struct option_spec *option = command->options; option->name != NULL; option++) {
       char left[64];
-      snprintf(left, sizeof left, "--%s%s%s", option->name,
-               option->argument == NULL ? "" : " ",
+      snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument == NULL ? "" : " ",
                option->argument == NULL ? "" : option->argument);
       show_option(left, option->help);
     }

@@ -171,8 +171,8 @@ static enum status parse_short(struct parsing *parsing, char *word) {
       return parse_common(parsing, i, shown, word[2] == '\0' ? NULL : word + 2);
     }
   }
-  return error_set(parsing->error, STATUS_USAGE, "%s: unknown option %.80s",
-                   parsing->command->name, word);
+  return error_set(parsing->error, STATUS_USAGE, "%s: unknown option %.80s", parsing->command->name,
+                   word);
 }
 
 static enum status parse_words(struct parsing *parsing) {
@@ -206,14 +206,13 @@ static enum status check_arguments(const struct invocation *invocation,
   if (invocation->argument_count > command->argument_count_max) {
     return error_set(error, STATUS_USAGE, "%s: unexpected argument \"%.80s\"; usage: muster %s%s%s",
                      command->name, invocation->arguments[command->argument_count_max],
-                     command->name, command->arguments[0] == '\0' ? "" : " ",
-                     command->arguments);
+                     command->name, command->arguments[0] == '\0' ? "" : " ", command->arguments);
   }
   return STATUS_OK;
 }
 
-enum status invocation_parse(struct invocation *invocation, const struct command *command,
-                             int argc, char **argv, struct error *error) {
+enum status invocation_parse(struct invocation *invocation, const struct command *command, int argc,
+                             char **argv, struct error *error) {
   const size_t word_count = argc > 0 ? (size_t)argc : 0;
   *invocation = (struct invocation){
       .sets.items = memory_zeroed(word_count, sizeof(char *)),
@@ -221,11 +220,8 @@ enum status invocation_parse(struct invocation *invocation, const struct command
       .options = memory_zeroed(option_count(command), sizeof(char *)),
       .arguments = memory_zeroed(word_count, sizeof(char *)),
   };
-  struct parsing parsing = {.invocation = invocation,
-                            .command = command,
-                            .argc = argc,
-                            .argv = argv,
-                            .error = error};
+  struct parsing parsing = {
+      .invocation = invocation, .command = command, .argc = argc, .argv = argv, .error = error};
   const enum status status = parse_words(&parsing);
   if (status != STATUS_OK || invocation->wants_help) {
     return status;

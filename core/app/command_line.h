@@ -22,15 +22,15 @@ struct invocation {
   struct text_list properties;
   enum output_format output;
   bool wants_help;
-  const char **options;   /* parallel to the command's option table */
+  const char **options; /* parallel to the command's option table */
   const char **arguments;
   size_t argument_count;
 };
 
 /* Reads what stands behind the command's words. STATUS_USAGE names the option. The caller ends
  * an invocation with invocation_fini, also after a failure. */
-enum status invocation_parse(struct invocation *invocation, const struct command *command,
-                             int argc, char **argv, struct error *error) MUST_USE;
+enum status invocation_parse(struct invocation *invocation, const struct command *command, int argc,
+                             char **argv, struct error *error) MUST_USE;
 void invocation_fini(struct invocation *invocation);
 
 /* Help on stdout: of everything, of the commands that begin with a noun, of one command. */

@@ -50,8 +50,7 @@ static enum status unknown_variable(const char *name, struct error *error) {
   return setting_unknown(place, key, error);
 }
 
-static enum status read_variable(struct config *config, const char *variable,
-                                 struct error *error) {
+static enum status read_variable(struct config *config, const char *variable, struct error *error) {
   const char *const equals = strchr(variable, '=');
   if (equals == NULL || strncmp(variable, "MUSTER_", 7) != 0) {
     return STATUS_OK;
@@ -113,8 +112,8 @@ static enum status read_property(struct config *config, const char *text, struct
       return STATUS_OK;
     }
   }
-  config->properties = memory_grown(config->properties, config->property_count + 1,
-                                    sizeof config->properties[0]);
+  config->properties =
+      memory_grown(config->properties, config->property_count + 1, sizeof config->properties[0]);
   config->properties[config->property_count++] =
       (struct property){.name = name, .value = text_copy(equals + 1)};
   return STATUS_OK;
@@ -132,8 +131,8 @@ static void read_defaults(struct config *config) {
 
 /* Lowest precedence first: what comes later replaces what came before. */
 static enum status read_sources(struct config *config, const char *file,
-                                const struct text_list *sets,
-                                const struct text_list *properties, struct error *error) {
+                                const struct text_list *sets, const struct text_list *properties,
+                                struct error *error) {
   read_defaults(config);
   enum status status = file == NULL ? STATUS_OK : config_read_yaml(config, file, error);
   if (status == STATUS_OK) {

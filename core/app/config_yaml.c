@@ -48,8 +48,7 @@ static enum status next_event(struct reader *reader) {
   }
   /* The reader's own problems (a byte that is no UTF-8) have an offset and no mark. */
   const yaml_parser_t *const parser = &reader->parser;
-  const yaml_mark_t mark =
-      parser->error == YAML_READER_ERROR ? parser->mark : parser->problem_mark;
+  const yaml_mark_t mark = parser->error == YAML_READER_ERROR ? parser->mark : parser->problem_mark;
   char place[PLACE_SIZE];
   return error_set(reader->error, STATUS_CONFIG, "%s: %s%s%s", place_of(reader, mark, place),
                    parser->problem == NULL ? "not YAML" : parser->problem,
@@ -188,8 +187,7 @@ static enum status read_scalar(const struct reader *reader, const struct setting
   if (value == NULL) {
     return STATUS_CONFIG;
   }
-  const enum status status =
-      setting_assign(setting, reader->config, place, value, reader->error);
+  const enum status status = setting_assign(setting, reader->config, place, value, reader->error);
   free(value);
   return status;
 }
@@ -268,8 +266,8 @@ static enum status read_section(struct reader *reader) {
   if (status != STATUS_OK) {
     return status;
   }
-  const bool is_empty = reader->event.type == YAML_SCALAR_EVENT &&
-                        reader->event.data.scalar.length == 0;
+  const bool is_empty =
+      reader->event.type == YAML_SCALAR_EVENT && reader->event.data.scalar.length == 0;
   if (is_empty) {
     return STATUS_OK; /* all of its keys are commented out */
   }

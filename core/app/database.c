@@ -9,17 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS_MAX = 64 };
+enum { COLUMNS_MAX = 64, OPTIONS_MAX = 64 };
 
 /* libpq's texts end with a line's end and may have several lines; ours are one line. */
 static void copy_line(char *line, size_t size, const char *text) {
   size_t used = 0;
   for (const char *at = text; *at != '\0' && used + 3 < size; at++) {
-    if (*at != '\n') {
-      line[used++] = *at == '\t' ? ' ' : *at;
-    } else if (at[1] != '\0') {
+    if (*at == '\n' && at[1] != '\0') {
       line[used++] = ';';
       line[used++] = ' ';
+    } else if (*at != '\n' && *at != '\t') {
+      line[used++] = *at;
     }
   }
   line[used] = '\0';
@@ -114,8 +114,7 @@ static bool is_passing(const char *sqlstate) {
 
 static enum status failure_of(PGconn *connection, const PGresult *result, struct error *error) {
   char reason[ERROR_TEXT_SIZE];
-  const char *const sqlstate =
-      result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const char *const sqlstate = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
   if (sqlstate == NULL || PQstatus(connection) != CONNECTION_OK) {
     copy_line(reason, sizeof reason, PQerrorMessage(connection));
     return error_set(error, STATUS_UNAVAILABLE, "PostgreSQL: %s", reason);
@@ -133,12 +132,31 @@ static enum status failure_of(PGconn *connection, const PGresult *result, struct
                    "PostgreSQL: %s (SQLSTATE %s)", reason, sqlstate);
 }
 
+/* Whether the server still takes connections: a long query is silent, too. */
+static bool answers(PGconn *connection) {
+  PQconninfoOption *const options = PQconninfo(connection);
+  const char *keywords[OPTIONS_MAX + 1] = {NULL};
+  const char *values[OPTIONS_MAX + 1] = {NULL};
+  size_t count = 0;
+  for (const PQconninfoOption *at = options; at != NULL && at->keyword != NULL; at++) {
+    if (at->val != NULL && count < OPTIONS_MAX) {
+      keywords[count] = at->keyword;
+      values[count++] = at->val;
+    }
+  }
+  const PGPing answer = PQpingParams(keywords, values, 0);
+  PQconninfoFree(options);
+  return answer == PQPING_OK || answer == PQPING_REJECT;
+}
+
 /* Waits until a result can be taken without blocking. */
 static enum status wait_for_result(PGconn *connection, struct error *error) {
   while (PQisBusy(connection)) {
     struct pollfd ready = {.fd = PQsocket(connection), .events = POLLIN};
-    const int count = poll(&ready, 1, DATABASE_DEADLINE_S * 1000);
-    if (count == 0) {
+    /* The deadline, less what asking the server takes in the end. */
+    const int silence_s = DATABASE_DEADLINE_S - DATABASE_CONNECT_S;
+    const int count = poll(&ready, 1, silence_s * 1000);
+    if (count == 0 && !answers(connection)) {
       return error_set(error, STATUS_UNAVAILABLE, "PostgreSQL: no answer within %d s",
                        DATABASE_DEADLINE_S);
     }
@@ -221,9 +239,9 @@ static enum status take_rows(PGconn *connection, database_row_fn each, void *con
   }
 }
 
-enum status database_query(struct pg_conn *database, const char *sql,
-                           const char *const *parameters, size_t parameter_count,
-                           database_row_fn each, void *context, struct error *error) {
+enum status database_query(struct pg_conn *database, const char *sql, const char *const *parameters,
+                           size_t parameter_count, database_row_fn each, void *context,
+                           struct error *error) {
   if (PQsendQueryParams(database, sql, (int)parameter_count, NULL, parameters, NULL, NULL, 0) ==
           0 ||
       PQsetSingleRowMode(database) == 0) {

@@ -67,8 +67,8 @@ struct rd_kafka_headers_s *dead_letter_original_headers(const struct rd_kafka_me
   const void *value;
   size_t size;
   size_t count = 0; /* of the original's: a message may be resent, and fail, again and again */
-  for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) ==
-                     RD_KAFKA_RESP_ERR_NO_ERROR;
+  for (size_t i = 0;
+       rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
        i++) {
     if (strcmp(name, first_added) == 0) {
       count = i;

@@ -50,8 +50,7 @@ static json_t *admin_subjects(const struct config *config, struct span subject_k
 }
 
 char *environment_text(const struct config *config, const struct schemas *schemas,
-                       uint32_t lane_count, struct span subject_key,
-                       uint8_t digest[DIGEST_SIZE]) {
+                       uint32_t lane_count, struct span subject_key, uint8_t digest[DIGEST_SIZE]) {
   char *known = schemas_text(schemas);
   char key[17];
   key_id(subject_key, key);

@@ -15,8 +15,7 @@ enum { DECISION_VERSION = 1 };
 /* The environment as JSON with sorted keys and no spaces, and its SHA-256. The caller frees
  * the text. */
 char *environment_text(const struct config *config, const struct schemas *schemas,
-                       uint32_t lane_count, struct span subject_key,
-                       uint8_t digest[DIGEST_SIZE]);
+                       uint32_t lane_count, struct span subject_key, uint8_t digest[DIGEST_SIZE]);
 
 /* What stands before each record that is written: the fingerprints of our schemas, or their
  * Confluent ids; STATUS_CONFIG names a schema without an id. */

@@ -53,7 +53,7 @@ static enum MHD_Result send_state(struct MHD_Connection *connection, const struc
   char text[ANSWER_SIZE] = "";
   const bool is_well = ask(http->handlers.context, text, sizeof text);
   if (text[0] == '\0') {
-    strcpy(text, is_well ? "ok" : "not ok");
+    snprintf(text, sizeof text, "%s", is_well ? "ok" : "not ok");
   }
   return send_text(connection, is_well ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, text);
 }
@@ -119,8 +119,8 @@ static enum status part_address(const char *listen_text, char **host, const char
   *port = colon + 1;
   const size_t size = (size_t)(colon - listen_text);
   const bool is_bracketed = size >= 2 && listen_text[0] == '[' && listen_text[size - 1] == ']';
-  *host = is_bracketed ? text_copy_size(listen_text + 1, size - 2)
-                       : text_copy_size(listen_text, size);
+  *host =
+      is_bracketed ? text_copy_size(listen_text + 1, size - 2) : text_copy_size(listen_text, size);
   return STATUS_OK;
 }
 
@@ -155,8 +155,7 @@ static enum status open_listener(const char *listen_text, int *fd, struct error 
   const int found = getaddrinfo(host, port, &hints, &addresses);
   free(host);
   if (found != 0) {
-    return error_set(error, STATUS_CONFIG, "http.listen: %s: %s", listen_text,
-                     gai_strerror(found));
+    return error_set(error, STATUS_CONFIG, "http.listen: %s: %s", listen_text, gai_strerror(found));
   }
   *fd = -1;
   for (const struct addrinfo *at = addresses; at != NULL && *fd < 0; at = at->ai_next) {
@@ -178,9 +177,8 @@ static int port_of(int fd) {
   if (getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
     return 0;
   }
-  return address.ss_family == AF_INET6
-             ? ntohs(((const struct sockaddr_in6 *)&address)->sin6_port)
-             : ntohs(((const struct sockaddr_in *)&address)->sin_port);
+  return address.ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)&address)->sin6_port)
+                                       : ntohs(((const struct sockaddr_in *)&address)->sin_port);
 }
 
 enum status http_open(const char *listen_text, const struct http_handlers *handlers,
@@ -197,13 +195,12 @@ enum status http_open(const char *listen_text, const struct http_handlers *handl
   struct http *const http = memory_zeroed(1, sizeof *http);
   http->handlers = *handlers;
   http->port = port_of(fd);
-  http->daemon = MHD_start_daemon(
-      MHD_USE_EPOLL, 0, NULL, NULL, answer_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
-      MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-      (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_END);
+  http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer_request, http,
+                                  MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                                  (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                                  (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_END);
   const union MHD_DaemonInfo *const info =
-      http->daemon == NULL ? NULL
-                           : MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+      http->daemon == NULL ? NULL : MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
   if (info == NULL) {
     http_close(http);
     return error_set(error, STATUS_CONFIG, "http.listen: the HTTP server does not start");

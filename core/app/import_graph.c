@@ -112,8 +112,8 @@ static bool walk_structure(struct graph_scanner *scanner, uint8_t byte) {
     scanner->depth--;
     break;
   case ':':
-    scanner->next_link_count += !scanner->is_listed && scanner->depth == 1 &&
-                                name_is(scanner, "@odata.nextLink");
+    scanner->next_link_count +=
+        !scanner->is_listed && scanner->depth == 1 && name_is(scanner, "@odata.nextLink");
     break;
   default:
     break;
@@ -259,9 +259,9 @@ static bool platform_of(struct span system, enum platform *platform) {
     const char *beginning;
     enum platform platform;
   } systems[] = {
-      {"windows", PLATFORM_WINDOWS}, {"macos", PLATFORM_MACOS},  {"mac os", PLATFORM_MACOS},
-      {"macmdm", PLATFORM_MACOS},    {"osx", PLATFORM_MACOS},    {"os x", PLATFORM_MACOS},
-      {"ios", PLATFORM_IOS},         {"ipados", PLATFORM_IOS},   {"iphone", PLATFORM_IOS},
+      {"windows", PLATFORM_WINDOWS}, {"macos", PLATFORM_MACOS},     {"mac os", PLATFORM_MACOS},
+      {"macmdm", PLATFORM_MACOS},    {"osx", PLATFORM_MACOS},       {"os x", PLATFORM_MACOS},
+      {"ios", PLATFORM_IOS},         {"ipados", PLATFORM_IOS},      {"iphone", PLATFORM_IOS},
       {"ipad", PLATFORM_IOS},        {"android", PLATFORM_ANDROID}, {"linux", PLATFORM_LINUX},
   };
   if (starts(system, "windows phone") || starts(system, "windowsphone") ||
@@ -368,13 +368,12 @@ static void add(struct import_message *messages, size_t *count, enum topic topic
 }
 
 static json_t *enrollment_value(const struct managed_device *device) {
-  const bool is_mobile =
-      device->platform == PLATFORM_IOS || device->platform == PLATFORM_ANDROID;
+  const bool is_mobile = device->platform == PLATFORM_IOS || device->platform == PLATFORM_ANDROID;
   json_t *const value = event_value(device, TOPIC_ENROLLMENTS, device->enrolled_at_ms);
   json_object_set_new(value, "user_email", text_value(device->user));
   json_object_set_new(value, "platform", json_string(platform_name(device->platform)));
-  json_object_set_new(
-      value, "profile", json_string(profile_name(is_mobile ? PROFILE_MOBILE : PROFILE_STANDARD)));
+  json_object_set_new(value, "profile",
+                      json_string(profile_name(is_mobile ? PROFILE_MOBILE : PROFILE_STANDARD)));
   json_object_set_new(value, "os_version", text_value(device->os_version));
   json_object_set_new(value, "ownership", json_string(ownership_name(device->ownership)));
   json_object_set_new(value, "consent", json_null());

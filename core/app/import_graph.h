@@ -28,16 +28,16 @@ struct graph_scanner {
   graph_record_fn each;
   void *context;
   enum graph_place place;
-  bool is_listed;        /* in an array; the record is no document of its own */
-  bool has_envelope;     /* that array is an envelope's */
-  bool is_one_a_line;    /* seen: a document that ends on its first line */
+  bool is_listed;     /* in an array; the record is no document of its own */
+  bool has_envelope;  /* that array is an envelope's */
+  bool is_one_a_line; /* seen: a document that ends on its first line */
   bool is_in_text, is_escaped;
   bool is_too_long;
-  uint32_t depth;        /* of braces and brackets, in a record or a tail */
-  uint8_t previous;      /* the last byte that is no blank, outside of texts */
-  char name[24];         /* the newest text at depth 1: perhaps a field's name */
-  size_t name_size;      /* beyond sizeof name - 1 when it did not fit */
-  uint64_t line;         /* at the next byte */
+  uint32_t depth;   /* of braces and brackets, in a record or a tail */
+  uint8_t previous; /* the last byte that is no blank, outside of texts */
+  char name[24];    /* the newest text at depth 1: perhaps a field's name */
+  size_t name_size; /* beyond sizeof name - 1 when it did not fit */
+  uint64_t line;    /* at the next byte */
   uint64_t record_line;
   uint64_t page_count, next_link_count;
   struct buffer record;

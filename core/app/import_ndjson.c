@@ -1,25 +1,9 @@
 #include "core/app/import_ndjson.h"
 
-#include "core/time_text.h"
-
 #include <jansson.h>
-#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <uuid/uuid.h>
-
-struct span import_text(const struct json_t *object, const char *name) {
-  const json_t *const value = json_object_get(object, name);
-  return json_is_string(value) ? span_of(json_string_value(value), json_string_length(value))
-                               : span_of("", 0);
-}
-
-bool import_time(const struct json_t *value, int64_t *at_ms) {
-  if (json_is_integer(value)) {
-    *at_ms = json_integer_value(value);
-    return true;
-  }
-  return json_is_string(value) &&
-         time_parse(span_of(json_string_value(value), json_string_length(value)), at_ms);
-}
 
 static enum status read_topic(const json_t *object, const char *prefix, enum topic *topic,
                               struct error *error) {
@@ -63,7 +47,7 @@ static enum status read_timestamp(const json_t *object, int64_t now_ms, int64_t 
 /* The fields: those under "value", or all but what says where they go. Takes nothing from
  * `object`, which loses its members. */
 static enum status read_fields(json_t *object, json_t **fields, struct error *error) {
-  static const char *const envelope[] = {"topic",     "timestamp", "value", "key",
+  static const char *const envelope[] = {"topic",     "timestamp", "value",  "key",
                                          "partition", "offset",    "headers"};
   json_t *const value = json_object_get(object, "value");
   if (value == NULL) {
@@ -90,12 +74,28 @@ static enum status read_fields(json_t *object, json_t **fields, struct error *er
   return STATUS_OK;
 }
 
+/* libuuid's own random ids cost more than all the rest of a line: they ask the kernel each. */
+static void random_uuid(uuid_t uuid) {
+  static uint8_t pool[256]; /* what one getentropy gives at most */
+  static size_t used = sizeof pool;
+  if (used == sizeof pool) {
+    const int failed = getentropy(pool, sizeof pool);
+    assert(failed == 0);
+    (void)failed;
+    used = 0;
+  }
+  memcpy(uuid, pool + used, sizeof(uuid_t));
+  used += sizeof(uuid_t);
+  uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* version 4 */
+  uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80); /* variant 1 */
+}
+
 static void put_missing(json_t *fields, int64_t timestamp_ms) {
   const json_t *const event_id = json_object_get(fields, "event_id");
   if (event_id == NULL || json_is_null(event_id)) {
     uuid_t uuid;
     char text[UUID_STR_LEN];
-    uuid_generate_random(uuid);
+    random_uuid(uuid);
     uuid_unparse_lower(uuid, text);
     json_object_set_new(fields, "event_id", json_string(text));
   }
@@ -108,11 +108,10 @@ static void put_missing(json_t *fields, int64_t timestamp_ms) {
 enum status ndjson_convert(struct span line, const char *topic_prefix, int64_t now_ms,
                            struct import_message *message, struct error *error) {
   json_error_t where;
-  json_t *const object = json_loadb((const char *)line.data, line.size, JSON_REJECT_DUPLICATES,
-                                    &where);
+  json_t *const object =
+      json_loadb((const char *)line.data, line.size, JSON_REJECT_DUPLICATES, &where);
   if (object == NULL) {
-    return error_set(error, STATUS_REFUSED, "not JSON: %s, at byte %d", where.text,
-                     where.position);
+    return error_set(error, STATUS_REFUSED, "not JSON: %s, at byte %d", where.text, where.position);
   }
   enum status status = json_is_object(object)
                            ? read_topic(object, topic_prefix, &message->topic, error)

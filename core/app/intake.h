@@ -27,7 +27,7 @@ struct intake {
   int64_t stop_offset; /* nothing from here on is taken; -1: no such place */
   bool has_anchor;     /* the message before next_offset is read first and compared */
   uint8_t anchor[DIGEST_SIZE];
-  struct head *head;   /* its place among the lane's heads */
+  struct head *head; /* its place among the lane's heads */
   bool is_event;
   struct event event;   /* when is_event */
   struct reject reject; /* otherwise */

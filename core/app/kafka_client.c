@@ -25,8 +25,7 @@ static void complaint_keep(const char *text) {
   pthread_mutex_unlock(&complaint.lock);
 }
 
-static void take_log(const rd_kafka_t *client, int level, const char *facility,
-                     const char *text) {
+static void take_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
   if (level <= LOG_ERR) {
     complaint_keep(text);
   }
@@ -47,8 +46,7 @@ enum status kafka_error(struct error *error, enum status status, const char *doi
                    adds ? why : "", adds ? ")" : "");
 }
 
-static bool set(rd_kafka_conf_t *conf, const char *name, const char *value,
-                struct error *error) {
+static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error) {
   char why[256];
   if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) {
     return true;
@@ -86,8 +84,8 @@ struct rd_kafka_s *kafka_open(const struct config *config, bool is_producer,
     return NULL;
   }
   char why[256];
-  rd_kafka_t *const client = rd_kafka_new(is_producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER,
-                                          conf, why, sizeof why);
+  rd_kafka_t *const client =
+      rd_kafka_new(is_producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, why, sizeof why);
   if (client == NULL) {
     rd_kafka_conf_destroy(conf);
     (void)!error_set(error, STATUS_CONFIG, "Kafka client: %s", why);

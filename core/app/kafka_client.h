@@ -43,8 +43,7 @@ int64_t kafka_clock_mono_ms(void);
 /* Metadata of every topic; never makes one. STATUS_UNAVAILABLE past the deadline. The caller
  * ends it with rd_kafka_metadata_destroy. */
 enum status kafka_metadata(struct rd_kafka_s *client, int64_t deadline_mono_ms,
-                           const struct rd_kafka_metadata **metadata,
-                           struct error *error) MUST_USE;
+                           const struct rd_kafka_metadata **metadata, struct error *error) MUST_USE;
 
 /* Writes "Kafka: doing: reason", with librdkafka's newest complaint about a connection added
  * when `status` is STATUS_UNAVAILABLE. Returns `status`. */

@@ -43,9 +43,8 @@ static enum status partition_bounds(const struct reader *reader, int32_t partiti
     if (left_ms <= 0) {
       return fail(reader, "no answer in time", error);
     }
-    const rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(reader->client, reader->topic_name, partition,
-                                         &bounds->first, &bounds->end, (int)left_ms);
+    const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+        reader->client, reader->topic_name, partition, &bounds->first, &bounds->end, (int)left_ms);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
       if (bounds->first < reader->reading->offset) {
         bounds->first = reader->reading->offset;
@@ -101,8 +100,7 @@ static enum status partition_read(struct reader *reader, int32_t partition, int6
   return status;
 }
 
-static enum status partition_visit(struct reader *reader, int32_t partition,
-                                   struct error *error) {
+static enum status partition_visit(struct reader *reader, int32_t partition, struct error *error) {
   const struct bounds bounds = reader->bounds[partition];
   if (bounds.first >= bounds.end) {
     return STATUS_OK;
@@ -184,18 +182,18 @@ enum status kafka_read(const struct config *config, const struct kafka_reading *
                        struct error *error) {
   /* A short wait: at its end a partition answers that there is nothing more only after it. */
   static const struct kafka_property properties[] = {
-      {"isolation.level", "read_committed"},  {"enable.partition.eof", "true"},
-      {"enable.auto.commit", "false"},        {"fetch.wait.max.ms", "10"},
-      {"fetch.error.backoff.ms", "50"},       {"fetch.message.max.bytes", "8388608"},
-      {"allow.auto.create.topics", "false"},  {NULL, NULL},
+      {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
+      {"enable.auto.commit", "false"},       {"fetch.wait.max.ms", "10"},
+      {"fetch.error.backoff.ms", "50"},      {"fetch.message.max.bytes", "8388608"},
+      {"allow.auto.create.topics", "false"}, {NULL, NULL},
   };
   struct reader reader = {.reading = reading};
   reader.client = kafka_open(config, false, properties, error);
   if (reader.client == NULL) {
     return STATUS_CONFIG;
   }
-  enum status status = kafka_partition_count(reader.client, config, reading->topic,
-                                             &reader.partition_count, error);
+  enum status status =
+      kafka_partition_count(reader.client, config, reading->topic, &reader.partition_count, error);
   if (status == STATUS_OK) {
     reader.topic_name = kafka_topic_whole(config, reading->topic);
     reader.topic = rd_kafka_topic_new(reader.client, reader.topic_name, NULL);

@@ -30,16 +30,15 @@ enum status lag_lane_count(const struct config *config, int32_t *count, struct e
   if (client == NULL) {
     return STATUS_CONFIG;
   }
-  const enum status status = kafka_partition_count(client, config, topic_name(TOPIC_ENROLLMENTS),
-                                                   count, error);
+  const enum status status =
+      kafka_partition_count(client, config, topic_name(TOPIC_ENROLLMENTS), count, error);
   rd_kafka_destroy(client);
   return status;
 }
 
 /* What a topic made a moment ago, or a broker about to come up, answers. */
 static bool is_passing(rd_kafka_resp_err_t code) {
-  return code == RD_KAFKA_RESP_ERR__TRANSPORT ||
-         code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+  return code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
          code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
 }
 
@@ -86,8 +85,8 @@ struct fetching {
   size_t open_count;
 };
 
-static enum status start(struct fetching *fetching, rd_kafka_t *client,
-                         const struct config *config, struct error *error) {
+static enum status start(struct fetching *fetching, rd_kafka_t *client, const struct config *config,
+                         struct error *error) {
   for (size_t i = 0; i < fetching->count; i++) {
     const struct lag *const lag = &fetching->lags[i];
     if (lag->messages == 0) {
@@ -111,16 +110,14 @@ static enum status start(struct fetching *fetching, rd_kafka_t *client,
 static struct lag *lag_of(const struct fetching *fetching, const rd_kafka_message_t *message) {
   for (size_t i = 0; message->rkt != NULL && i < fetching->count; i++) {
     if (fetching->topics[i] != NULL && fetching->lags[i].partition == message->partition &&
-        strcmp(rd_kafka_topic_name(fetching->topics[i]), rd_kafka_topic_name(message->rkt)) ==
-            0) {
+        strcmp(rd_kafka_topic_name(fetching->topics[i]), rd_kafka_topic_name(message->rkt)) == 0) {
       return &fetching->lags[i];
     }
   }
   return NULL;
 }
 
-static void take(struct fetching *fetching, bool *is_known,
-                 const rd_kafka_message_t *message) {
+static void take(struct fetching *fetching, bool *is_known, const rd_kafka_message_t *message) {
   struct lag *const lag = lag_of(fetching, message);
   const bool is_end = message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
   if (lag == NULL || is_known[lag - fetching->lags] ||

@@ -21,12 +21,12 @@ int32_t topic_partition(enum topic topic, uint32_t lane) {
   return topic == TOPIC_CONTROL ? 0 : (int32_t)lane;
 }
 
-static enum status read_position(const struct lane_setup *setup,
-                                 struct journal_position *position, struct error *error) {
+static enum status read_position(const struct lane_setup *setup, struct journal_position *position,
+                                 struct error *error) {
   struct rd_kafka_conf_s *conf = kafka_conf(setup->config, NULL, error);
   return conf == NULL ? STATUS_CONFIG
-                      : journal_position_read(conf, setup->config->kafka.topic_prefix,
-                                              setup->lane, position, error);
+                      : journal_position_read(conf, setup->config->kafka.topic_prefix, setup->lane,
+                                              position, error);
 }
 
 static enum status take(const struct lane_setup *setup, int64_t epoch_above,
@@ -41,8 +41,8 @@ static enum status take(const struct lane_setup *setup, int64_t epoch_above,
                          setup->config->kafka.topic_prefix, epoch_above, &resources->head, error);
 }
 
-static enum status open_publisher(const struct lane_setup *setup,
-                                  struct lane_resources *resources, struct error *error) {
+static enum status open_publisher(const struct lane_setup *setup, struct lane_resources *resources,
+                                  struct error *error) {
   const struct publisher_options options = {
       .conf = kafka_conf(setup->config, NULL, error),
       .group_id = setup->config->kafka.group_id,
@@ -87,8 +87,8 @@ static enum status load(const struct lane_setup *setup, struct lane_resources *r
                         struct error *error) {
   resources->state = lane_state_open(setup->lane, setup->lane_count);
   struct lane *lane = &resources->state->lane;
-  const enum status status = store_load_devices(resources->store, setup->lane, restore_device,
-                                                resources->state, error);
+  const enum status status =
+      store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
   if (status == STATUS_OK && resources->head.has_row) {
     lane->clock_ms = resources->head.row.clock_after_ms;
     lane->seq = resources->head.row.last_seq;
@@ -273,8 +273,8 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
   return status;
 }
 
-static enum status find_position(const struct lane_setup *setup,
-                                 struct lane_resources *resources, struct error *error) {
+static enum status find_position(const struct lane_setup *setup, struct lane_resources *resources,
+                                 struct error *error) {
   struct journal_position position;
   enum status status = read_position(setup, &position, error);
   if (status == STATUS_OK) {

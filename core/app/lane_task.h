@@ -45,8 +45,7 @@ struct lane_events {
   /* The lane has been given up, as asked. */
   void (*stopped)(void *context, struct lane_task *task);
   /* Published up to these offsets. */
-  void (*published)(void *context, struct lane_task *task,
-                    const int64_t next_offsets[TOPIC_COUNT]);
+  void (*published)(void *context, struct lane_task *task, const int64_t next_offsets[TOPIC_COUNT]);
 };
 
 struct lane_task_options {

@@ -52,9 +52,8 @@ enum status listing_print(struct pg_conn *database, const struct listing *listin
                     : output_open(stdout, format, listing->columns, listing->column_count),
       .cells = memory_zeroed(listing->column_count, sizeof(struct cell)),
   };
-  const enum status status =
-      database_query(database, listing->sql, listing->parameters, listing->parameter_count,
-                     print_row, &printing, error);
+  const enum status status = database_query(database, listing->sql, listing->parameters,
+                                            listing->parameter_count, print_row, &printing, error);
   free(printing.cells);
   *row_count = printing.row_count;
   if (status != STATUS_OK) {

@@ -141,8 +141,8 @@ static void put_field(struct line *line, enum log_format format, const struct lo
 }
 
 size_t log_format_line(char *line_text, size_t size, enum log_format format, int64_t at_ms,
-                       enum log_level level, const char *message,
-                       const struct log_field *fields, size_t field_count, uint64_t held_back) {
+                       enum log_level level, const char *message, const struct log_field *fields,
+                       size_t field_count, uint64_t held_back) {
   assert(size >= 8);
   char at[TIME_TEXT_SIZE];
   time_format(at_ms, at);

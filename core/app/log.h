@@ -59,7 +59,7 @@ void log_line(enum log_level level, const char *message, const struct log_field 
 /* What log_line writes for the fields, without time and limits: terminated, ended by '\n', cut
  * at `size`. Returns its length. `held_back` > 0 is shown. */
 size_t log_format_line(char *line, size_t size, enum log_format format, int64_t at_ms,
-                       enum log_level level, const char *message,
-                       const struct log_field *fields, size_t field_count, uint64_t held_back);
+                       enum log_level level, const char *message, const struct log_field *fields,
+                       size_t field_count, uint64_t held_back);
 
 #endif

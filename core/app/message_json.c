@@ -40,8 +40,8 @@ struct json_t *json_of_headers(const struct rd_kafka_message_s *message) {
   const char *name;
   const void *data;
   size_t size;
-  for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &data, &size) ==
-                     RD_KAFKA_RESP_ERR_NO_ERROR;
+  for (size_t i = 0;
+       rd_kafka_header_get_all(headers, i, &name, &data, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
        i++) {
     json_t *const value = json_of_bytes(span_of(data, size));
     json_t *const before = json_object_get(object, name);

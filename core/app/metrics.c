@@ -159,12 +159,10 @@ static void write_labels(FILE *stream, enum metric_labels labels, size_t lane, s
     fprintf(stream, "{lane=\"%zu\",topic=\"%s\"", lane, topic_name((enum topic)index));
     break;
   case METRIC_LABELS_LANE_RESULT:
-    fprintf(stream, "{lane=\"%zu\",topic=\"%s\"", lane,
-            result_topic_name((enum result_kind)index));
+    fprintf(stream, "{lane=\"%zu\",topic=\"%s\"", lane, result_topic_name((enum result_kind)index));
     break;
   case METRIC_LABELS_LANE_CODE:
-    fprintf(stream, "{lane=\"%zu\",code=\"%s\"", lane,
-            reject_code_name((enum reject_code)index));
+    fprintf(stream, "{lane=\"%zu\",code=\"%s\"", lane, reject_code_name((enum reject_code)index));
     break;
   }
   if (bound != NULL) {
@@ -227,8 +225,8 @@ static void write_family(FILE *stream, enum metric metric, const struct family_v
     }
     if (!has_head) {
       has_head = true;
-      fprintf(stream, "# HELP %s %s\n# TYPE %s %s\n", families[metric].name,
-              families[metric].help, families[metric].name, type_names[families[metric].type]);
+      fprintf(stream, "# HELP %s %s\n# TYPE %s %s\n", families[metric].name, families[metric].help,
+              families[metric].name, type_names[families[metric].type]);
     }
     write_series(stream, metric, i / width, i % width, &values->series[i]);
   }

@@ -41,7 +41,7 @@ enum metric {
 #define X(metric, type, name, labels, help) METRIC_##metric,
   METRIC_LIST(X)
 #undef X
-  METRIC_COUNT
+      METRIC_COUNT
 };
 
 struct metrics;

@@ -50,9 +50,10 @@ static void take_report(rd_kafka_t *client, const rd_kafka_message_t *message, v
     outbox->refused(outbox->context, (uint64_t)(uintptr_t)message->_private,
                     rd_kafka_err2str(message->err));
   } else {
-    outbox->lost_count++;
-    snprintf(outbox->lost_reason, sizeof outbox->lost_reason, "%s",
-             rd_kafka_err2str(message->err));
+    if (outbox->lost_count++ == 0) {
+      snprintf(outbox->lost_reason, sizeof outbox->lost_reason, "%s",
+               rd_kafka_err2str(message->err));
+    }
   }
 }
 
@@ -167,9 +168,13 @@ enum status outbox_send(struct outbox *outbox, const struct outgoing_message *me
 }
 
 enum status outbox_flush(struct outbox *outbox, struct error *error) {
-  /* Every message ends within its own timeout, acknowledged or not. */
+  /* Every message ends within its own timeout, acknowledged or not. When one has not been, the
+   * deadline has passed, and those behind it, with later ones, are not waited for. */
   while (rd_kafka_outq_len(outbox->client) > 0) {
     rd_kafka_flush(outbox->client, POLL_MS);
+    if (outbox->lost_count > 0) {
+      rd_kafka_purge(outbox->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    }
   }
   return check_lost(outbox, error);
 }

@@ -18,7 +18,7 @@ struct outgoing_message {
   int64_t timestamp_ms; /* 0: now */
   bool key_is_null;     /* then `partition` is where it goes; otherwise it is not looked at */
   int32_t partition;
-  struct span key, value; /* copied; a value of no data is null */
+  struct span key, value;             /* copied; a value of no data is null */
   struct rd_kafka_headers_s *headers; /* NULL: none; copied */
   uint64_t tag;
 };

@@ -228,9 +228,9 @@ static void put_csv_row(struct output *output, const struct cell *cells) {
     }
     const enum column_type type = output->columns[i].type;
     const bool is_text = type == COLUMN_TEXT || type == COLUMN_JSON;
-    char *const text = is_text ? text_copy_size((const char *)cells[i].text.data,
-                                                cells[i].text.size)
-                               : plain_text(type, &cells[i], ",");
+    char *const text = is_text
+                           ? text_copy_size((const char *)cells[i].text.data, cells[i].text.size)
+                           : plain_text(type, &cells[i], ",");
     put_csv_field(output->stream, text);
     free(text);
   }
@@ -291,8 +291,8 @@ static void put_table_cell(const struct output *output, size_t column, const cha
 }
 
 static char *table_text(const struct output *output, size_t column, const struct cell *cell) {
-  char *const text = cell->is_null ? text_copy("-")
-                                   : plain_text(output->columns[column].type, cell, " ");
+  char *const text =
+      cell->is_null ? text_copy("-") : plain_text(output->columns[column].type, cell, " ");
   if (text[0] != '\0') {
     return text;
   }
@@ -359,8 +359,7 @@ static void put_table_row(struct output *output, const struct cell *cells) {
       output->held_cells[output->held_count++] = text;
     }
   }
-  if (!output->is_aligned &&
-      output->held_count == TABLE_ROWS_HELD_MAX * output->column_count) {
+  if (!output->is_aligned && output->held_count == TABLE_ROWS_HELD_MAX * output->column_count) {
     align_table(output);
   }
 }
@@ -378,9 +377,8 @@ static void put_record(struct output *output, const struct cell *cells) {
   for (size_t i = 0; i < output->column_count; i++) {
     const char *const name = output->columns[i].name;
     fprintf(output->stream, "%-*s", (int)(width + COLUMN_GAP), name);
-    char *const text = cells[i].is_null
-                           ? text_copy("-")
-                           : plain_text(output->columns[i].type, &cells[i], separator);
+    char *const text = cells[i].is_null ? text_copy("-")
+                                        : plain_text(output->columns[i].type, &cells[i], separator);
     fprintf(output->stream, "%s\n", text[0] == '\0' ? "-" : text);
     free(text);
   }

@@ -10,13 +10,13 @@
 #include <stdio.h>
 
 enum column_type {
-  COLUMN_TEXT,    /* UTF-8; a byte that is not is shown as U+FFFD */
+  COLUMN_TEXT, /* UTF-8; a byte that is not is shown as U+FFFD */
   COLUMN_INTEGER,
-  COLUMN_NUMBER,  /* a fraction, shown with three decimals */
+  COLUMN_NUMBER, /* a fraction, shown with three decimals */
   COLUMN_BOOLEAN,
-  COLUMN_TIME,    /* milliseconds since 1970 UTC; RFC 3339 with milliseconds */
-  COLUMN_LIST,    /* texts, each ended or parted by '\n'; an empty text is an empty list */
-  COLUMN_JSON,    /* a JSON value as it stands */
+  COLUMN_TIME, /* milliseconds since 1970 UTC; RFC 3339 with milliseconds */
+  COLUMN_LIST, /* texts, each ended or parted by '\n'; an empty text is an empty list */
+  COLUMN_JSON, /* a JSON value as it stands */
 };
 
 struct column {

@@ -25,9 +25,8 @@ static enum status read_key_file(const char *path, uint8_t key[KEY_SIZE_MAX], si
     (*size)--;
   }
   if (*size < KEY_SIZE_MIN || *size > KEY_SIZE_MAX) {
-    return error_set(error, STATUS_CONFIG,
-                     "privacy.subject_key_file %s: a key has %d to %d bytes", path, KEY_SIZE_MIN,
-                     KEY_SIZE_MAX);
+    return error_set(error, STATUS_CONFIG, "privacy.subject_key_file %s: a key has %d to %d bytes",
+                     path, KEY_SIZE_MIN, KEY_SIZE_MAX);
   }
   memcpy(key, bytes, *size);
   return STATUS_OK;

@@ -20,10 +20,10 @@
 enum {
   TICK_MS = 100,
   PREFLIGHT_RETRY_MS = 1000,
-  DEADLINE_MS = 30000,       /* without progress, when there is one (the public contract) */
-  STARTING_MS_MAX = 600000,  /* a big lane takes long to load */
-  STOP_DEADLINE_MS = 20000,  /* then the rest is left to the next start, which finds it */
-  STALLED_MS = 30000,        /* not ready when a batch is on its way out for longer */
+  DEADLINE_MS = 30000,      /* without progress, when there is one (the public contract) */
+  STARTING_MS_MAX = 600000, /* a big lane takes long to load */
+  STOP_DEADLINE_MS = 20000, /* then the rest is left to the next start, which finds it */
+  STALLED_MS = 30000,       /* not ready when a batch is on its way out for longer */
 };
 
 struct processor {
@@ -43,7 +43,7 @@ struct processor {
   struct membership *membership;
   struct lane_task **tasks; /* by lane; NULL: not ours */
   size_t task_count;
-  bool is_assigned;      /* the group has told which lanes are ours */
+  bool is_assigned; /* the group has told which lanes are ours */
   bool accepts_when_stopped;
   bool is_stopping;
   bool preflight_is_running;
@@ -159,8 +159,8 @@ static void open_lane(struct processor *processor, int32_t lane) {
               .lane = (uint32_t)lane,
               .lane_count = processor->setup.lane_count,
               .message_bytes_max = processor->config->kafka.message_bytes_max,
-              .subject_key = span_of(processor->preflight.subject_key,
-                                     processor->preflight.subject_key_size),
+              .subject_key =
+                  span_of(processor->preflight.subject_key, processor->preflight.subject_key_size),
           },
       .until_caught_up = processor->until_caught_up,
       .environment_content = span_text(processor->environment),
@@ -264,8 +264,8 @@ static enum status join(struct processor *processor, struct error *error) {
   if (conf == NULL) {
     return STATUS_CONFIG;
   }
-  const enum status status = membership_open(conf, processor->config->kafka.topic_prefix,
-                                             &processor->membership, error);
+  const enum status status =
+      membership_open(conf, processor->config->kafka.topic_prefix, &processor->membership, error);
   if (status == STATUS_OK) {
     uv_poll_init(&processor->loop, &processor->membership_poll,
                  membership_fd(processor->membership));
@@ -474,16 +474,13 @@ static void watch(struct processor *processor) {
 
 static enum status open_parts(struct processor *processor, struct error *error) {
   const struct config *config = processor->config;
-  const char *directory =
-      config->schemas.directory[0] != '\0' ? config->schemas.directory : NULL;
-  const struct http_handlers handlers = {.context = processor,
-                                         .live = answer_live,
-                                         .ready = answer_ready,
-                                         .metrics = answer_metrics};
+  const char *directory = config->schemas.directory[0] != '\0' ? config->schemas.directory : NULL;
+  const struct http_handlers handlers = {
+      .context = processor, .live = answer_live, .ready = answer_ready, .metrics = answer_metrics};
   enum status status = schemas_open(directory, &processor->schemas, error);
   if (status == STATUS_OK) {
-    status = environment_frames(config, processor->schemas, &processor->setup.encoding.frames,
-                                error);
+    status =
+        environment_frames(config, processor->schemas, &processor->setup.encoding.frames, error);
   }
   if (status == STATUS_OK) {
     status = instance_take(config, &processor->instance, error);

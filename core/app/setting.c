@@ -34,8 +34,7 @@ static bool check_not_empty(const char *text, const char **expected) {
 
 static bool check_url_or_empty(const char *text, const char **expected) {
   *expected = "a URL that begins with http:// or https://, or nothing";
-  return text[0] == '\0' || strncmp(text, "http://", 7) == 0 ||
-         strncmp(text, "https://", 8) == 0;
+  return text[0] == '\0' || strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
 }
 
 /* The port behind the last colon, with a host before it: a bare IPv6 address needs brackets. */
@@ -91,16 +90,15 @@ const struct setting settings[] = {
      .choices = framings},
     {FIELD(kafka, cloudevents), .type = SETTING_SWITCH, .fallback = "false"},
     /* The upper limit is librdkafka's message.max.bytes, less the room for our own headers. */
-    {FIELD(kafka, message_bytes_max), .type = SETTING_BYTES, .fallback = "1048576",
-     .minimum = 1024, .maximum = 1000000000 - 65536},
+    {FIELD(kafka, message_bytes_max), .type = SETTING_BYTES, .fallback = "1048576", .minimum = 1024,
+     .maximum = 1000000000 - 65536},
     {TEXT(schemas, directory, "")},
     {TEXT(schemas, registry_url, ""), .is_secret = true, .check = check_url_or_empty},
     /* Host and user stay libpq's own defaults, its environment variables included. */
     {TEXT(postgres, dsn, "dbname=muster"), .is_secret = true, .check = check_not_empty},
     {TEXT(http, listen, "127.0.0.1:9464"), .check = check_listen},
     {TEXT(privacy, subject_key_file, "")},
-    {FIELD(roles, bootstrap_admins), .type = SETTING_LIST, .fallback = "",
-     .check = check_address},
+    {FIELD(roles, bootstrap_admins), .type = SETTING_LIST, .fallback = "", .check = check_address},
     {FIELD(batch, messages_max), .type = SETTING_COUNT, .fallback = "100000", .minimum = 1,
      .maximum = 10000000},
     {FIELD(batch, bytes_max), .type = SETTING_BYTES, .fallback = "16777216", .minimum = 65536,
@@ -161,8 +159,9 @@ static bool read_number(const char *value, bool has_unit, int64_t *number) {
   static const struct {
     const char *name;
     int64_t bytes;
-  } units[] = {{"", 1},          {"B", 1},           {"kB", 1000},      {"MB", 1000000},
-               {"GB", 1000000000}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+  } units[] = {{"", 1},          {"B", 1},           {"kB", 1000},
+               {"MB", 1000000},  {"GB", 1000000000}, {"KiB", 1 << 10},
+               {"MiB", 1 << 20}, {"GiB", 1 << 30}};
   const size_t digits = strspn(value, "0123456789");
   if (digits == 0 || digits > 12) {
     return false;
@@ -284,8 +283,8 @@ enum status setting_assign_list(const struct setting *setting, struct config *co
   return STATUS_OK;
 }
 
-enum status setting_assign(const struct setting *setting, struct config *config,
-                           const char *place, const char *value, struct error *error) {
+enum status setting_assign(const struct setting *setting, struct config *config, const char *place,
+                           const char *value, struct error *error) {
   switch (setting->type) {
   case SETTING_TEXT:
     return assign_text(setting, config, place, value, error);
@@ -350,8 +349,7 @@ const char *setting_text(const struct setting *setting, const struct config *con
   return *(char *const *)field_seen(setting, config);
 }
 
-const struct text_list *setting_list(const struct setting *setting,
-                                     const struct config *config) {
+const struct text_list *setting_list(const struct setting *setting, const struct config *config) {
   assert(setting->type == SETTING_LIST);
   return field_seen(setting, config);
 }

@@ -18,9 +18,9 @@ enum { SETTING_CHECK_TEXT_SIZE = 200 };
 struct setting {
   const char *key; /* "section.name" */
   enum setting_type type;
-  const char *fallback;       /* the default, as text */
-  size_t offset;              /* of the field in struct config */
-  int64_t minimum;            /* of numbers */
+  const char *fallback; /* the default, as text */
+  size_t offset;        /* of the field in struct config */
+  int64_t minimum;      /* of numbers */
   int64_t maximum;
   const char *const *choices; /* ends with NULL; of a text: what it may say */
   bool is_secret;             /* a dsn or URL that may hold a password */
@@ -38,8 +38,8 @@ const struct setting *setting_find(const char *key);
 enum status setting_unknown(const char *place, const char *key, struct error *error);
 
 /* Reads `value` into the field, whose old value is freed. `place` comes first in the error. */
-enum status setting_assign(const struct setting *setting, struct config *config,
-                           const char *place, const char *value, struct error *error) MUST_USE;
+enum status setting_assign(const struct setting *setting, struct config *config, const char *place,
+                           const char *value, struct error *error) MUST_USE;
 
 /* The same for a list given item by item. */
 enum status setting_assign_list(const struct setting *setting, struct config *config,
@@ -55,7 +55,6 @@ const char *setting_text(const struct setting *setting, const struct config *con
 const struct text_list *setting_list(const struct setting *setting, const struct config *config);
 
 /* Reads a YAML file over what `config` holds. */
-enum status config_read_yaml(struct config *config, const char *file,
-                             struct error *error) MUST_USE;
+enum status config_read_yaml(struct config *config, const char *file, struct error *error) MUST_USE;
 
 #endif

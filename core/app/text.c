@@ -82,8 +82,7 @@ void suggestion_offer(struct suggestion *suggestion, const char *candidate) {
   suggestion->distance = distance;
 }
 
-const char *suggestion_text(const struct suggestion *suggestion,
-                            char text[SUGGESTION_TEXT_SIZE]) {
+const char *suggestion_text(const struct suggestion *suggestion, char text[SUGGESTION_TEXT_SIZE]) {
   text[0] = '\0';
   if (suggestion->nearest != NULL) {
     snprintf(text, SUGGESTION_TEXT_SIZE, "; did you mean %s?", suggestion->nearest);

@@ -23,7 +23,6 @@ void suggestion_offer(struct suggestion *suggestion, const char *candidate);
 enum { SUGGESTION_TEXT_SIZE = 96 };
 
 /* "; did you mean kafka.group_id?", or an empty text. Returns `text`. */
-const char *suggestion_text(const struct suggestion *suggestion,
-                            char text[SUGGESTION_TEXT_SIZE]);
+const char *suggestion_text(const struct suggestion *suggestion, char text[SUGGESTION_TEXT_SIZE]);
 
 #endif

@@ -3,7 +3,8 @@
 --
 -- Tables are private: columns are typed and compact, enums are the numbers of core/*.h, a device
 -- is its number, violations are bits in policy order. The views below give them names. Columns
--- stand from wide to narrow, so that alignment costs nothing.
+-- stand from wide to narrow, so that alignment costs nothing. Texts with an index are compared by
+-- their bytes: a language's order is several times slower and means nothing here.
 
 -- Who owns a lane. The row's lock orders owners; the epoch only grows.
 CREATE TABLE muster.lane (
@@ -20,7 +21,7 @@ CREATE TABLE muster.lane (
 -- The only place where a subject meets an address.
 CREATE TABLE muster.person (
   subject bytea PRIMARY KEY,
-  user_email text NOT NULL
+  user_email text COLLATE "C" NOT NULL
 );
 CREATE INDEX person_user_email ON muster.person (user_email);
 
@@ -55,7 +56,7 @@ CREATE TABLE muster.device_row (
   email_blocked boolean NOT NULL,
   sap_blocked boolean NOT NULL,
   ticket_open boolean NOT NULL,
-  serial text NOT NULL,
+  serial text COLLATE "C" NOT NULL,
   subject bytea NOT NULL,
   os_version text NOT NULL,
   enrollment_ids bytea NOT NULL,
@@ -154,6 +155,20 @@ CREATE TABLE muster.policy (
 );
 INSERT INTO muster.policy VALUES
   ('default', '{os_out_of_date,antivirus,not_encrypted,weak_screen_lock}');
+
+-- Sets of violations with their names: a join with it is five times as fast as naming the bits of
+-- every row, which is what the views do with a set that is not here.
+CREATE TABLE muster.rule_set (
+  policy text NOT NULL,
+  violations integer NOT NULL,
+  rule_ids text[] NOT NULL,
+  PRIMARY KEY (policy, violations)
+);
+INSERT INTO muster.rule_set
+SELECT version, violations, ARRAY(
+  SELECT rule FROM unnest(rule_ids) WITH ORDINALITY rules (rule, place)
+  WHERE (violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)
+FROM muster.policy, generate_series(0, (1 << cardinality(rule_ids)) - 1) violations;
 
 CREATE TABLE muster.secret (
   name text PRIMARY KEY,
@@ -261,12 +276,12 @@ CREATE FUNCTION muster.audit_action_name(number smallint) RETURNS text LANGUAGE 
 RETURN ('{ASSIGN,CREATE,DELETE,MANAGE,REMOTE_TASK,UPDATE}'::text[])[number + 1];
 CREATE FUNCTION muster.outcome_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE
 RETURN ('{OK,REFUSED,FAILED}'::text[])[number + 1];
+-- Spelled out, since that is three times as fast as building it; names of topics need no escape.
 CREATE FUNCTION muster.cause(prefix text, lane integer, topic smallint, "offset" bigint)
-RETURNS jsonb LANGUAGE sql STABLE
-RETURN CASE WHEN "offset" IS NOT NULL THEN jsonb_build_object(
-  'topic', prefix || muster.topic_name(topic),
-  'partition', CASE topic WHEN 0 THEN 0 ELSE lane END,
-  'offset', "offset") END;
+RETURNS jsonb LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN "offset" IS NOT NULL THEN ('{"topic": "' || prefix || muster.topic_name(topic)
+  || '", "partition": ' || CASE topic WHEN 0 THEN 0 ELSE lane END || ', "offset": ' || "offset"
+  || '}')::jsonb END;
 
 CREATE VIEW muster.devices AS
 SELECT muster.device_id(d.number) AS device_id, d.serial, p.user_email,
@@ -277,9 +292,9 @@ SELECT muster.device_id(d.number) AS device_id, d.serial, p.user_email,
   d.os_version,
   ('{PENDING,ENROLLED,FAILED,WIPED,RETIRED}'::text[])[d.status + 1] AS status,
   muster.compliance_name(d.compliance) AS compliance,
-  CASE WHEN d.violations = 0 THEN '{}' ELSE ARRAY(
+  coalesce(s.rule_ids, ARRAY(
     SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
-    WHERE (d.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place) END AS violations,
+    WHERE (d.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)) AS violations,
   d.noncompliant_since, d.email_blocked, d.sap_blocked, d.ticket_open,
   NULL::timestamptz AS overdue_since, -- no policy has this stage yet
   d.last_sync_at, d.next_action, d.next_due_at AS next_action_at,
@@ -288,18 +303,21 @@ SELECT muster.device_id(d.number) AS device_id, d.serial, p.user_email,
 FROM muster.device_row d
 LEFT JOIN muster.person p ON p.subject = d.subject
 LEFT JOIN muster.lane l ON l.lane = d.lane
-LEFT JOIN muster.policy y ON y.version = d.policy;
+LEFT JOIN muster.policy y ON y.version = d.policy
+LEFT JOIN muster.rule_set s ON s.policy = d.policy AND s.violations = d.violations;
 
 CREATE VIEW muster.compliance_history AS
 SELECT r.lane, r.seq, r.at, muster.cause(l.topic_prefix, r.lane, r.cause_topic, r.cause_offset)
     AS cause, r.event_id, r.policy, encode(r.subject, 'hex') AS subject,
   muster.device_id(r.device) AS device_id, r.serial, muster.compliance_name(r.symbol) AS compliance,
-  CASE WHEN r.violations = 0 THEN '{}' ELSE ARRAY(
+  coalesce(s.rule_ids, ARRAY(
     SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
-    WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place) END AS violations, r.since AS noncompliant_since
+    WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)) AS violations,
+  r.since AS noncompliant_since
 FROM muster.result_row r
 LEFT JOIN muster.lane l ON l.lane = r.lane
 LEFT JOIN muster.policy y ON y.version = r.policy
+LEFT JOIN muster.rule_set s ON s.policy = r.policy AND s.violations = r.violations
 WHERE r.kind = 0;
 
 CREATE VIEW muster.audit AS
@@ -326,7 +344,9 @@ SELECT r.lane, r.seq, r.at, l.topic_prefix || muster.kind_topic(r.kind) AS topic
       'user_email', p.user_email) ELSE '{}' END
     || CASE r.kind
       WHEN 0 THEN jsonb_build_object('compliance', muster.compliance_name(r.symbol),
-        'violations', v.violations,
+        'violations', coalesce(s.rule_ids, ARRAY(
+          SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
+          WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)),
         'noncompliant_since', muster.time_text(r.since))
       WHEN 1 THEN jsonb_build_object('template', r.name)
       WHEN 2 THEN jsonb_build_object('resource', r.name,
@@ -334,7 +354,9 @@ SELECT r.lane, r.seq, r.at, l.topic_prefix || muster.kind_topic(r.kind) AS topic
       WHEN 3 THEN jsonb_build_object(
         'action', ('{OPEN,UPDATE,RESOLVE}'::text[])[r.symbol + 1],
         'correlation_id', muster.device_id(r.device) || '/' || r.episode,
-        'violations', v.violations)
+        'violations', coalesce(s.rule_ids, ARRAY(
+          SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
+          WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)))
       WHEN 4 THEN jsonb_build_object('action', ('{ASSIGN,RELEASE}'::text[])[r.symbol + 1])
       WHEN 6 THEN jsonb_build_object('actor', r.name,
         'action', muster.audit_action_name(r.symbol), 'target', r.target,
@@ -345,9 +367,7 @@ FROM muster.result_row r
 LEFT JOIN muster.lane l ON l.lane = r.lane
 LEFT JOIN muster.person p ON p.subject = r.subject
 LEFT JOIN muster.policy y ON y.version = r.policy
-LEFT JOIN LATERAL (SELECT CASE WHEN r.violations = 0 THEN '{}' ELSE ARRAY(
-  SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
-  WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place) END AS violations) v ON true;
+LEFT JOIN muster.rule_set s ON s.policy = r.policy AND s.violations = r.violations;
 
 CREATE VIEW muster.journal AS
 SELECT 'BATCH' AS kind, j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after,

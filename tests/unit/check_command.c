@@ -52,9 +52,9 @@ START_TEST(options_stand_before_and_behind_arguments) {
 END_TEST
 
 START_TEST(a_value_is_joined_or_the_next_word) {
-  ck_assert_int_eq(parse(WORDS("--user=a=b", "-ocsv", "-Xp=1", "-X", "q=2", "--set=k=v",
-                               "--config", "-")),
-                   STATUS_OK);
+  ck_assert_int_eq(
+      parse(WORDS("--user=a=b", "-ocsv", "-Xp=1", "-X", "q=2", "--set=k=v", "--config", "-")),
+      STATUS_OK);
   ck_assert_str_eq(invocation.options[0], "a=b");
   ck_assert_int_eq(invocation.output, OUTPUT_CSV);
   ck_assert_uint_eq(invocation.properties.count, 2);
@@ -170,25 +170,36 @@ static const struct {
     {2, {"muster", "rnu"}, "muster: unknown command rnu; did you mean run?\n"},
     {2, {"muster", "role", "list"}, "muster: unknown command role; see muster --help\n"},
     {2, {"muster", "device"}, "muster: device needs a second word: list, get\n"},
-    {2, {"muster", "device", "lst"},
+    {2,
+     {"muster", "device", "lst"},
      "muster: unknown command device lst; did you mean device list?\n"},
-    {2, {"muster", "device", "wipe", "D001"},
+    {2,
+     {"muster", "device", "wipe", "D001"},
      "muster: unknown command device wipe; there is device list, get\n"},
-    {2, {"muster", "--set", "status"},
+    {2,
+     {"muster", "--set", "status"},
      "muster: unknown option --set before the command; options stand after it\n"},
-    {2, {"muster", "device", "list", "--as-of", "x"},
+    {2,
+     {"muster", "device", "list", "--as-of", "x"},
      "muster: device list: unknown option --as-of\n"},
-    {2, {"muster", "device", "get"},
+    {2,
+     {"muster", "device", "get"},
      "muster: device get: missing argument; usage: muster device get ID|SERIAL\n"},
-    {2, {"muster", "config", "show", "--set", "kafka.group_id"},
+    {2,
+     {"muster", "config", "show", "--set", "kafka.group_id"},
      "muster: --set takes KEY=VALUE, not \"kafka.group_id\"\n"},
-    {78, {"muster", "run", "--set", "kafka.no_such=1"}, "muster: --set: unknown key kafka.no_such\n"},
-    {2, {"muster", "device", "list", "--status", "gone"},
+    {78,
+     {"muster", "run", "--set", "kafka.no_such=1"},
+     "muster: --set: unknown key kafka.no_such\n"},
+    {2,
+     {"muster", "device", "list", "--status", "gone"},
      "muster: device list: --status takes PENDING, ENROLLED, FAILED, WIPED, RETIRED, not "
      "\"gone\"\n"},
-    {2, {"muster", "device", "list", "--sort", "serail"},
+    {2,
+     {"muster", "device", "list", "--sort", "serail"},
      "muster: device list: --sort takes a field, not \"serail\"; did you mean serial?\n"},
-    {78, {"muster", "device", "list", "--set", "postgres.dsn=nonsense"},
+    {78,
+     {"muster", "device", "list", "--set", "postgres.dsn=nonsense"},
      "muster: postgres.dsn is neither \"keyword=value ...\" nor a postgresql:// URI\n"},
 };
 
@@ -224,8 +235,7 @@ int main(void) {
   tcase_add_test(cases, two_dashes_end_the_options);
   tcase_add_loop_test(cases, a_wrong_line_is_usage_and_named, 0, (int)COUNT_OF(refused_lines));
   tcase_add_test(cases, help_is_asked_for_anywhere);
-  tcase_add_loop_test(cases, command_lines_end_with_the_contract_s_codes, 0,
-                      (int)COUNT_OF(runs));
+  tcase_add_loop_test(cases, command_lines_end_with_the_contract_s_codes, 0, (int)COUNT_OF(runs));
   tcase_add_test(cases, a_database_out_of_reach_is_75);
   suite_add_tcase(suite, cases);
   SRunner *const runner = srunner_create(suite);

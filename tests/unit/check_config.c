@@ -12,7 +12,7 @@ static struct config config;
 static struct error error;
 
 static void make_file(void) {
-  strcpy(path, "/tmp/check_config.XXXXXX");
+  snprintf(path, sizeof path, "/tmp/check_config.XXXXXX");
   const int fd = mkstemp(path);
   ck_assert_int_ge(fd, 0);
   close(fd);
@@ -20,9 +20,13 @@ static void make_file(void) {
 
 /* Tests may share a process: what one sets, the next must not see. */
 static void clean_up(void) {
-  static const char *const variables[] = {
-      "MUSTER_KAFKA__GROUP_ID", "MUSTER_KAFKA__TOPIC_PREFIX", "MUSTER_LOG_KAFKA",
-      "MUSTER_ROLES__BOOTSTRAP_ADMINS", "MUSTER_BATCH__MESSAGES_MAX", "SECOND", "PASSWORD"};
+  static const char *const variables[] = {"MUSTER_KAFKA__GROUP_ID",
+                                          "MUSTER_KAFKA__TOPIC_PREFIX",
+                                          "MUSTER_LOG_KAFKA",
+                                          "MUSTER_ROLES__BOOTSTRAP_ADMINS",
+                                          "MUSTER_BATCH__MESSAGES_MAX",
+                                          "SECOND",
+                                          "PASSWORD"};
   for (size_t i = 0; i < COUNT_OF(variables); i++) {
     unsetenv(variables[i]);
   }
@@ -45,8 +49,7 @@ static struct text_list list_of(const char *const *texts) {
   return list;
 }
 
-static enum status load(const char *yaml, const char *const *sets,
-                        const char *const *properties) {
+static enum status load(const char *yaml, const char *const *sets, const char *const *properties) {
   if (yaml != NULL) {
     write_file(yaml);
   }
@@ -283,10 +286,12 @@ static char *shown(void) {
 }
 
 START_TEST(what_is_shown_hides_secrets_and_can_be_read_again) {
-  const char *const sets[] = {
-      "postgres.dsn=postgresql://u:topsecret@h:1/d?sslpassword=topsecret",
-      "schemas.registry_url=https://u:topsecret@h/x", "kafka.group_id=g",
-      "roles.bootstrap_admins=a@x,b@x", "privacy.subject_key_file=/a${b}\"c", NULL};
+  const char *const sets[] = {"postgres.dsn=postgresql://u:topsecret@h:1/d?sslpassword=topsecret",
+                              "schemas.registry_url=https://u:topsecret@h/x",
+                              "kafka.group_id=g",
+                              "roles.bootstrap_admins=a@x,b@x",
+                              "privacy.subject_key_file=/a${b}\"c",
+                              NULL};
   const char *const properties[] = {"sasl.password=topsecret", "sasl.username=u", NULL};
   ck_assert_msg(load(NULL, sets, properties) == STATUS_OK, "%s", error.text);
   char *const text = shown();

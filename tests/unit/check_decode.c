@@ -293,6 +293,10 @@ END_TEST
 #define FIELD(name, type) "{\"name\":\"" name "\",\"type\":" type "}"
 #define STRING(name) FIELD(name, "\"string\"")
 #define BASE STRING("event_id") "," FIELD("occurred_at", "\"long\"") "," STRING("serial")
+#define FIXED "{\"type\":\"fixed\",\"name\":\"F\",\"size\":3}"
+#define COLOURS                                                                                    \
+  "{\"type\":\"map\",\"values\":{\"type\":\"array\",\"items\":"                                    \
+  "[\"null\",\"double\",\"string\"]}}"
 #define TREE                                                                                       \
   "{\"type\":\"record\",\"name\":\"Tree\",\"fields\":[" FIELD(                                     \
       "left", "[\"null\",\"Tree\"]") "," FIELD("right", "[\"null\",\"Tree\"]") "]}"
@@ -311,13 +315,7 @@ static const struct {
     {RECORD(BASE "," FIELD("os_version", "[\"null\",\"int\",\"string\"]")),
      "\"os_version\":\"14.1\""},
     {"[\"null\"," RECORD(BASE "," STRING("os_version")) "]", "\"os_version\":\"14.1\""},
-    {RECORD(FIELD(
-         "colour",
-         "{\"type\":\"map\",\"values\":{\"type\":\"array\",\"items\":"
-         "[\"null\",\"double\",\"string\"]}}") "," BASE
-                                               "," STRING("os_version") "," FIELD(
-                                                   "f",
-                                                   "{\"type\":\"fixed\",\"name\":\"F\",\"size\":3}")),
+    {RECORD(FIELD("colour", COLOURS) "," BASE "," STRING("os_version") "," FIELD("f", FIXED)),
      "\"os_version\":\"14.1\",\"f\":\"AAAA\",\"colour\":{\"a\":[],\"b\":[null,1.5,\"x\"]}"},
     {RECORD(FIELD("tree", TREE) "," BASE "," STRING("os_version")),
      "\"os_version\":\"14.1\",\"tree\":{\"left\":{\"left\":null,\"right\":null},\"right\":"
@@ -351,6 +349,26 @@ START_TEST(decode_reads_evolved_writers) {
     (void)!decoded(TOPIC_CHECKINS, span_of(copy, value.size), &event, &reject);
   }
   free(copy);
+  drop(value);
+}
+END_TEST
+
+/* Everything that may be left out of a report was unknown to its writer's schema. */
+START_TEST(decode_fills_in_what_the_writer_did_not_know) {
+  struct event event;
+  struct reject reject;
+  const struct writer *const writer =
+      known("{\"type\":\"record\",\"name\":\"ComplianceReport\",\"fields\":[" BASE "]}");
+  const struct span value = encoded(writer, SCHEMA_ID_NONE,
+                                    "{" ID "\"occurred_at\":1793491200000,"
+                                    "\"serial\":\"C02XK1\"}");
+  ck_assert_msg(decode(schemas, TOPIC_REPORTS, value, &event, &reject), "%s", reject.text);
+  assert_common(&event);
+  ck_assert(!event.report.has_os_version);
+  ck_assert(!event.report.has_antivirus_signatures_at);
+  ck_assert(!event.report.has_screen_lock_pin_length);
+  ck_assert_int_eq(event.report.antivirus_enabled, TRI_UNKNOWN);
+  ck_assert_int_eq(event.report.disk_encrypted, TRI_UNKNOWN);
   drop(value);
 }
 END_TEST
@@ -589,6 +607,7 @@ int main(void) {
   tcase_add_test(tests, decode_has_no_schema_of_some_topics_yet);
   tcase_add_loop_test(tests, decode_reads_evolved_writers, 0, (int)COUNT_OF(evolved));
   tcase_add_loop_test(tests, decode_knows_no_way_from_foreign_writers, 0, (int)COUNT_OF(foreign));
+  tcase_add_test(tests, decode_fills_in_what_the_writer_did_not_know);
   tcase_add_test(tests, decode_refuses_values_that_cannot_be_resolved);
   tcase_add_loop_test(tests, decode_bounds_hostile_bodies, 0, (int)COUNT_OF(hostile));
   tcase_add_loop_test(tests, decode_checks_domains, 0, (int)COUNT_OF(domains));

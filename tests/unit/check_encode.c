@@ -18,8 +18,8 @@ static struct encoding an_encoding(void) {
                               .message_bytes_max = 1000};
   for (uint32_t record = 0; record < RECORD_COUNT; record++) {
     encoding.frames.of[record].size = record % 2 == 0 ? 10 : 5;
-    memcpy(encoding.frames.of[record].bytes,
-           record % 2 == 0 ? "\xc3\x01schemaid" : "\0\0\0\0\x2a", record % 2 == 0 ? 10 : 5);
+    memcpy(encoding.frames.of[record].bytes, record % 2 == 0 ? "\xc3\x01schemaid" : "\0\0\0\0\x2a",
+           record % 2 == 0 ? 10 : 5);
   }
   return encoding;
 }
@@ -64,8 +64,7 @@ static void assert_body(uint32_t record, struct span body, const char *expected)
   size_t text_size = 0;
   char *const text = embedded_text(record_name(record), &text_size);
   avro_schema_t schema;
-  ck_assert_msg(avro_schema_from_json_length(text, text_size, &schema) == 0, "%s",
-                avro_strerror());
+  ck_assert_msg(avro_schema_from_json_length(text, text_size, &schema) == 0, "%s", avro_strerror());
   avro_value_iface_t *const class = avro_generic_class_from_schema(schema);
   avro_value_t value;
   ck_assert_int_eq(avro_generic_value_new(class, &value), 0);
@@ -112,7 +111,7 @@ static struct span only_record(const struct buffer *records, const struct encodi
 }
 
 #define COMMON                                                                                     \
-  "{\"lane\": 3, \"seq\": 98765, \"at\": 1793491200000, \"cause\": {\"Cause\": {\"topic\": "      \
+  "{\"lane\": 3, \"seq\": 98765, \"at\": 1793491200000, \"cause\": {\"Cause\": {\"topic\": "       \
   "\"muster.compliance-reports\", \"partition\": 3, \"offset\": 1234567}}, \"event_id\": "         \
   "{\"string\": \"01234567-89ab-4cde-8f00-0102030405ff\"}, \"policy\": \"default\", "              \
   "\"subject\": {\"string\": \"deadbeef00000000000000000000000f\"}, "
@@ -137,7 +136,8 @@ static void assert_result(const struct result *result, bool is_full, const char 
   ck_assert(!outgoing.key_is_null && !outgoing.value_is_null);
   assert_text(outgoing.key, result->device_number != 0 ? "D1000" : "3");
   if (is_full) {
-    const char header[] = "\0\0\0\x0btraceparent\0\0\0\x0b" "00-trace-01";
+    const char header[] = "\0\0\0\x0btraceparent\0\0\0\x0b"
+                          "00-trace-01";
     ck_assert_uint_eq(outgoing.headers.size, sizeof header - 1);
     ck_assert_mem_eq(outgoing.headers.data, header, sizeof header - 1);
   } else {
@@ -309,8 +309,7 @@ END_TEST
 
 #define HEX8(byte) byte byte byte byte byte byte byte byte
 #define HEX32(byte) HEX8(byte) HEX8(byte) HEX8(byte) HEX8(byte)
-#define RANGE(name, from, to) \
-  "{\"topic\": \"muster." name "\", \"from\": " from ", \"to\": " to "}"
+#define RANGE(name, from, to) "{\"topic\": \"muster." name "\", \"from\": " from ", \"to\": " to "}"
 
 static const struct journal_witness a_witness = {
     .epoch = 17, .owner = {0xab}, .committed_at_ms = 99};
@@ -344,8 +343,8 @@ START_TEST(encode_journal_batch) {
   struct journal_row row = a_row();
   row.not_believed = not_believed;
   row.not_believed_count = COUNT_OF(not_believed);
-  row.timer = (struct timer_cursor){
-      .is_set = true, .due_at_ms = 1500, .device_number = 9, .kind = 2};
+  row.timer =
+      (struct timer_cursor){.is_set = true, .due_at_ms = 1500, .device_number = 9, .kind = 2};
   encode_journal(&encoding, &row, &a_witness, span_of("", 0), &records);
   const struct span body = only_record(&records, &encoding, &outgoing);
   ck_assert_uint_eq(outgoing.record, RECORD_JOURNAL);
@@ -355,16 +354,17 @@ START_TEST(encode_journal_batch) {
       RECORD_JOURNAL, body,
       "{\"kind\": \"BATCH\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, \"first_seq\": 100, "
       "\"last_seq\": 109, \"clock_before\": {\"long\": 1000}, \"clock_after\": {\"long\": 2000}, "
-      "\"ranges\": [" RANGE("control", "0", "0") ", " RANGE("enrollments", "0", "0") ", "
-      RANGE("commands", "0", "0") ", " RANGE("checkins", "5", "300") ", "
-      RANGE("compliance-reports", "0", "0") "], \"not_believed\": [{\"topic\": "
-      "\"muster.control\", \"offset\": 1}, {\"topic\": \"muster.checkins\", \"offset\": 299}], "
-      "\"cursors\": {\"timer\": {\"TimerCursor\": {\"due_at\": 1500, \"device_number\": 9, "
-      "\"kind\": 2}}}, \"environment\": \"" HEX32("11") "\", \"counts\": {\"messages\": 295, "
-      "\"results\": 10, \"dead_letters\": 2, \"timers\": 1, \"devices\": 50}, \"digests\": "
-      "{\"inputs\": \"" HEX32("22") "\", \"results\": \"" HEX32("33") "\", \"chain\": \""
-      HEX32("44") "\", \"last_messages\": [{\"topic\": \"muster.checkins\", \"digest\": \""
-      HEX32("55") "\"}]}, " WITNESS "\"content\": null}");
+      "\"ranges\": [" RANGE("control", "0", "0") ", " RANGE("enrollments", "0", "0") ", " RANGE("commands", "0", "0") ", " RANGE(
+          "checkins", "5",
+          "300") ", " RANGE("compliance-reports", "0",
+                            "0") "], \"not_believed\": [{\"topic\": "
+                                 "\"muster.control\", \"offset\": 1}, {\"topic\": \"muster.checkins\", \"offset\": 299}], "
+                                 "\"cursors\": {\"timer\": {\"TimerCursor\": {\"due_at\": 1500, \"device_number\": 9, "
+                                 "\"kind\": 2}}}, \"environment\": \"" HEX32(
+                                     "11") "\", \"counts\": {\"messages\": 295, "
+                                           "\"results\": 10, \"dead_letters\": 2, \"timers\": 1, \"devices\": 50}, \"digests\": "
+                                           "{\"inputs\": \"" HEX32("22") "\", \"results\": \"" HEX32("33") "\", \"chain\": \"" HEX32("44") "\", \"last_messages\": [{\"topic\": \"muster.checkins\", \"digest\": \"" HEX32(
+                                               "55") "\"}]}, " WITNESS "\"content\": null}");
   buffer_fini(&records);
 }
 END_TEST
@@ -379,14 +379,16 @@ START_TEST(encode_journal_environment) {
   encode_journal(&encoding, &row, &a_witness, span_text("{}"), &records);
   const struct span body = only_record(&records, &encoding, &outgoing);
   ck_assert_int_eq(outgoing.timestamp_ms, a_witness.committed_at_ms);
-  assert_body(RECORD_JOURNAL, body,
-              "{\"kind\": \"ENVIRONMENT\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
-              "\"first_seq\": 100, \"last_seq\": 99, \"clock_before\": null, \"clock_after\": "
-              "null, \"ranges\": [], \"not_believed\": [], \"cursors\": {\"timer\": null}, "
-              "\"environment\": \"" HEX32("11") "\", \"counts\": {\"messages\": 0, \"results\": "
-              "0, \"dead_letters\": 0, \"timers\": 0, \"devices\": 0}, \"digests\": {\"inputs\": "
-              "\"\", \"results\": \"\", \"chain\": \"\", \"last_messages\": []}, " WITNESS
-              "\"content\": {\"string\": \"{}\"}}");
+  assert_body(
+      RECORD_JOURNAL, body,
+      "{\"kind\": \"ENVIRONMENT\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
+      "\"first_seq\": 100, \"last_seq\": 99, \"clock_before\": null, \"clock_after\": "
+      "null, \"ranges\": [], \"not_believed\": [], \"cursors\": {\"timer\": null}, "
+      "\"environment\": \"" HEX32(
+          "11") "\", \"counts\": {\"messages\": 0, \"results\": "
+                "0, \"dead_letters\": 0, \"timers\": 0, \"devices\": 0}, \"digests\": {\"inputs\": "
+                "\"\", \"results\": \"\", \"chain\": \"\", \"last_messages\": []}, " WITNESS
+                "\"content\": {\"string\": \"{}\"}}");
   buffer_fini(&records);
 }
 END_TEST
@@ -408,21 +410,21 @@ static void assert_headers(struct span headers, const char *const (*expected)[2]
 
 static struct result a_letter(enum reject_code code) {
   struct result result = {.kind = RESULT_DEAD_LETTER, .seq = 7, .at_ms = 5, .cause = a_message};
-  result.dead_letter.original =
-      (struct original){.key = span_text("SN-1"),
-                        .value = span_text("bytes"),
-                        .headers = span_of("\0\0\0\1h\0\0\0\1v", 10),
-                        .timestamp_ms = 77,
-                        .size_bytes = 2000000};
+  result.dead_letter.original = (struct original){.key = span_text("SN-1"),
+                                                  .value = span_text("bytes"),
+                                                  .headers = span_of("\0\0\0\1h\0\0\0\1v", 10),
+                                                  .timestamp_ms = 77,
+                                                  .size_bytes = 2000000};
   memset(result.dead_letter.original.value_sha256, 0x66, 32);
   reject_set(&result.dead_letter.reject, code, STAGE_VALUE, "why \xc3\xa9");
   return result;
 }
 
 #define CONNECT_HEADERS                                                                            \
-  {"__connect.errors.topic", "muster.compliance-reports"},                                         \
-      {"__connect.errors.partition", "3"}, {"__connect.errors.offset", "1234567"},                 \
-      {"__connect.errors.stage", "VALUE_CONVERTER"}
+  {"__connect.errors.topic", "muster.compliance-reports"}, {"__connect.errors.partition", "3"},    \
+      {"__connect.errors.offset", "1234567"}, {                                                    \
+    "__connect.errors.stage", "VALUE_CONVERTER"                                                    \
+  }
 
 START_TEST(encode_letter_keeps_the_original) {
   const struct encoding encoding = an_encoding();
@@ -545,7 +547,8 @@ START_TEST(canonical_holds_no_address_and_no_frame) {
   ck_assert(outgoing_next(buffer_span(&records), &position, &outgoing));
   const size_t size = outgoing.value.size;
   ck_assert_mem_eq(without.data + without.size - size, outgoing.value.data, size);
-  const char front[] = "\0\0\0\x08licenses\0\0\0\x05" "D1000\0\0\x01\xa1";
+  const char front[] = "\0\0\0\x08licenses\0\0\0\x05"
+                       "D1000\0\0\x01\xa1";
   ck_assert_mem_eq(without.data, front, sizeof front - 1);
 
   buffer_clear(&without);
@@ -592,10 +595,12 @@ START_TEST(cloudevents_describe_the_record) {
                                       {"content-type", "application/avro"}};
   assert_headers(outgoing.headers, of_device, COUNT_OF(of_device));
   ck_assert(outgoing_next(buffer_span(&records), &position, &outgoing));
-  const char *const of_journal[][2] = {
-      {"ce_specversion", "1.0"},           {"ce_id", "3-journal-42"},
-      {"ce_source", "muster"},             {"ce_type", "muster.v1.JournalRecord"},
-      {"ce_time", "1970-01-01T00:00:02.000Z"}, {"content-type", "application/avro"}};
+  const char *const of_journal[][2] = {{"ce_specversion", "1.0"},
+                                       {"ce_id", "3-journal-42"},
+                                       {"ce_source", "muster"},
+                                       {"ce_type", "muster.v1.JournalRecord"},
+                                       {"ce_time", "1970-01-01T00:00:02.000Z"},
+                                       {"content-type", "application/avro"}};
   assert_headers(outgoing.headers, of_journal, COUNT_OF(of_journal));
   buffer_fini(&records);
   buffer_fini(&canonical);

@@ -119,10 +119,8 @@ static const struct {
   const char *reason;
 } refused[] = {
     {"{\"id\":\"i\"," USER SYSTEM ENROLLED SYNCED "}", "serialNumber is missing or empty"},
-    {"{\"serialNumber\":\"\"," USER SYSTEM ENROLLED SYNCED "}",
-     "serialNumber is missing or empty"},
-    {"{\"serialNumber\":null," USER SYSTEM ENROLLED SYNCED "}",
-     "serialNumber is missing or empty"},
+    {"{\"serialNumber\":\"\"," USER SYSTEM ENROLLED SYNCED "}", "serialNumber is missing or empty"},
+    {"{\"serialNumber\":null," USER SYSTEM ENROLLED SYNCED "}", "serialNumber is missing or empty"},
     {"{\"serialNumber\":\"  \"," USER SYSTEM ENROLLED SYNCED "}",
      "serialNumber is missing or empty"},
     {"{" SERIAL SYSTEM ENROLLED SYNCED "}", "userPrincipalName and emailAddress are empty"},
@@ -149,10 +147,14 @@ END_TEST
 static const struct {
   const char *system, *platform, *profile;
 } systems[] = {
-    {"Windows", "WINDOWS", "STANDARD"}, {"macOS", "MACOS", "STANDARD"},
-    {"Mac OS X", "MACOS", "STANDARD"},  {"iOS", "IOS", "MOBILE"},
-    {"iPadOS", "IOS", "MOBILE"},        {"Android", "ANDROID", "MOBILE"},
-    {"AndroidEnterprise", "ANDROID", "MOBILE"}, {"Linux (ubuntu)", "LINUX", "STANDARD"},
+    {"Windows", "WINDOWS", "STANDARD"},
+    {"macOS", "MACOS", "STANDARD"},
+    {"Mac OS X", "MACOS", "STANDARD"},
+    {"iOS", "IOS", "MOBILE"},
+    {"iPadOS", "IOS", "MOBILE"},
+    {"Android", "ANDROID", "MOBILE"},
+    {"AndroidEnterprise", "ANDROID", "MOBILE"},
+    {"Linux (ubuntu)", "LINUX", "STANDARD"},
 };
 
 START_TEST(systems_become_platforms_and_profiles) {
@@ -262,8 +264,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, the_published_sample_becomes_three_messages);
   tcase_add_test(tests, the_same_record_has_the_same_event_ids);
   tcase_add_loop_test(tests, a_placeholder_is_no_date, 0, (int)COUNT_OF(dates));
-  tcase_add_loop_test(tests, a_record_without_what_is_needed_is_refused, 0,
-                      (int)COUNT_OF(refused));
+  tcase_add_loop_test(tests, a_record_without_what_is_needed_is_refused, 0, (int)COUNT_OF(refused));
   tcase_add_loop_test(tests, systems_become_platforms_and_profiles, 0, (int)COUNT_OF(systems));
   tcase_add_loop_test(tests, every_way_of_listing_records_is_read, 0, (int)COUNT_OF(files));
   tcase_add_loop_test(tests, a_page_that_is_missing_is_noticed, 0, (int)COUNT_OF(pages));

@@ -98,12 +98,11 @@ static void fill_all(void) {
 }
 
 START_TEST(promtool_accepts_every_metric) {
-  if (system("command -v promtool >/dev/null 2>&1") != 0) {
-    return;
-  }
   fill_all();
   exposed();
-  FILE *const tool = popen("promtool check metrics", "w");
+  FILE *const tool = popen("if command -v promtool >/dev/null; then promtool check metrics; "
+                           "else cat >/dev/null; fi",
+                           "w");
   ck_assert_ptr_nonnull(tool);
   fputs(text, tool);
   ck_assert_int_eq(pclose(tool), 0);

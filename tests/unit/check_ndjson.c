@@ -7,8 +7,7 @@
 
 #define NOW_MS INT64_C(1793491200000)
 
-static enum status convert(const char *line, struct import_message *message,
-                           struct error *error) {
+static enum status convert(const char *line, struct import_message *message, struct error *error) {
   return ndjson_convert(span_text(line), "muster.", NOW_MS, message, error);
 }
 

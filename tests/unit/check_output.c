@@ -8,9 +8,9 @@
 #include <string.h>
 
 static const struct column columns[] = {
-    {"id", COLUMN_TEXT, false},       {"count", COLUMN_INTEGER, false},
-    {"share", COLUMN_NUMBER, true},   {"is_blocked", COLUMN_BOOLEAN, false},
-    {"at", COLUMN_TIME, true},        {"violations", COLUMN_LIST, false},
+    {"id", COLUMN_TEXT, false},     {"count", COLUMN_INTEGER, false},
+    {"share", COLUMN_NUMBER, true}, {"is_blocked", COLUMN_BOOLEAN, false},
+    {"at", COLUMN_TIME, true},      {"violations", COLUMN_LIST, false},
     {"cause", COLUMN_JSON, true},
 };
 enum { COLUMN_COUNT = COUNT_OF(columns) };
@@ -184,8 +184,12 @@ static const char *line_of(enum log_format format, const struct log_field *field
 
 START_TEST(a_log_line_is_logfmt_or_json) {
   const struct log_field fields[] = {
-      {.type = LOG_TYPE_NONE}, LOG_INTEGER("lane", 3),         LOG_TEXT("why", "a \"b\"\n"),
-      LOG_BOOLEAN("ok", true), LOG_NUMBER("commit_seconds", 0.25), LOG_TEXT("host", "h-1"),
+      {.type = LOG_TYPE_NONE},
+      LOG_INTEGER("lane", 3),
+      LOG_TEXT("why", "a \"b\"\n"),
+      LOG_BOOLEAN("ok", true),
+      LOG_NUMBER("commit_seconds", 0.25),
+      LOG_TEXT("host", "h-1"),
       LOG_TEXT("none", NULL),
   };
   ck_assert_str_eq(line_of(LOG_FORMAT_LOGFMT, fields, COUNT_OF(fields), 512),
@@ -204,8 +208,7 @@ START_TEST(a_log_line_that_is_cut_can_still_be_read) {
   const struct log_field fields[] = {LOG_TEXT("why", "a long text that goes on and on and on"),
                                      LOG_INTEGER("lane", 3)};
   for (size_t line_size = 110; line_size < 200; line_size++) {
-    const char *const line =
-        line_of(LOG_FORMAT_JSON, fields, COUNT_OF(fields), line_size);
+    const char *const line = line_of(LOG_FORMAT_JSON, fields, COUNT_OF(fields), line_size);
     ck_assert_uint_lt(strlen(line), line_size);
     json_t *const value = json_loads(line, 0, NULL);
     ck_assert_msg(value != NULL, "%s", line);

@@ -166,6 +166,20 @@ END_TEST
 
 /* ---- Defaults ---- */
 
+static const char with_defaults[] =
+    "{\"type\":\"record\",\"name\":\"R\",\"fields\":["
+    "{\"name\":\"b\",\"type\":\"boolean\",\"default\":true},"
+    "{\"name\":\"l\",\"type\":\"long\",\"default\":-5},"
+    "{\"name\":\"d\",\"type\":\"double\",\"default\":1.5},"
+    "{\"name\":\"s\",\"type\":\"string\",\"default\":\"text\"},"
+    "{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"E\",\"symbols\":[\"A\",\"B\"]},"
+    "\"default\":\"B\"},"
+    "{\"name\":\"u\",\"type\":[\"string\",\"null\"],\"default\":\"first\"},"
+    "{\"name\":\"r\",\"type\":{\"type\":\"record\",\"name\":\"I\",\"fields\":["
+    "{\"name\":\"i\",\"type\":\"int\"},"
+    "{\"name\":\"j\",\"type\":\"int\",\"default\":6}]},\"default\":{\"i\":3}},"
+    "{\"name\":\"n\",\"type\":[\"null\",\"int\"],\"default\":null}]}";
+
 START_TEST(resolve_fills_in_defaults_of_every_kind) {
   static const struct slot_path paths[] = {
       {"b", NODE_BOOLEAN}, {"l", NODE_LONG},   {"d", NODE_DOUBLE}, {"s", NODE_STRING},
@@ -175,22 +189,7 @@ START_TEST(resolve_fills_in_defaults_of_every_kind) {
   struct slot slots[PROGRAM_SLOTS_MAX + 1];
   struct pair pair;
   uint8_t *data;
-  const char *const inner = RECORD("I", FIELD("i", "\"int\"") "," DEFAULT("j", "\"int\"", "6"));
-  char reader[2048];
-  snprintf(
-      reader, sizeof reader,
-      RECORD(
-          "R",
-          DEFAULT("b", "\"boolean\"", "true") "," DEFAULT("l", "\"long\"", "-5") "," DEFAULT("d", "\"double\"", "1.5") "," DEFAULT(
-              "s", "\"string\"",
-              "\"text\"") "," DEFAULT("e", ENUM("\"A\",\"B\""),
-                                      "\"B\"") "," DEFAULT("u", "[\"string\",\"null\"]",
-                                                           "\"first\"") "," DEFAULT("r", "%s",
-                                                                                    "{\"i\":3}") "," DEFAULT("n",
-                                                                                                             "[\"null\",\"int\"]",
-                                                                                                             "null")),
-      inner);
-  ck_assert(pair_resolve(&pair, RECORD("R", ""), reader, paths, COUNT_OF(paths)));
+  ck_assert(pair_resolve(&pair, RECORD("R", ""), with_defaults, paths, COUNT_OF(paths)));
   ck_assert(pair_run(&pair, "{}", slots, &data));
   ck_assert_int_eq(slots[0].number, 1);
   ck_assert_int_eq(slots[1].number, -5);

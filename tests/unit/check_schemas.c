@@ -8,9 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char directory[] = "/tmp/check_schemas.XXXXXX";
+static char directory[64];
 
 static void setup(void) {
+  snprintf(directory, sizeof directory, "/tmp/check_schemas.XXXXXX");
   ck_assert_ptr_nonnull(mkdtemp(directory));
 }
 

@@ -1,0 +1,197 @@
+/* The way out of a lane's batches: sealed, committed, published, one after the other. */
+#include "core/app/clock.h"
+#include "core/app/lane_task_internal.h"
+
+void carriers_init(struct carriers *carriers) {
+  *carriers = (struct carriers){.end = &carriers->first};
+}
+
+void carriers_push(struct carriers *carriers, struct carrier *carrier) {
+  carrier->next = NULL;
+  *carriers->end = carrier;
+  carriers->end = &carrier->next;
+  carriers->count++;
+}
+
+struct carrier *carriers_pop(struct carriers *carriers) {
+  struct carrier *carrier = carriers->first;
+  if (carrier != NULL) {
+    carriers->first = carrier->next;
+    carriers->count--;
+    if (carriers->first == NULL) {
+      carriers->end = &carriers->first;
+    }
+  }
+  return carrier;
+}
+
+void carriers_recycle(struct lane_task *task, struct carriers *carriers) {
+  for (struct carrier *carrier; (carrier = carriers_pop(carriers)) != NULL;) {
+    carriers_push(&task->spare, carrier);
+  }
+}
+
+static void run_publish(void *context) {
+  struct lane_task *task = context;
+  task->status = STATUS_OK;
+  for (const struct carrier *carrier = task->publishing.first;
+       carrier != NULL && task->status == STATUS_OK; carrier = carrier->next) {
+    task->status =
+        publisher_publish(task->resources.publisher, buffer_span(&carrier->records), &task->error);
+  }
+}
+
+static void on_published(void *context);
+
+static void publish_next(struct lane_task *task) {
+  if (task->worker_is_busy || task->committed.count == 0) {
+    return;
+  }
+  for (struct carrier *carrier; (carrier = carriers_pop(&task->committed)) != NULL;) {
+    carriers_push(&task->publishing, carrier);
+  }
+  task->worker_is_busy = true;
+  worker_submit(task->worker, run_publish, on_published, task);
+}
+
+static bool is_idle(const struct lane_task *task) {
+  return task->committing == NULL && task->sealed.count == 0 && task->committed.count == 0 &&
+         task->publishing.count == 0 && (task->filling == NULL || batch_is_empty(&task->batch));
+}
+
+void lane_check_idle(struct lane_task *task) {
+  if (!is_idle(task)) {
+    return;
+  }
+  if (task->phase == LANE_DRAINING) {
+    lane_give_up(task, LANE_STOPPED);
+  } else if (task->options.until_caught_up && task->is_at_end && !task->is_caught_up) {
+    task->is_caught_up = true;
+    task->options.events.caught_up(task->options.events.context, task);
+  }
+}
+
+static void note_published(struct lane_task *task, const struct carrier *carrier) {
+  const uint32_t lane = task->options.setup.lane;
+  int64_t next_offsets[TOPIC_COUNT];
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    next_offsets[topic] = carrier->row.ranges[topic].to;
+  }
+  task->resources.published_batch = carrier->batch;
+  task->retry_ms = RETRY_MS_MIN;
+  metric_add(task->options.metrics, METRIC_PUBLISHED, lane, 0, 1);
+  metric_observe(task->options.metrics, METRIC_PUBLISH_SECONDS, lane,
+                 (double)(clock_mono_ms() - carrier->commit_mono_ms) / 1000);
+  task->options.events.published(task->options.events.context, task, next_offsets);
+}
+
+static void on_published(void *context) {
+  struct lane_task *task = context;
+  if (task->phase == LANE_RELEASING) {
+    return; /* the carriers come back when the release is done */
+  }
+  task->worker_is_busy = false;
+  if (task->status != STATUS_OK) {
+    const struct error error = task->error;
+    lane_fail(task, task->status, &error);
+    return;
+  }
+  for (const struct carrier *carrier = task->publishing.first; carrier != NULL;
+       carrier = carrier->next) {
+    note_published(task, carrier);
+  }
+  carriers_recycle(task, &task->publishing);
+  publish_next(task);
+  lane_pump(task);
+}
+
+static void on_store(uv_poll_t *poll, int status, int events);
+
+void lane_watch_store(struct lane_task *task) {
+  const int events =
+      UV_READABLE | (store_wants_write(task->resources.store) ? (int)UV_WRITABLE : 0);
+  uv_poll_start(&task->store_poll, events, on_store);
+}
+
+static void note_committed(struct lane_task *task, const struct carrier *carrier) {
+  struct metrics *metrics = task->options.metrics;
+  const struct lane *lane = &task->resources.state->lane;
+  metric_add(metrics, METRIC_BATCHES, lane->number, 0, 1);
+  metric_add(metrics, METRIC_COMMIT_BYTES, lane->number, 0,
+             (double)(carrier->results.size + carrier->devices.size + carrier->letters.size));
+  metric_add(metrics, METRIC_TIMERS_FIRED, lane->number, 0, (double)carrier->row.timer_count);
+  metric_observe(metrics, METRIC_COMMIT_SECONDS, lane->number,
+                 (double)(clock_mono_ms() - carrier->commit_mono_ms) / 1000);
+  metric_set(metrics, METRIC_CLOCK_SECONDS, lane->number, 0, (double)lane->clock_ms / 1000);
+  metric_set(metrics, METRIC_TIMERS, lane->number, 0, lane->timers.count);
+  metric_set(metrics, METRIC_DEVICES, lane->number, 0, lane->device_count);
+  task->totals.messages += carrier->row.message_count;
+  task->totals.results += carrier->result_count;
+  task->totals.dead_letters += carrier->dead_letter_count;
+}
+
+static void advance_commit(struct lane_task *task) {
+  bool is_done = false;
+  struct error error;
+  const enum status status = store_advance(task->resources.store, &is_done, &error);
+  if (status != STATUS_OK) {
+    lane_fail(task, status, &error);
+    return;
+  }
+  lane_watch_store(task);
+  if (is_done) {
+    struct carrier *carrier = task->committing;
+    task->committing = NULL;
+    note_committed(task, carrier);
+    carrier->commit_mono_ms = clock_mono_ms();
+    carriers_push(&task->committed, carrier);
+    publish_next(task);
+    lane_commit_next(task);
+  }
+}
+
+static void on_store(uv_poll_t *poll, int status, int events) {
+  (void)status;
+  (void)events;
+  struct lane_task *task = poll->data;
+  if (task->committing == NULL) {
+    /* Nothing is under way: the server has closed the connection, or sent a notice. */
+    struct error error;
+    bool is_done;
+    const enum status answer = store_advance(task->resources.store, &is_done, &error);
+    if (answer != STATUS_OK) {
+      lane_fail(task, answer, &error);
+    }
+    return;
+  }
+  advance_commit(task);
+  if (task->phase == LANE_RUNNING || task->phase == LANE_DRAINING) {
+    lane_pump(task);
+  }
+}
+
+void lane_commit_next(struct lane_task *task) {
+  if (task->committing != NULL || task->sealed.count == 0) {
+    return;
+  }
+  struct carrier *carrier = task->committing = carriers_pop(&task->sealed);
+  carrier->commit_mono_ms = clock_mono_ms();
+  const struct store_batch batch = {
+      .lane = &task->resources.ownership,
+      .row = &carrier->row,
+      .committed_at_ms = carrier->committed_at_ms,
+      .published_batch = task->resources.published_batch,
+      .environment = buffer_span(&carrier->environment),
+      .persons = buffer_span(&carrier->persons),
+      .devices = buffer_span(&carrier->devices),
+      .results = buffer_span(&carrier->results),
+      .letters = buffer_span(&carrier->letters),
+  };
+  struct error error;
+  const enum status status = store_commit_begin(task->resources.store, &batch, &error);
+  if (status != STATUS_OK) {
+    lane_fail(task, status, &error);
+    return;
+  }
+  advance_commit(task);
+}

@@ -1,0 +1,273 @@
+/* The way in: the merge, the decisions, timers by the wall clock, and when a batch ends. */
+#include "core/app/clock.h"
+#include "core/app/lane_task_internal.h"
+
+enum {
+  CARRIERS_MAX = 4,       /* one being filled, one committed, two waiting or being published */
+  STEPS_PER_TURN = 2000,  /* then the loop gets its turn */
+  LINGER_MS = 5,          /* how long a batch waits for messages that are on their way */
+  FRESH_MS = 1000,        /* an unknown serial's message waits until it is this old */
+  TICK_BEHIND_MS = 1000,  /* a timer fires when the wall less this has reached its due time */
+  TICK_STALE_MS = 10000,  /* an answer about the ends is of no use after this */
+  TICK_TIMEOUT_MS = 5000, /* for each topic's end */
+};
+
+static bool begin_batch(struct lane_task *task) {
+  if (task->filling != NULL) {
+    return true;
+  }
+  struct carrier *carrier = carriers_pop(&task->spare);
+  if (carrier == NULL) {
+    if (task->carrier_count == CARRIERS_MAX) {
+      return false;
+    }
+    carrier = carrier_open(&task->options.setup.encoding);
+    task->carrier_count++;
+  }
+  int64_t next_offsets[TOPIC_COUNT];
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    next_offsets[topic] = task->intakes[topic].next_offset;
+    buffer_clear(&task->batch_last[topic]);
+  }
+  carrier_begin(carrier, task->resources.state, task->last_row.batch + 1, clock_mono_ms());
+  batch_begin(&task->batch, task->last_row.batch + 1, &task->resources.state->lane, next_offsets);
+  task->filling = carrier;
+  return true;
+}
+
+void lane_seal(struct lane_task *task) {
+  struct seal seal = {
+      .previous = &task->last_row,
+      .environment = task->options.environment,
+      .environment_content = task->options.environment_content,
+      .witness = {.epoch = task->resources.ownership.epoch, .committed_at_ms = clock_wall_ms()},
+  };
+  memcpy(seal.witness.owner, task->resources.ownership.owner, sizeof seal.witness.owner);
+  struct span batch_last[TOPIC_COUNT];
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    batch_last[topic] = buffer_span(&task->batch_last[topic]);
+  }
+  carrier_seal(task->filling, &task->batch, &seal, batch_last);
+  task->last_row = task->filling->row;
+  carriers_push(&task->sealed, task->filling);
+  task->filling = NULL;
+  lane_commit_next(task);
+}
+
+static bool is_full(const struct lane_task *task) {
+  const struct config *config = task->options.setup.config;
+  return task->batch.message_count + task->batch.timer_count >=
+             (uint64_t)config->batch.messages_max ||
+         carrier_size(task->filling) >= (size_t)config->batch.bytes_max;
+}
+
+/* A fresh message of an unknown serial waits for its enrolment, which may be on its way in
+ * another topic. What stood in the topics at the start is all there: nothing is waited for. */
+static bool is_held(const struct lane_task *task, enum topic topic) {
+  const struct intake *intake = &task->intakes[topic];
+  return !task->options.until_caught_up && intake->is_event && intake->head->is_believed &&
+         intake->event.kind != EVENT_ENROLLMENT &&
+         intake->head->timestamp_ms > clock_wall_ms() - FRESH_MS &&
+         lane_find(&task->resources.state->lane, intake->event.serial) == INDEX_NONE;
+}
+
+static void fire_timer(struct lane_task *task) {
+  const struct sink sink = carrier_sink(task->filling);
+  batch_note_timer(&task->batch, decide_timer(&task->resources.state->lane, &sink));
+}
+
+static void take_message(struct lane_task *task, enum topic topic) {
+  struct lane_state *state = task->resources.state;
+  struct intake *intake = &task->intakes[topic];
+  const struct sink sink = carrier_sink(task->filling);
+  batch_take(&task->batch, &state->lane, task->heads, topic);
+  digest_update(task->filling->inputs_digest, buffer_span(&intake->canonical));
+  const struct buffer last = task->batch_last[topic];
+  task->batch_last[topic] = intake->canonical;
+  intake->canonical = last;
+  if (!intake->is_event) {
+    decide_reject(&state->lane, &intake->reject, &intake->message, &sink);
+  } else {
+    if (intake->event.kind == EVENT_ENROLLMENT) {
+      bool is_new;
+      const struct span email = span_of(intake->email, intake->event.enrollment.user_email.size);
+      lane_state_person(state, intake->event.enrollment.subject, email, &is_new);
+      if (is_new) {
+        store_append_person(&task->filling->persons, intake->event.enrollment.subject, email);
+      }
+    }
+    decide_event(&state->lane, &intake->event, &intake->message, &sink);
+  }
+  metric_add(task->options.metrics, METRIC_MESSAGES, state->lane.number, topic, 1);
+  intake_pop(intake);
+}
+
+static enum status refresh(struct lane_task *task, enum topic topic, struct error *error) {
+  return intake_refresh(&task->intakes[topic], &task->options.rules, error);
+}
+
+static enum status refresh_all(struct lane_task *task, struct error *error) {
+  enum status status = STATUS_OK;
+  for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
+    status = refresh(task, topic, error);
+  }
+  return status;
+}
+
+static void run_tick(void *context) {
+  struct lane_task *task = context;
+  struct tick *tick = &task->tick;
+  tick->status = STATUS_OK;
+  for (enum topic topic = 0; topic < TOPIC_COUNT && tick->status == STATUS_OK; topic++) {
+    char name[TOPIC_NAME_SIZE];
+    int64_t first;
+    topic_full_name(task->options.setup.config, topic, name);
+    tick->status =
+        fetch_offsets(task->resources.fetch, name, topic_partition(topic, task->options.setup.lane),
+                      TICK_TIMEOUT_MS, &first, &tick->ends[topic], &tick->error);
+  }
+}
+
+static void on_tick_answered(void *context) {
+  struct lane_task *task = context;
+  if (task->phase != LANE_RUNNING || task->tick.state != TICK_ASKED) {
+    return;
+  }
+  /* No answer, no tick: it is asked again. */
+  task->tick.state = task->tick.status == STATUS_OK ? TICK_ANSWERED : TICK_NONE;
+  lane_pump(task);
+}
+
+/* Whether all below the ends that were answered has been taken. */
+static bool tick_is_covered(const struct lane_task *task) {
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    const struct intake *intake = &task->intakes[topic];
+    if (intake->next_offset < task->tick.ends[topic] &&
+        source_end(intake->source) < task->tick.ends[topic]) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* At the end of every topic: fires what is due by the wall clock. True when something fired. */
+static bool tick(struct lane_task *task) {
+  const struct timer *first = timers_first(&task->resources.state->lane.timers);
+  const int64_t wall_ms = clock_wall_ms();
+  struct tick *tick = &task->tick;
+  if (task->options.until_caught_up || first == NULL ||
+      first->due_at_ms > wall_ms - TICK_BEHIND_MS) {
+    return false;
+  }
+  if (tick->state == TICK_NONE) {
+    *tick = (struct tick){.state = TICK_ASKED, .wall_ms = wall_ms};
+    worker_submit(task->worker, run_tick, on_tick_answered, task);
+    return false;
+  }
+  if (tick->state == TICK_ASKED || !tick_is_covered(task)) {
+    if (tick->state == TICK_ANSWERED && wall_ms - tick->wall_ms > TICK_STALE_MS) {
+      tick->state = TICK_NONE;
+    }
+    return false;
+  }
+  bool has_fired = false;
+  while (!is_full(task)) {
+    first = timers_first(&task->resources.state->lane.timers);
+    if (first == NULL || first->due_at_ms > tick->wall_ms - TICK_BEHIND_MS) {
+      tick->state = TICK_NONE;
+      break;
+    }
+    fire_timer(task);
+    has_fired = true;
+  }
+  return has_fired;
+}
+
+/* One step of the merge. False when there is nothing more to do for now. */
+static bool step(struct lane_task *task) {
+  enum topic topic;
+  switch (batch_next(&task->batch, &task->resources.state->lane, task->heads, &topic)) {
+  case NEXT_WAIT:
+  case NEXT_END:
+    return false;
+  case NEXT_CLOSE:
+    lane_seal(task);
+    return task->phase == LANE_RUNNING;
+  case NEXT_TIMER:
+    if (is_held(task, topic)) {
+      return false;
+    }
+    fire_timer(task);
+    break;
+  case NEXT_MESSAGE: {
+    if (is_held(task, topic)) {
+      return false;
+    }
+    take_message(task, topic);
+    struct error error;
+    const enum status status = refresh(task, topic, &error);
+    if (status != STATUS_OK) {
+      lane_fail(task, status, &error);
+      return false;
+    }
+    break;
+  }
+  }
+  if (is_full(task)) {
+    lane_seal(task);
+  }
+  return task->phase == LANE_RUNNING;
+}
+
+/* Nothing more is at hand: the batch goes out when nothing else is on its way, unless more
+ * messages are about to arrive. */
+static void rest(struct lane_task *task) {
+  enum topic topic;
+  const enum next next =
+      batch_next(&task->batch, &task->resources.state->lane, task->heads, &topic);
+  task->is_at_end = next == NEXT_END;
+  const bool ticked = task->is_at_end && tick(task);
+  if (!batch_is_empty(&task->batch)) {
+    const bool is_old = clock_mono_ms() - task->filling->begun_mono_ms >= LINGER_MS;
+    const bool is_free = task->committing == NULL && task->sealed.count == 0;
+    if (ticked || (is_free && (next != NEXT_WAIT || is_old))) {
+      lane_seal(task);
+    }
+  }
+  if (task->phase == LANE_RUNNING) {
+    lane_check_idle(task);
+  }
+}
+
+static void on_turn(uv_idle_t *idle) {
+  lane_pump(idle->data);
+}
+
+void lane_pump(struct lane_task *task) {
+  if (task->phase == LANE_DRAINING) {
+    lane_check_idle(task);
+    return;
+  }
+  if (task->phase != LANE_RUNNING) {
+    return;
+  }
+  uv_idle_stop(&task->turn);
+  struct error error;
+  const enum status status = refresh_all(task, &error);
+  if (status != STATUS_OK) {
+    lane_fail(task, status, &error);
+    return;
+  }
+  for (int steps = 0; steps < STEPS_PER_TURN; steps++) {
+    if (!begin_batch(task)) {
+      return; /* a carrier that comes back wakes us */
+    }
+    if (!step(task)) {
+      if (task->phase == LANE_RUNNING && begin_batch(task)) {
+        rest(task);
+      }
+      return;
+    }
+  }
+  uv_idle_start(&task->turn, on_turn);
+}

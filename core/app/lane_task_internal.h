@@ -1,0 +1,94 @@
+/* What the parts of a lane's task share: its state, and the steps that lead from one part to the
+ * next. For lane_task, lane_decide and lane_commit alone. */
+#ifndef MUSTER_APP_LANE_TASK_INTERNAL_H
+#define MUSTER_APP_LANE_TASK_INTERNAL_H
+
+#include "core/app/carrier.h"
+#include "core/app/lane_task.h"
+#include "core/app/worker.h"
+
+#include <uv.h>
+
+/* The first wait after a failure; it doubles until a batch has been published. */
+enum { RETRY_MS_MIN = 100 };
+
+/* Before a timer fires by the wall clock, the ends of the lane's topics are asked for: an end
+ * seen once is a memory, and a broker that was away may hold the recovery. */
+struct tick {
+  enum { TICK_NONE, TICK_ASKED, TICK_ANSWERED } state;
+  int64_t wall_ms; /* read before the question */
+  int64_t ends[TOPIC_COUNT];
+  enum status status;
+  struct error error;
+};
+
+/* Carriers in order. */
+struct carriers {
+  struct carrier *first, **end;
+  size_t count;
+};
+
+struct lane_task {
+  struct lane_task_options options;
+  struct worker *worker;
+  enum lane_phase phase;
+  enum lane_phase phase_after; /* of RELEASING */
+  struct lane_resources resources;
+  enum status status; /* of the job on the worker */
+  struct error error;
+  int64_t retry_ms;
+
+  struct intake intakes[TOPIC_COUNT];
+  struct head heads[TOPIC_COUNT];
+  struct batch batch;
+  struct buffer batch_last[TOPIC_COUNT]; /* canonical bytes of the batch's last messages */
+  struct journal_row last_row;           /* of the batch sealed last */
+  struct carrier *filling;
+  struct carriers sealed, committed, publishing, spare;
+  struct carrier *committing;
+  size_t carrier_count;
+  struct tick tick;
+  bool is_at_end, is_caught_up;
+  bool has_stops; /* until caught up: what stood there when the lane was first taken */
+  int64_t stops[TOPIC_COUNT];
+  bool worker_is_busy; /* with carriers that are being published */
+  struct lane_totals totals;
+
+  uv_poll_t store_poll, fetch_poll;
+  uv_idle_t turn;
+  uv_timer_t retry;
+  size_t open_polls, open_handles;
+};
+
+/* Takes and decides until nothing is at hand, all carriers are under way, or the turn is over. */
+void lane_pump(struct lane_task *task);
+
+/* Ends the batch that is being filled, and starts its commit when none is under way. */
+void lane_seal(struct lane_task *task);
+
+/* Starts the commit of the next sealed batch unless one is under way. */
+void lane_commit_next(struct lane_task *task);
+
+/* Watches the store's descriptor, whose wishes change with what is under way. */
+void lane_watch_store(struct lane_task *task);
+
+/* With nothing on its way out, a lane that is asked to stop can; one that has read all that
+ * stood there at the start has caught up. */
+void lane_check_idle(struct lane_task *task);
+
+/* Everything that is under way is dropped and what the lane holds is released; what was committed
+ * is found again by taking the lane anew. */
+void lane_give_up(struct lane_task *task, enum lane_phase phase_after);
+
+/* A failure: gives the lane up, to be taken again after a while, or halted when an operator is
+ * needed. STATUS_REFUSED is a defect and ends the process. */
+void lane_fail(struct lane_task *task, enum status status, const struct error *error);
+
+void carriers_init(struct carriers *carriers);
+void carriers_push(struct carriers *carriers, struct carrier *carrier);
+struct carrier *carriers_pop(struct carriers *carriers); /* NULL when there is none */
+
+/* Moves all carriers to the spare ones. */
+void carriers_recycle(struct lane_task *task, struct carriers *carriers);
+
+#endif

@@ -1,0 +1,266 @@
+#include "tests/lib/render.h"
+
+#include <inttypes.h>
+
+enum { MS_PER_SECOND = 1000, MS_PER_MINUTE = 60000, MS_PER_HOUR = 3600000 };
+
+void render_time(const struct render *render, int64_t at_ms) {
+  if (at_ms == TIME_NONE || at_ms == 0) {
+    fputs(at_ms == 0 ? "0" : "-", render->out);
+    return;
+  }
+  static const struct {
+    int64_t ms;
+    const char *name;
+  } units[] = {{MS_PER_HOUR, "h"}, {MS_PER_MINUTE, "m"}, {MS_PER_SECOND, "s"}, {1, "ms"}};
+  const int64_t distance_ms = at_ms - render->base_ms;
+  int64_t left_ms = distance_ms < 0 ? -distance_ms : distance_ms;
+  fputs(distance_ms == 0 ? "T" : distance_ms < 0 ? "T-" : "T+", render->out);
+  for (size_t i = 0; i < COUNT_OF(units); i++) {
+    if (left_ms >= units[i].ms) {
+      fprintf(render->out, "%" PRId64 "%s", left_ms / units[i].ms, units[i].name);
+      left_ms %= units[i].ms;
+    }
+  }
+}
+
+static void put_span(const struct render *render, struct span span) {
+  fwrite(span.data, 1, span.size, render->out);
+}
+
+/* Ids and subjects are texts padded with zeros, in tests. */
+static void put_padded(const struct render *render, const uint8_t *bytes, size_t size) {
+  while (size > 0 && bytes[size - 1] == 0) {
+    size--;
+  }
+  put_span(render, span_of(bytes, size));
+}
+
+static void put_device_id(const struct render *render, uint64_t number) {
+  char id[DEVICE_ID_SIZE];
+  device_id_format(number, id);
+  fputs(id, render->out);
+}
+
+static void put_violations(const struct render *render, violation_set violations) {
+  const struct policy *policy = policy_default();
+  const char *separator = "";
+  fputc('[', render->out);
+  for (size_t rule = 0; rule < RULE_COUNT; rule++) {
+    if ((violations >> rule & 1u) != 0) {
+      fprintf(render->out, "%s%s", separator, policy->rule_ids[rule]);
+      separator = ",";
+    }
+  }
+  fputc(']', render->out);
+}
+
+static void put_change(const struct render *render, const struct result *result) {
+  fprintf(render->out, "%s ", compliance_name(result->change.compliance));
+  put_violations(render, result->change.violations);
+  if (result->change.noncompliant_since_ms != TIME_NONE) {
+    fputs(" since ", render->out);
+    render_time(render, result->change.noncompliant_since_ms);
+  }
+}
+
+static void put_ticket(const struct render *render, const struct result *result) {
+  fprintf(render->out, "%s ", ticket_action_name(result->ticket.action));
+  put_device_id(render, result->device_number);
+  fprintf(render->out, "/%" PRIu32 " ", result->ticket.episode);
+  put_violations(render, result->ticket.violations);
+}
+
+static void put_audit(const struct render *render, const struct result *result) {
+  fprintf(render->out, "by %s %s ", result->audit.actor, audit_action_name(result->audit.action));
+  put_span(render, result->audit.target);
+  fprintf(render->out, " %s \"%s\"", outcome_name(result->audit.outcome), result->audit.reason);
+}
+
+static void put_dead_letter(const struct render *render, const struct result *result) {
+  static const char *const stages[] = {
+      [STAGE_KEY] = "key", [STAGE_VALUE] = "value", [STAGE_DECISION] = "decision"};
+  const struct original *original = &result->dead_letter.original;
+  fprintf(render->out, "%s in %s \"%s\" stamped ", reject_code_name(result->dead_letter.reject.code),
+          stages[result->dead_letter.reject.stage], result->dead_letter.reject.text);
+  render_time(render, original->timestamp_ms);
+}
+
+static void put_part(const struct render *render, const struct result *result) {
+  switch (result->kind) {
+  case RESULT_COMPLIANCE_CHANGE:
+    put_change(render, result);
+    break;
+  case RESULT_NOTIFICATION:
+    fputs(result->notification.template_name, render->out);
+    break;
+  case RESULT_ACCESS_DECISION:
+    fprintf(render->out, "%s %s \"%s\"", result->access.resource,
+            access_decision_name(result->access.decision), result->access.reason);
+    break;
+  case RESULT_TICKET:
+    put_ticket(render, result);
+    break;
+  case RESULT_LICENSE:
+    fputs(license_action_name(result->license.action), render->out);
+    break;
+  case RESULT_ACTION:
+    break;
+  case RESULT_AUDIT:
+    put_audit(render, result);
+    break;
+  case RESULT_DEAD_LETTER:
+    put_dead_letter(render, result);
+    break;
+  case RESULT_KIND_COUNT:
+    assert(false);
+  }
+}
+
+static void put_cause(const struct render *render, const struct cause *cause) {
+  if (cause->offset < 0) {
+    fputs(" <- timer", render->out);
+    return;
+  }
+  fprintf(render->out, " <- %s/%" PRId64, topic_name(cause->topic), cause->offset);
+  if (cause->has_event_id) {
+    fputc(' ', render->out);
+    put_padded(render, cause->event_id, EVENT_ID_SIZE);
+  }
+  if (cause->traceparent.size > 0) {
+    fputs(" trace=", render->out);
+    put_span(render, cause->traceparent);
+  }
+}
+
+void render_result(const struct render *render, const struct result *result) {
+  fprintf(render->out, "#%" PRIu64 " ", result->seq);
+  render_time(render, result->at_ms);
+  fprintf(render->out, " %s ", result_topic_name(result->kind));
+  if (result->device_number != 0) {
+    put_device_id(render, result->device_number);
+    fputc(' ', render->out);
+  }
+  if (result->serial.size > 0) {
+    put_span(render, result->serial);
+    fputc(' ', render->out);
+  }
+  if (result->has_subject) {
+    put_padded(render, result->subject, SUBJECT_SIZE);
+    fputc(' ', render->out);
+  }
+  put_part(render, result);
+  if (strcmp(result->policy, "default") != 0) {
+    fprintf(render->out, " policy=%s", result->policy);
+  }
+  put_cause(render, &result->cause);
+}
+
+void render_timer(const struct render *render, const struct timer_cursor *timer) {
+  fprintf(render->out, "timer %s ", timer_kind_name(timer->kind));
+  put_device_id(render, timer->device_number);
+  fputc(' ', render->out);
+  render_time(render, timer->due_at_ms);
+}
+
+void render_message(const struct render *render, enum topic topic, const struct head *head) {
+  fprintf(render->out, "%s/%" PRId64 " ", topic_name(topic), head->offset);
+  render_time(render, head->timestamp_ms);
+  if (!head->is_believed) {
+    fputs(" (not believed)", render->out);
+  }
+}
+
+static void put_instant(const struct render *render, const char *name, int64_t at_ms) {
+  if (at_ms != TIME_NONE) {
+    fputs(name, render->out);
+    render_time(render, at_ms);
+  }
+}
+
+static void put_facts(const struct render *render, const struct device *device) {
+  static const char *const answers[] = {
+      [TRI_UNKNOWN] = NULL, [TRI_FALSE] = "off", [TRI_TRUE] = "on"};
+  if (device->antivirus_enabled != TRI_UNKNOWN) {
+    fprintf(render->out, " av=%s", answers[device->antivirus_enabled]);
+  }
+  put_instant(render, " signatures=", device->antivirus_signatures_at_ms);
+  if (device->disk_encrypted != TRI_UNKNOWN) {
+    fprintf(render->out, " encryption=%s", answers[device->disk_encrypted]);
+  }
+  if (device->has_screen_lock_pin_length) {
+    fprintf(render->out, " pin=%" PRId32, device->screen_lock_pin_length);
+  }
+}
+
+static void put_standing(const struct render *render, const struct device *device) {
+  static const char *const stages[] = {
+      [STAGE_NONE] = "", [STAGE_NOTIFIED] = " notified", [STAGE_BLOCKED] = " escalated"};
+  fprintf(render->out, "%s %s", device_status_name(device->status),
+          compliance_name(device->compliance));
+  if (device->compliance == COMPLIANCE_NONCOMPLIANT) {
+    fputc(' ', render->out);
+    put_violations(render, device->violations);
+  }
+  put_instant(render, " since ", device->noncompliant_since_ms);
+  fputs(stages[device->stage], render->out);
+  fputs(device->email_blocked ? " email-blocked" : "", render->out);
+  fputs(device->sap_blocked ? " sap-blocked" : "", render->out);
+  fputs(device->ticket_open ? " ticket-open" : "", render->out);
+  if (device->episode > 0) {
+    fprintf(render->out, " episode=%" PRIu32, device->episode);
+  }
+}
+
+void render_device(const struct render *render, const struct device_image *image) {
+  const struct device *const device = &image->state;
+  fputs(image->is_changed ? "= " : "~ ", render->out);
+  put_device_id(render, image->number);
+  fputc(' ', render->out);
+  put_span(render, image->serial);
+  fputc(' ', render->out);
+  put_padded(render, image->subject, SUBJECT_SIZE);
+  fprintf(render->out, " %s %s %s os=", profile_name(device->profile),
+          platform_name(device->platform), ownership_name(device->ownership));
+  put_span(render, image->os_version);
+  fputc(' ', render->out);
+  put_standing(render, device);
+  put_instant(render, " synced=", device->last_sync_at_ms);
+  put_facts(render, device);
+  if (image->next_action != NULL) {
+    fprintf(render->out, " next=%s@", image->next_action);
+    render_time(render, image->next_due_at_ms);
+  }
+}
+
+static void put_count(const struct render *render, uint64_t count, const char *what) {
+  if (count > 0) {
+    fprintf(render->out, ", %" PRIu64 " %s%s", count, what, count == 1 ? "" : "s");
+  }
+}
+
+void render_batch(const struct render *render, const struct journal_row *row) {
+  fprintf(render->out, "batch %" PRIu64 ":", row->batch);
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    if (row->ranges[topic].from != row->ranges[topic].to) {
+      fprintf(render->out, " %s %" PRId64 "..%" PRId64 ",", topic_name(topic),
+              row->ranges[topic].from, row->ranges[topic].to);
+    }
+  }
+  fprintf(render->out, " seq %" PRIu64 "..%" PRIu64 ", clock ", row->first_seq, row->last_seq);
+  render_time(render, row->clock_before_ms);
+  fputs("..", render->out);
+  render_time(render, row->clock_after_ms);
+  for (size_t i = 0; i < row->not_believed_count; i++) {
+    fprintf(render->out, ", not believed %s/%" PRId64, topic_name(row->not_believed[i].topic),
+            row->not_believed[i].offset);
+  }
+  put_count(render, row->message_count, "message");
+  put_count(render, row->timer_count, "timer");
+  put_count(render, row->dead_letter_count, "dead letter");
+  put_count(render, row->device_count, "device");
+  if (row->timer.is_set) {
+    fputs(", last ", render->out);
+    render_timer(render, &row->timer);
+  }
+}
