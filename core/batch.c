@@ -113,14 +113,19 @@ void batch_note_timer(struct batch *batch, struct timer_cursor cursor) {
   batch->timer_count++;
 }
 
+/* Before its first believed message a lane has no clock, which is not the year 1970. */
+static int64_t clock_or_none(int64_t clock_ms) {
+  return clock_ms == 0 ? TIME_NONE : clock_ms;
+}
+
 void batch_row(const struct batch *batch, const struct lane *lane, struct journal_row *row) {
   *row = (struct journal_row){
       .lane = lane->number,
       .batch = batch->number,
       .first_seq = batch->first_seq,
       .last_seq = lane->seq,
-      .clock_before_ms = batch->clock_before_ms,
-      .clock_after_ms = lane->clock_ms,
+      .clock_before_ms = clock_or_none(batch->clock_before_ms),
+      .clock_after_ms = clock_or_none(lane->clock_ms),
       .not_believed = batch->not_believed,
       .not_believed_count = batch->not_believed_count,
       .timer = batch->timer,

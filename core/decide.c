@@ -183,7 +183,8 @@ static void apply(const struct step *step, uint32_t index, const struct device *
   }
   *device = *next;
   lane_schedule(lane, index);
-  lane_touch(lane, index, is_changed, &step->cause);
+  struct touch *touch = lane_touch(lane, index, is_changed, &step->cause);
+  touch->is_new = touch->is_new || is_new;
 }
 
 static void clear_facts(struct device *device) {

@@ -32,7 +32,7 @@ struct journal_row {
   uint64_t batch; /* dense from 1 in its lane */
   uint64_t first_seq;
   uint64_t last_seq;       /* first_seq - 1 when the batch decided nothing numbered */
-  int64_t clock_before_ms; /* 0 before the first believed message of a lane */
+  int64_t clock_before_ms; /* TIME_NONE before the first believed message of a lane */
   int64_t clock_after_ms;
   struct offset_range ranges[TOPIC_COUNT];
   const struct topic_offset *not_believed;

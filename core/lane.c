@@ -271,7 +271,8 @@ static struct touch *touch_of(struct lane *lane, uint32_t index) {
   return &touches->items[touches->of_device[index]];
 }
 
-void lane_touch(struct lane *lane, uint32_t index, bool is_changed, const struct cause *cause) {
+struct touch *lane_touch(struct lane *lane, uint32_t index, bool is_changed,
+                         const struct cause *cause) {
   struct touch *touch = touch_of(lane, index);
   if (is_changed) {
     touch->is_changed = true;
@@ -280,6 +281,7 @@ void lane_touch(struct lane *lane, uint32_t index, bool is_changed, const struct
     touch->cause = *cause;
     touch->cause.traceparent = (struct span){0};
   }
+  return touch;
 }
 
 void lane_clear_touches(struct lane *lane) {

@@ -59,6 +59,7 @@ enum { ENROLLMENTS_SEEN_MAX = 16 };
 /* A device changed by the batch being decided. */
 struct touch {
   uint32_t device;
+  bool is_new;     /* created by the batch */
   bool is_changed; /* in what its Device record shows, last_sync_at aside */
   uint64_t seq;    /* of the last change: the lane's last result number then */
   int64_t at_ms;
@@ -127,8 +128,10 @@ const char *timer_kind_name(enum timer_kind kind); /* "fail", "block"; NULL for 
 /* Puts the device's timer where its state says. Call after every change of a device. */
 void lane_schedule(struct lane *lane, uint32_t index);
 
-/* Notes that the batch being decided changed the device. */
-void lane_touch(struct lane *lane, uint32_t index, bool is_changed, const struct cause *cause);
+/* Notes that the batch being decided changed the device: `is_changed` when its Device record
+ * shows it. Returns the note, valid until the next. */
+struct touch *lane_touch(struct lane *lane, uint32_t index, bool is_changed,
+                         const struct cause *cause);
 
 /* Forgets the touches: the batch has been encoded. */
 void lane_clear_touches(struct lane *lane);

@@ -138,7 +138,7 @@ static enum status create_schema(const struct migration *migration, struct error
 /* `name` is the file's without its end: "0001_init". */
 static enum status apply(const struct migration *migration, const char *name, const char *text,
                          bool *is_applied, struct error *error) {
-  const int number = atoi(name);
+  const int number = (int)strtol(name, NULL, 10);
   char sql[LINE_SIZE];
   snprintf(sql, sizeof sql, "SELECT true FROM muster.migrations WHERE number = %d", number);
   bool is_there = false;

@@ -305,10 +305,14 @@ static enum status lost(struct store *store, struct error *error) {
 }
 
 enum status store_advance(struct store *store, bool *done, struct error *error) {
-  assert(store->is_committing);
   *done = false;
   if (PQconsumeInput(store->connection) != 1 || PQstatus(store->connection) != CONNECTION_OK) {
-    return lost(store, error);
+    return store->is_committing ? lost(store, error)
+                                : store_failure(store->connection, NULL, "PostgreSQL", error);
+  }
+  if (!store->is_committing) {
+    PQisBusy(store->connection); /* reads a notice away */
+    return STATUS_OK;
   }
   while (!*done) {
     const int flushed = PQflush(store->connection);

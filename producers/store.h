@@ -98,7 +98,7 @@ enum status store_commit_begin(struct store *store, const struct store_batch *ba
                                struct error *error) MUST_USE;
 
 /* Goes on as far as it can without blocking; call it when the fd is ready. `done` tells whether
- * the commit has ended. STATUS_FENCED: another owner has the lane. STATUS_UNAVAILABLE: the
+ * a commit has ended; between two it finds out when the connection has. STATUS_FENCED: another owner has the lane. STATUS_UNAVAILABLE: the
  * outcome may be unknown; take the lane again and read. STATUS_REFUSED: the database finds the
  * rows themselves wrong (SQLSTATE 22, 23); nothing is written and trying again is of no use: a
  * defect to report. STATUS_CONFIG: a right or a table is missing. In any of these cases nothing

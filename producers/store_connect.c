@@ -109,6 +109,9 @@ static enum status status_of(const char *state) {
   if (strcmp(state, "MU001") == 0) {
     return STATUS_FENCED;
   }
+  if (strcmp(state, "57P01") == 0) {
+    return STATUS_FENCED; /* ended by whoever takes the lane, or by a shutdown: wait either way */
+  }
   if (strcmp(state, "MU002") == 0 || strncmp(state, "42", 2) == 0 || strcmp(state, "3F000") == 0) {
     return STATUS_CONFIG;
   }

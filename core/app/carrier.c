@@ -16,6 +16,7 @@ void carrier_close(struct carrier *carrier) {
     return;
   }
   buffer_fini(&carrier->persons);
+  buffer_fini(&carrier->created);
   buffer_fini(&carrier->devices);
   buffer_fini(&carrier->results);
   buffer_fini(&carrier->letters);
@@ -32,6 +33,7 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
                    int64_t now_mono_ms) {
   uint8_t unused[DIGEST_SIZE];
   buffer_clear(&carrier->persons);
+  buffer_clear(&carrier->created);
   buffer_clear(&carrier->devices);
   buffer_clear(&carrier->results);
   buffer_clear(&carrier->letters);
@@ -75,7 +77,8 @@ static void encode_touched(struct carrier *carrier) {
     uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
     struct device_image image;
     lane_image(lane, touch->device, touch, ids, &image);
-    store_append_device(&carrier->devices, carrier->batch, &image);
+    store_append_device(touch->is_new ? &carrier->created : &carrier->devices, carrier->batch,
+                        &image);
     if (touch->is_changed) {
       encode_device(carrier->encoding, &image, lane_state_address(carrier->state, image.person),
                     &carrier->records);

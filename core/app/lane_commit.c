@@ -105,20 +105,13 @@ static void on_published(void *context) {
   lane_pump(task);
 }
 
-static void on_store(uv_poll_t *poll, int status, int events);
-
-void lane_watch_store(struct lane_task *task) {
-  const int events =
-      UV_READABLE | (store_wants_write(task->resources.store) ? (int)UV_WRITABLE : 0);
-  uv_poll_start(&task->store_poll, events, on_store);
-}
-
 static void note_committed(struct lane_task *task, const struct carrier *carrier) {
   struct metrics *metrics = task->options.metrics;
   const struct lane *lane = &task->resources.state->lane;
   metric_add(metrics, METRIC_BATCHES, lane->number, 0, 1);
   metric_add(metrics, METRIC_COMMIT_BYTES, lane->number, 0,
-             (double)(carrier->results.size + carrier->devices.size + carrier->letters.size));
+             (double)(carrier->results.size + carrier->created.size + carrier->devices.size +
+                      carrier->letters.size));
   metric_add(metrics, METRIC_TIMERS_FIRED, lane->number, 0, (double)carrier->row.timer_count);
   metric_observe(metrics, METRIC_COMMIT_SECONDS, lane->number,
                  (double)(clock_mono_ms() - carrier->commit_mono_ms) / 1000);
@@ -150,10 +143,7 @@ static void advance_commit(struct lane_task *task) {
   }
 }
 
-static void on_store(uv_poll_t *poll, int status, int events) {
-  (void)status;
-  (void)events;
-  struct lane_task *task = poll->data;
+void lane_on_store(struct lane_task *task) {
   if (task->committing == NULL) {
     /* Nothing is under way: the server has closed the connection, or sent a notice. */
     struct error error;
@@ -183,6 +173,7 @@ void lane_commit_next(struct lane_task *task) {
       .published_batch = task->resources.published_batch,
       .environment = buffer_span(&carrier->environment),
       .persons = buffer_span(&carrier->persons),
+      .created = buffer_span(&carrier->created),
       .devices = buffer_span(&carrier->devices),
       .results = buffer_span(&carrier->results),
       .letters = buffer_span(&carrier->letters),

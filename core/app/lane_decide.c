@@ -3,7 +3,8 @@
 #include "core/app/lane_task_internal.h"
 
 enum {
-  CARRIERS_MAX = 4,       /* one being filled, one committed, two waiting or being published */
+  CARRIERS_MAX = 3,       /* one being filled, one committed, one published */
+  DEVICE_SIZE_GUESS = 450, /* bytes of a touched device's row and record, encoded at the end */
   STEPS_PER_TURN = 2000,  /* then the loop gets its turn */
   LINGER_MS = 5,          /* how long a batch waits for messages that are on their way */
   FRESH_MS = 1000,        /* an unknown serial's message waits until it is this old */
@@ -58,7 +59,9 @@ static bool is_full(const struct lane_task *task) {
   const struct config *config = task->options.setup.config;
   return task->batch.message_count + task->batch.timer_count >=
              (uint64_t)config->batch.messages_max ||
-         carrier_size(task->filling) >= (size_t)config->batch.bytes_max;
+         carrier_size(task->filling) +
+                 (size_t)task->resources.state->lane.touches.count * DEVICE_SIZE_GUESS >=
+             (size_t)config->batch.bytes_max;
 }
 
 /* A fresh message of an unknown serial waits for its enrolment, which may be on its way in
@@ -239,10 +242,6 @@ static void rest(struct lane_task *task) {
   }
 }
 
-static void on_turn(uv_idle_t *idle) {
-  lane_pump(idle->data);
-}
-
 void lane_pump(struct lane_task *task) {
   if (task->phase == LANE_DRAINING) {
     lane_check_idle(task);
@@ -251,7 +250,7 @@ void lane_pump(struct lane_task *task) {
   if (task->phase != LANE_RUNNING) {
     return;
   }
-  uv_idle_stop(&task->turn);
+  lane_pump_again(task, false);
   struct error error;
   const enum status status = refresh_all(task, &error);
   if (status != STATUS_OK) {
@@ -269,5 +268,5 @@ void lane_pump(struct lane_task *task) {
       return;
     }
   }
-  uv_idle_start(&task->turn, on_turn);
+  lane_pump_again(task, true);
 }

@@ -90,7 +90,8 @@ static enum status load(const struct lane_setup *setup, struct lane_resources *r
   const enum status status =
       store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
   if (status == STATUS_OK && resources->head.has_row) {
-    lane->clock_ms = resources->head.row.clock_after_ms;
+    const int64_t clock_ms = resources->head.row.clock_after_ms;
+    lane->clock_ms = clock_ms == TIME_NONE ? 0 : clock_ms;
     lane->seq = resources->head.row.last_seq;
     assert(lane->device_count == resources->head.row.device_count);
   }
@@ -257,8 +258,8 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
       {"isolation.level", "read_committed"},
       {"fetch.wait.max.ms", "100"},
       {"fetch.error.backoff.ms", "100"},
-      {"queued.min.messages", "50000"},
-      {"queued.max.messages.kbytes", "2048"},
+      {"queued.min.messages", "10000"},
+      {"queued.max.messages.kbytes", "1024"},
       {"reconnect.backoff.max.ms", "1000"},
       {NULL, NULL},
   };

@@ -3,10 +3,18 @@
 #include "core/app/log.h"
 
 #include <stdlib.h>
+#include <uv.h>
 
 enum {
   RETRY_MS_MAX = 5000,
   RETRY_FENCED_MS = 1000, /* whoever has the lane now has it for a reason */
+};
+
+struct lane_handles {
+  uv_poll_t store_poll, fetch_poll; /* while the lane runs */
+  uv_idle_t turn;
+  uv_timer_t retry;
+  size_t open_polls, open_handles; /* closing is counting these down */
 };
 
 static void start(struct lane_task *task);
@@ -36,7 +44,7 @@ static void release_resources(struct lane_task *task) {
 
 static void on_poll_closed(uv_handle_t *handle) {
   struct lane_task *task = handle->data;
-  if (--task->open_polls == 0) {
+  if (--task->handles->open_polls == 0) {
     release_resources(task);
   }
 }
@@ -54,7 +62,7 @@ void lane_give_up(struct lane_task *task, enum lane_phase phase_after) {
   task->phase_after = phase_after;
   task->is_at_end = false;
   task->tick.state = TICK_NONE;
-  uv_idle_stop(&task->turn);
+  lane_pump_again(task, false);
   metrics_drop_lane(task->options.metrics, task->options.setup.lane);
   if (task->filling != NULL) {
     carriers_push(&task->spare, task->filling);
@@ -66,12 +74,12 @@ void lane_give_up(struct lane_task *task, enum lane_phase phase_after) {
   }
   carriers_recycle(task, &task->sealed);
   carriers_recycle(task, &task->committed);
-  if (task->open_polls == 0) {
+  if (task->handles->open_polls == 0) {
     release_resources(task);
     return;
   }
-  uv_close((uv_handle_t *)&task->store_poll, on_poll_closed);
-  uv_close((uv_handle_t *)&task->fetch_poll, on_poll_closed);
+  uv_close((uv_handle_t *)&task->handles->store_poll, on_poll_closed);
+  uv_close((uv_handle_t *)&task->handles->fetch_poll, on_poll_closed);
 }
 
 void lane_fail(struct lane_task *task, enum status status, const struct error *error) {
@@ -97,11 +105,35 @@ void lane_fail(struct lane_task *task, enum status status, const struct error *e
                                 : task->retry_ms;
     log_warning("lane given up", LOG_INTEGER("lane", lane), LOG_TEXT("error", error->text),
                 LOG_INTEGER("retry_ms", wait_ms));
-    uv_timer_start(&task->retry, on_retry, (uint64_t)wait_ms, 200);
+    uv_timer_start(&task->handles->retry, on_retry, (uint64_t)wait_ms, 200);
     task->retry_ms = task->retry_ms * 2 > RETRY_MS_MAX ? RETRY_MS_MAX : task->retry_ms * 2;
   }
   lane_give_up(task, after);
   task->options.events.failed(task->options.events.context, task, status, error);
+}
+
+static void on_turn(uv_idle_t *idle) {
+  lane_pump(idle->data);
+}
+
+void lane_pump_again(struct lane_task *task, bool again) {
+  if (again) {
+    uv_idle_start(&task->handles->turn, on_turn);
+  } else {
+    uv_idle_stop(&task->handles->turn);
+  }
+}
+
+static void on_store(uv_poll_t *poll, int status, int events) {
+  (void)status;
+  (void)events;
+  lane_on_store(poll->data);
+}
+
+void lane_watch_store(struct lane_task *task) {
+  const int events =
+      UV_READABLE | (store_wants_write(task->resources.store) ? (int)UV_WRITABLE : 0);
+  uv_poll_start(&task->handles->store_poll, events, on_store);
 }
 
 static void run_start(void *context) {
@@ -142,12 +174,12 @@ static void begin_running(struct lane_task *task) {
   task->phase = LANE_RUNNING;
   task->last_row = task->resources.head.row;
   set_intakes(task);
-  uv_poll_init(loop, &task->store_poll, store_fd(task->resources.store));
-  uv_poll_init(loop, &task->fetch_poll, fetch_fd(task->resources.fetch));
-  task->store_poll.data = task->fetch_poll.data = task;
-  task->open_polls = 2;
+  uv_poll_init(loop, &task->handles->store_poll, store_fd(task->resources.store));
+  uv_poll_init(loop, &task->handles->fetch_poll, fetch_fd(task->resources.fetch));
+  task->handles->store_poll.data = task->handles->fetch_poll.data = task;
+  task->handles->open_polls = 2;
   lane_watch_store(task);
-  uv_poll_start(&task->fetch_poll, UV_READABLE, on_fetch);
+  uv_poll_start(&task->handles->fetch_poll, UV_READABLE, on_fetch);
   metric_set(task->options.metrics, METRIC_LANE_OWNED, lane, 0, 1);
   log_info("lane taken", LOG_INTEGER("lane", lane),
            LOG_INTEGER("epoch", task->resources.ownership.epoch),
@@ -171,13 +203,15 @@ static void on_started(void *context) {
 
 static void start(struct lane_task *task) {
   task->phase = LANE_STARTING;
-  uv_timer_stop(&task->retry);
+  uv_timer_stop(&task->handles->retry);
   worker_submit(task->worker, run_start, on_started, task);
 }
 
 struct lane_task *lane_task_open(const struct lane_task_options *options) {
   struct lane_task *task = calloc(1, sizeof *task);
   assert(task != NULL);
+  task->handles = calloc(1, sizeof *task->handles);
+  assert(task->handles != NULL);
   task->options = *options;
   task->retry_ms = RETRY_MS_MIN;
   carriers_init(&task->sealed);
@@ -185,9 +219,9 @@ struct lane_task *lane_task_open(const struct lane_task_options *options) {
   carriers_init(&task->publishing);
   carriers_init(&task->spare);
   task->worker = worker_open(options->loop);
-  uv_idle_init(options->loop, &task->turn);
-  uv_timer_init(options->loop, &task->retry);
-  task->turn.data = task->retry.data = task;
+  uv_idle_init(options->loop, &task->handles->turn);
+  uv_timer_init(options->loop, &task->handles->retry);
+  task->handles->turn.data = task->handles->retry.data = task;
   start(task);
   return task;
 }
@@ -196,7 +230,7 @@ void lane_task_stop(struct lane_task *task) {
   switch (task->phase) {
   case LANE_RUNNING:
     task->phase = LANE_DRAINING;
-    uv_idle_stop(&task->turn);
+    lane_pump_again(task, false);
     if (task->filling != NULL && !batch_is_empty(&task->batch)) {
       lane_seal(task);
     }
@@ -213,7 +247,7 @@ void lane_task_stop(struct lane_task *task) {
   case LANE_WAITING:
   case LANE_HALTED:
     task->phase = LANE_STOPPED;
-    uv_timer_stop(&task->retry);
+    uv_timer_stop(&task->handles->retry);
     task->options.events.stopped(task->options.events.context, task);
     break;
   case LANE_DRAINING:
@@ -224,7 +258,7 @@ void lane_task_stop(struct lane_task *task) {
 
 /* Closing is one counter of what is still open. */
 static void count_closed(struct lane_task *task) {
-  if (--task->open_handles > 0) {
+  if (--task->handles->open_handles > 0) {
     return;
   }
   struct carrier *carrier;
@@ -236,6 +270,7 @@ static void count_closed(struct lane_task *task) {
     buffer_fini(&task->batch_last[topic]);
   }
   batch_fini(&task->batch, &heap_memory);
+  free(task->handles);
   free(task);
 }
 
@@ -249,9 +284,9 @@ static void on_worker_closed(void *context) {
 
 void lane_task_close(struct lane_task *task) {
   assert(task->phase == LANE_STOPPED);
-  task->open_handles = 3;
-  uv_close((uv_handle_t *)&task->turn, on_handle_closed);
-  uv_close((uv_handle_t *)&task->retry, on_handle_closed);
+  task->handles->open_handles = 3;
+  uv_close((uv_handle_t *)&task->handles->turn, on_handle_closed);
+  uv_close((uv_handle_t *)&task->handles->retry, on_handle_closed);
   worker_close(task->worker, on_worker_closed, task);
 }
 

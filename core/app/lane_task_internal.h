@@ -7,8 +7,6 @@
 #include "core/app/lane_task.h"
 #include "core/app/worker.h"
 
-#include <uv.h>
-
 /* The first wait after a failure; it doubles until a batch has been published. */
 enum { RETRY_MS_MIN = 100 };
 
@@ -54,10 +52,7 @@ struct lane_task {
   bool worker_is_busy; /* with carriers that are being published */
   struct lane_totals totals;
 
-  uv_poll_t store_poll, fetch_poll;
-  uv_idle_t turn;
-  uv_timer_t retry;
-  size_t open_polls, open_handles;
+  struct lane_handles *handles; /* of the loop; lane_task's alone */
 };
 
 /* Takes and decides until nothing is at hand, all carriers are under way, or the turn is over. */
@@ -69,8 +64,14 @@ void lane_seal(struct lane_task *task);
 /* Starts the commit of the next sealed batch unless one is under way. */
 void lane_commit_next(struct lane_task *task);
 
+/* Goes on with the commit that is under way: call when the store's descriptor is ready. */
+void lane_on_store(struct lane_task *task);
+
 /* Watches the store's descriptor, whose wishes change with what is under way. */
 void lane_watch_store(struct lane_task *task);
+
+/* Pumps again as soon as the loop has had its turn, or no longer. */
+void lane_pump_again(struct lane_task *task, bool again);
 
 /* With nothing on its way out, a lane that is asked to stop can; one that has read all that
  * stood there at the start has caught up. */

@@ -56,8 +56,8 @@ void log_setup_named(const char *format, const char *level_min);
 void log_line(enum log_level level, const char *message, const struct log_field *fields,
               size_t field_count);
 
-/* What log_line writes for the fields, without time and limits: terminated, ended by '\n', cut
- * at `size`. Returns its length. `held_back` > 0 is shown. */
+/* The line that log_line writes at a time, limits apart: ended by '\n' and terminated. A field
+ * that does not fit in `size` is left out whole. Returns its length; `held_back` > 0 is shown. */
 size_t log_format_line(char *line, size_t size, enum log_format format, int64_t at_ms,
                        enum log_level level, const char *message, const struct log_field *fields,
                        size_t field_count, uint64_t held_back);

@@ -101,7 +101,7 @@ const struct setting settings[] = {
     {FIELD(roles, bootstrap_admins), .type = SETTING_LIST, .fallback = "", .check = check_address},
     {FIELD(batch, messages_max), .type = SETTING_COUNT, .fallback = "100000", .minimum = 1,
      .maximum = 10000000},
-    {FIELD(batch, bytes_max), .type = SETTING_BYTES, .fallback = "16777216", .minimum = 65536,
+    {FIELD(batch, bytes_max), .type = SETTING_BYTES, .fallback = "4194304", .minimum = 65536,
      .maximum = 1 << 30},
     {TEXT(log, format, "logfmt"), .choices = log_formats},
     {TEXT(log, level, "info"), .choices = log_levels},

@@ -24,6 +24,14 @@ void render_time(const struct render *render, int64_t at_ms) {
   }
 }
 
+static void put_stamp(const struct render *render, int64_t timestamp_ms) {
+  if (timestamp_ms < 0) {
+    fputs("without a stamp", render->out);
+  } else {
+    render_time(render, timestamp_ms);
+  }
+}
+
 static void put_span(const struct render *render, struct span span) {
   fwrite(span.data, 1, span.size, render->out);
 }
@@ -81,9 +89,9 @@ static void put_dead_letter(const struct render *render, const struct result *re
   static const char *const stages[] = {
       [STAGE_KEY] = "key", [STAGE_VALUE] = "value", [STAGE_DECISION] = "decision"};
   const struct original *original = &result->dead_letter.original;
-  fprintf(render->out, "%s in %s \"%s\" stamped ", reject_code_name(result->dead_letter.reject.code),
+  fprintf(render->out, "%s in %s \"%s\" ", reject_code_name(result->dead_letter.reject.code),
           stages[result->dead_letter.reject.stage], result->dead_letter.reject.text);
-  render_time(render, original->timestamp_ms);
+  put_stamp(render, original->timestamp_ms);
 }
 
 static void put_part(const struct render *render, const struct result *result) {
@@ -165,7 +173,7 @@ void render_timer(const struct render *render, const struct timer_cursor *timer)
 
 void render_message(const struct render *render, enum topic topic, const struct head *head) {
   fprintf(render->out, "%s/%" PRId64 " ", topic_name(topic), head->offset);
-  render_time(render, head->timestamp_ms);
+  put_stamp(render, head->timestamp_ms);
   if (!head->is_believed) {
     fputs(" (not believed)", render->out);
   }

@@ -83,7 +83,7 @@ START_TEST(defaults_are_the_contract_s) {
   ck_assert_str_eq(config.http.listen, "127.0.0.1:9464");
   ck_assert_uint_eq(config.roles.bootstrap_admins.count, 0);
   ck_assert_int_eq(config.batch.messages_max, 100000);
-  ck_assert_int_eq(config.batch.bytes_max, 16 * 1024 * 1024);
+  ck_assert_int_eq(config.batch.bytes_max, 4 * 1024 * 1024);
   ck_assert_str_eq(config.log.format, "logfmt");
   ck_assert_str_eq(config.log.level, "info");
   config_fini(&config);

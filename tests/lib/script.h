@@ -1,0 +1,73 @@
+/* The lines of a golden trace that say what happens, as values.
+ *
+ * A line is words with single spaces between them. Times are T, T+1h, T-30m, or +30m from the
+ * message before; units are d, h, m, s and ms. A message is its stamp, what it is, and what it
+ * says; what is not said has a default, or is not reported:
+ *
+ *   T enroll SN1 user=ann profile=STANDARD platform=WINDOWS owner=CORPORATE os=10.0.22631
+ *   T+1h checkin SN1 os=10.0.22631 on-demand
+ *   +1h report SN1 os=14.0 av=on signatures=-168h encryption=off pin=6
+ *   +1h report SN1 healthy               (all four facts as they should be)
+ *   +1h reject checkins malformed        (no event: the code of its dead letter)
+ *
+ * A report's signatures=-168h is from its own stamp. "none" instead of a stamp: without one.
+ * Each message may also say unbelieved, id=TEXT (else e1, e2, ... in order), offset=N (else
+ * the next) and trace=TEXT.
+ *
+ * Beside messages:
+ *
+ *   lane 1 of 4              before all else; lane 0 of 1 without it
+ *   given SN1 status=WIPED email-blocked   as if a command had made it so
+ *   tick T+24h               at the end of every topic, the wall lets timers fire up to then
+ *   merge                    from here on messages only stand in their topics until "run"
+ *   run                      takes what can be taken, and tells every step
+ *   more checkins            an empty queue of that topic means: more is on its way
+ *   end checkins             an empty queue means: at its end; so it is for all at first
+ *   limit 2                  so many steps make a batch full; 0: no limit
+ *   close                    ends the batch */
+#ifndef MUSTER_TESTS_LIB_SCRIPT_H
+#define MUSTER_TESTS_LIB_SCRIPT_H
+
+#include "tests/lib/stepper.h"
+
+enum script_kind {
+  SCRIPT_MESSAGE,
+  SCRIPT_LANE,
+  SCRIPT_GIVEN,
+  SCRIPT_TICK,
+  SCRIPT_MERGE,
+  SCRIPT_RUN,
+  SCRIPT_MORE,
+  SCRIPT_END,
+  SCRIPT_LIMIT,
+  SCRIPT_CLOSE,
+};
+
+struct script_given {
+  struct span serial;
+  enum device_status status;
+  bool email_blocked, sap_blocked, ticket_open;
+};
+
+struct script_line {
+  enum script_kind kind;
+  enum topic topic;      /* of a message, more, end */
+  struct logged message; /* offset -1: the next of its topic */
+  struct script_given given;
+  int64_t at_ms;          /* of a tick */
+  int64_t number, number_of; /* lane NUMBER of NUMBER_OF, limit NUMBER */
+};
+
+/* What the meaning of a line depends on. */
+struct script_context {
+  int64_t base_ms;
+  int64_t last_at_ms; /* of the message before */
+  unsigned message_count;
+};
+
+/* Reads one line. False when a word is not understood, which is then in `unknown`. Views of the
+ * message look into the line. */
+bool script_parse(struct span text, struct script_context *context, struct script_line *line,
+                  struct span *unknown) MUST_USE;
+
+#endif
