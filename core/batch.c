@@ -86,19 +86,25 @@ static void note_not_believed(struct batch *batch, const struct memory *memory, 
       (struct topic_offset){.topic = topic, .offset = offset};
 }
 
+/* A step sorts at `key`: what comes later to a topic that is at its end must not sort before. */
+static void note_blind(struct batch *batch, const struct head heads[TOPIC_COUNT],
+                       struct merge_key key) {
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    if (heads[topic].state == HEAD_AT_END) {
+      if (!batch->was_blind[topic] || key_before(batch->blind_key[topic], key)) {
+        batch->blind_key[topic] = key;
+      }
+      batch->was_blind[topic] = true;
+    }
+  }
+}
+
 void batch_take(struct batch *batch, struct lane *lane, const struct head heads[TOPIC_COUNT],
                 enum topic topic) {
   const struct head *head = &heads[topic];
-  assert(head->state == HEAD_READY && head->offset >= batch->ranges[topic].to);
-  const struct merge_key key = key_of(head, topic, lane->clock_ms);
-  for (enum topic other = 0; other < TOPIC_COUNT; other++) {
-    if (heads[other].state == HEAD_AT_END) {
-      if (!batch->was_blind[other] || key_before(batch->blind_key[other], key)) {
-        batch->blind_key[other] = key;
-      }
-      batch->was_blind[other] = true;
-    }
-  }
+  assert(head->state == HEAD_READY);
+  assert(head->offset >= batch->ranges[topic].to);
+  note_blind(batch, heads, key_of(head, topic, lane->clock_ms));
   batch->ranges[topic].to = head->offset + 1;
   batch->message_count++;
   if (head->is_believed) {
@@ -108,7 +114,10 @@ void batch_take(struct batch *batch, struct lane *lane, const struct head heads[
   }
 }
 
-void batch_note_timer(struct batch *batch, struct timer_cursor cursor) {
+void batch_note_timer(struct batch *batch, const struct head heads[TOPIC_COUNT],
+                      struct timer_cursor cursor) {
+  /* Before any message of the same time: of the topics' ranks, the first. */
+  note_blind(batch, heads, (struct merge_key){.at_ms = cursor.due_at_ms, .topic = 0});
   batch->timer = cursor;
   batch->timer_count++;
 }

@@ -6,8 +6,8 @@
  * give the order again.
  *
  * Live, "at its end" is momentary: what comes later to a topic that was at its end may sort
- * before messages already taken. Such a message ends the open batch and begins the next: within
- * every batch the order is that of a merge that saw all of it. */
+ * before messages already taken or timers already fired. Such a message ends the open batch and
+ * begins the next: within every batch the order is that of a merge that saw all of it. */
 #ifndef MUSTER_CORE_BATCH_H
 #define MUSTER_CORE_BATCH_H
 
@@ -34,7 +34,7 @@ struct batch {
   uint64_t dead_letters_before;
   uint64_t message_count, timer_count;
   struct offset_range ranges[TOPIC_COUNT];
-  /* While a topic was at its end, messages up to this key were taken from others. */
+  /* While a topic was at its end, steps up to this key were taken: messages and timers. */
   bool was_blind[TOPIC_COUNT];
   struct merge_key blind_key[TOPIC_COUNT];
   struct timer_cursor timer; /* the last that fired */
@@ -67,8 +67,9 @@ enum next batch_next(const struct batch *batch, const struct lane *lane,
 void batch_take(struct batch *batch, struct lane *lane, const struct head heads[TOPIC_COUNT],
                 enum topic topic);
 
-/* Notes that a timer has fired. */
-void batch_note_timer(struct batch *batch, struct timer_cursor cursor);
+/* Notes that a timer has fired, while the heads were these. */
+void batch_note_timer(struct batch *batch, const struct head heads[TOPIC_COUNT],
+                      struct timer_cursor cursor);
 
 /* The journal row of the batch as it stands; digests and environment are the caller's. The row
  * looks into the batch's list of what was not believed. */

@@ -137,7 +137,8 @@ static void advance_commit(struct lane_task *task) {
     task->committing = NULL;
     note_committed(task, carrier);
     carrier->commit_mono_ms = clock_mono_ms();
-    carriers_push(&task->committed, carrier);
+    const bool is_published = carrier->batch <= task->resources.published_batch;
+    carriers_push(is_published ? &task->spare : &task->committed, carrier);
     publish_next(task);
     lane_commit_next(task);
   }

@@ -36,7 +36,8 @@ static bool begin_batch(struct lane_task *task) {
   return true;
 }
 
-void lane_seal(struct lane_task *task) {
+/* Fills the batch's row, and chains it to the one before. */
+static void seal_carrier(struct lane_task *task) {
   struct seal seal = {
       .previous = &task->last_row,
       .environment = task->options.environment,
@@ -49,10 +50,18 @@ void lane_seal(struct lane_task *task) {
     batch_last[topic] = buffer_span(&task->batch_last[topic]);
   }
   carrier_seal(task->filling, &task->batch, &seal, batch_last);
+}
+
+static void send_carrier(struct lane_task *task) {
   task->last_row = task->filling->row;
   carriers_push(&task->sealed, task->filling);
   task->filling = NULL;
   lane_commit_next(task);
+}
+
+void lane_seal(struct lane_task *task) {
+  seal_carrier(task);
+  send_carrier(task);
 }
 
 static bool is_full(const struct lane_task *task) {
@@ -76,7 +85,8 @@ static bool is_held(const struct lane_task *task, enum topic topic) {
 
 static void fire_timer(struct lane_task *task) {
   const struct sink sink = carrier_sink(task->filling);
-  batch_note_timer(&task->batch, decide_timer(&task->resources.state->lane, &sink));
+  batch_note_timer(&task->batch, task->heads,
+                   decide_timer(&task->resources.state->lane, &sink));
 }
 
 static void take_message(struct lane_task *task, enum topic topic) {
@@ -186,6 +196,116 @@ static bool tick(struct lane_task *task) {
   return has_fired;
 }
 
+/* The next batch to be decided again because the database has lost it; NULL: none. */
+static const struct journal_row *lost_row(const struct lane_task *task) {
+  const struct journal_rows *lost = &task->resources.lost;
+  return task->rebuilt_count < lost->count ? &lost->items[task->rebuilt_count] : NULL;
+}
+
+int64_t lane_stop_offset(const struct lane_task *task, enum topic topic) {
+  const struct journal_row *lost = lost_row(task);
+  if (lost != NULL) {
+    return lost->ranges[topic].to;
+  }
+  return task->options.until_caught_up ? task->stops[topic] : -1;
+}
+
+/* What was believed then is believed now, whatever the wall clock says. */
+static void believe_as_recorded(struct lane_task *task, const struct journal_row *row) {
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    struct head *head = &task->heads[topic];
+    head->is_believed = head->timestamp_ms >= 0;
+    for (size_t i = 0; i < row->not_believed_count; i++) {
+      if (row->not_believed[i].topic == topic && row->not_believed[i].offset == head->offset) {
+        head->is_believed = false;
+      }
+    }
+  }
+}
+
+static bool cursor_equal(const struct timer_cursor *a, const struct timer_cursor *b) {
+  return a->is_set == b->is_set && a->due_at_ms == b->due_at_ms &&
+         a->device_number == b->device_number && a->kind == b->kind;
+}
+
+/* All messages of a lost batch are taken: the timers that were its last steps follow, and the
+ * chain tells whether it is the same batch. */
+static enum status end_lost_batch(struct lane_task *task, const struct journal_row *row,
+                                  struct error *error) {
+  while (!cursor_equal(&task->batch.timer, &row->timer) &&
+         timers_first(&task->resources.state->lane.timers) != NULL &&
+         task->batch.timer_count < row->timer_count) {
+    fire_timer(task);
+  }
+  seal_carrier(task);
+  if (memcmp(task->filling->row.chain, row->chain, DIGEST_SIZE) != 0) {
+    return error_set(error, STATUS_CONFIG,
+                     "lane %u: batch %llu was published otherwise than this program decides it: "
+                     "the database that lost its tail cannot be rebuilt here",
+                     task->options.setup.lane, (unsigned long long)row->batch);
+  }
+  send_carrier(task);
+  return STATUS_OK;
+}
+
+/* Decides a lost batch again, as far as its messages have arrived. True when it is done. */
+static bool rebuild(struct lane_task *task, const struct journal_row *row, struct error *error,
+                    enum status *status) {
+  for (;;) {
+    enum topic topic;
+    believe_as_recorded(task, row);
+    switch (batch_next(&task->batch, &task->resources.state->lane, task->heads, &topic)) {
+    case NEXT_WAIT:
+      return false;
+    case NEXT_TIMER:
+      fire_timer(task);
+      break;
+    case NEXT_MESSAGE:
+      take_message(task, topic);
+      *status = refresh(task, topic, error);
+      if (*status != STATUS_OK) {
+        return false;
+      }
+      break;
+    case NEXT_CLOSE:
+    case NEXT_END:
+      *status = end_lost_batch(task, row, error);
+      return *status == STATUS_OK;
+    }
+  }
+}
+
+/* Lost batches first. True when there are none any more. */
+static bool rebuild_lost(struct lane_task *task) {
+  struct error error;
+  enum status status = STATUS_OK;
+  for (const struct journal_row *row; (row = lost_row(task)) != NULL;) {
+    if (!begin_batch(task)) {
+      return false;
+    }
+    if (!rebuild(task, row, &error, &status)) {
+      if (status != STATUS_OK) {
+        lane_fail(task, status, &error);
+      }
+      return false;
+    }
+    task->rebuilt_count++;
+    for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+      task->intakes[topic].stop_offset = lane_stop_offset(task, topic);
+      task->heads[topic].state =
+          task->heads[topic].state == HEAD_READY ? HEAD_READY : HEAD_WAITING;
+    }
+    status = refresh_all(task, &error);
+    if (status != STATUS_OK || task->phase != LANE_RUNNING) {
+      if (status != STATUS_OK) {
+        lane_fail(task, status, &error);
+      }
+      return false;
+    }
+  }
+  return true;
+}
+
 /* One step of the merge. False when there is nothing more to do for now. */
 static bool step(struct lane_task *task) {
   enum topic topic;
@@ -255,6 +375,9 @@ void lane_pump(struct lane_task *task) {
   const enum status status = refresh_all(task, &error);
   if (status != STATUS_OK) {
     lane_fail(task, status, &error);
+    return;
+  }
+  if (!rebuild_lost(task)) {
     return;
   }
   for (int steps = 0; steps < STEPS_PER_TURN; steps++) {

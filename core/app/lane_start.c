@@ -54,10 +54,10 @@ static enum status open_publisher(const struct lane_setup *setup, struct lane_re
                               : publisher_open(&options, &resources->publisher, error);
 }
 
-/* PostgreSQL keeps a lower bound of what was published; the topic may be ahead of it, never
- * behind, and never ahead of what was committed. */
+/* PostgreSQL keeps a lower bound of what was published: the topic is never behind it. A topic that
+ * is ahead of what was committed tells that a failover has lost the database's tail. */
 static enum status check_position(const struct lane_setup *setup,
-                                  const struct lane_resources *resources, struct error *error) {
+                                  struct lane_resources *resources, struct error *error) {
   const unsigned long long published = resources->published_batch;
   const unsigned long long bound = resources->head.published_batch;
   const unsigned long long committed = resources->head.row.batch;
@@ -67,13 +67,14 @@ static enum status check_position(const struct lane_setup *setup,
                      "topic was truncated or recreated; restore it before going on",
                      setup->lane, setup->config->kafka.topic_prefix, published, bound);
   }
-  if (published > committed) {
-    return error_set(error, STATUS_CONFIG,
-                     "lane %u: batch %llu is published but PostgreSQL ends at batch %llu: it lost "
-                     "its tail, or is another database; restore it before going on",
-                     setup->lane, published, committed);
+  if (published <= committed) {
+    return STATUS_OK;
   }
-  return STATUS_OK;
+  log_warning("PostgreSQL has lost batches that were published: deciding them again",
+              LOG_INTEGER("lane", setup->lane), LOG_INTEGER("committed_batch", committed),
+              LOG_INTEGER("published_batch", published));
+  return journal_rows_read(setup->config, setup->schemas, setup->lane, committed,
+                           &resources->lost, error);
 }
 
 static void restore_device(void *context, const struct device_image *device, struct span email) {
@@ -176,7 +177,7 @@ static void replay_device(void *context, const struct device_image *device, stru
 
 static enum status publish_rest(const struct lane_setup *setup, struct lane_resources *resources,
                                 struct error *error) {
-  if (resources->published_batch == resources->head.row.batch) {
+  if (resources->published_batch >= resources->head.row.batch) {
     return STATUS_OK;
   }
   log_info("publishing what an earlier owner left", LOG_INTEGER("lane", setup->lane),
@@ -259,7 +260,8 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
       {"fetch.wait.max.ms", "100"},
       {"fetch.error.backoff.ms", "100"},
       {"queued.min.messages", "10000"},
-      {"queued.max.messages.kbytes", "1024"},
+      {"queued.max.messages.kbytes", "512"},
+      {"fetch.message.max.bytes", "262144"},
       {"reconnect.backoff.max.ms", "1000"},
       {NULL, NULL},
   };
@@ -317,5 +319,6 @@ void lane_resources_release(struct lane_resources *resources) {
   publisher_close(resources->publisher);
   store_close(resources->store);
   lane_state_close(resources->state);
+  journal_rows_fini(&resources->lost);
   *resources = (struct lane_resources){0};
 }

@@ -5,6 +5,7 @@
 
 #include "consumers/fetch.h"
 #include "core/app/config.h"
+#include "core/app/journal_rows.h"
 #include "core/app/lane_state.h"
 #include "producers/publish.h"
 #include "producers/store.h"
@@ -12,6 +13,7 @@
 /* What a lane is started with; lives as long as the process. */
 struct lane_setup {
   const struct config *config;
+  const struct schemas *schemas;
   uint32_t lane, lane_count;
   uint8_t owner[OWNER_SIZE];
   struct encoding encoding;
@@ -28,6 +30,9 @@ struct lane_resources {
   struct ownership_of_lane ownership;
   struct lane_head head;
   uint64_t published_batch;
+  /* Batches that were published and that the database has lost: decided again from their
+   * inputs, compared by their chain, committed and not published. */
+  struct journal_rows lost;
   int64_t end_offsets[TOPIC_COUNT]; /* of each topic when the lane was taken */
 };
 

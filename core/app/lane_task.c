@@ -162,7 +162,7 @@ static void set_intakes(struct lane_task *task) {
     intake->head->state = HEAD_WAITING;
     intake->source = resources->sources[topic];
     intake->next_offset = resources->head.row.ranges[topic].to;
-    intake->stop_offset = task->options.until_caught_up ? task->stops[topic] : -1;
+    intake->stop_offset = lane_stop_offset(task, topic);
     intake->has_anchor = resources->is_anchored[topic];
     memcpy(intake->anchor, resources->head.row.last_message[topic], DIGEST_SIZE);
   }
@@ -173,6 +173,7 @@ static void begin_running(struct lane_task *task) {
   const uint32_t lane = task->options.setup.lane;
   task->phase = LANE_RUNNING;
   task->last_row = task->resources.head.row;
+  task->rebuilt_count = 0;
   set_intakes(task);
   uv_poll_init(loop, &task->handles->store_poll, store_fd(task->resources.store));
   uv_poll_init(loop, &task->handles->fetch_poll, fetch_fd(task->resources.fetch));

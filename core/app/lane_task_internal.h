@@ -46,6 +46,7 @@ struct lane_task {
   struct carrier *committing;
   size_t carrier_count;
   struct tick tick;
+  size_t rebuilt_count; /* of the lost batches */
   bool is_at_end, is_caught_up;
   bool has_stops; /* until caught up: what stood there when the lane was first taken */
   int64_t stops[TOPIC_COUNT];
@@ -57,6 +58,9 @@ struct lane_task {
 
 /* Takes and decides until nothing is at hand, all carriers are under way, or the turn is over. */
 void lane_pump(struct lane_task *task);
+
+/* Nothing from there on is taken of the topic; -1: no such place. */
+int64_t lane_stop_offset(const struct lane_task *task, enum topic topic);
 
 /* Ends the batch that is being filled, and starts its commit when none is under way. */
 void lane_seal(struct lane_task *task);

@@ -479,6 +479,7 @@ static enum status open_parts(struct processor *processor, struct error *error) 
       .context = processor, .live = answer_live, .ready = answer_ready, .metrics = answer_metrics};
   enum status status = schemas_open(directory, &processor->schemas, error);
   if (status == STATUS_OK) {
+    processor->setup.schemas = processor->schemas;
     status =
         environment_frames(config, processor->schemas, &processor->setup.encoding.frames, error);
   }

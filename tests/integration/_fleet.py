@@ -108,7 +108,7 @@ class World:
 
     def consumer(self):
         return Consumer({"bootstrap.servers": KAFKA, "group.id": "reader", "isolation.level": "read_committed", "check.crcs": True,
-                         "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "error"})
+                         "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "error", "fetch.wait.max.ms": 10})
 
     def end_offset(self, topic, lane):
         consumer = self.consumer()
@@ -125,7 +125,7 @@ class World:
         consumer.assign([TopicPartition(self.prefix + topic, lane, 0)])
         is_at_end = False
         while not is_at_end:
-            for message in consumer.consume(10000, 1.0):
+            for message in consumer.consume(10000, 0.05):
                 if message.error() is None:
                     messages.append((message.offset(), message.timestamp()[1], message.key(), message.value(), message.headers() or []))
                 else:

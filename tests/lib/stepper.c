@@ -81,8 +81,7 @@ void stepper_fire(struct stepper *stepper, const struct head heads[TOPIC_COUNT])
   render_timer(&stepper->render, &timer);
   fputc('\n', stepper->render.out);
   stepper->line_count = 0;
-  (void)heads;
-  batch_note_timer(&stepper->batch, decide_timer(&stepper->lane, &sink));
+  batch_note_timer(&stepper->batch, heads, decide_timer(&stepper->lane, &sink));
   tell_devices(stepper);
 }
 

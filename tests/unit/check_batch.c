@@ -79,9 +79,10 @@ static void make_report(struct dice *dice, int64_t at_ms, struct report *report)
 }
 
 static void make_event(struct dice *dice, enum topic topic, int64_t at_ms, struct event *event) {
-  const uint64_t id = roll(dice);
+  char id[EVENT_ID_SIZE];
+  snprintf(id, sizeof id, "%" PRIx64, roll(dice) & 0xffffffffffff);
   *event = (struct event){.occurred_at_ms = at_ms, .serial = serial_of(below(dice, SERIAL_COUNT))};
-  memcpy(event->event_id, &id, sizeof id);
+  memcpy(event->event_id, id, strlen(id));
   if (topic == TOPIC_ENROLLMENTS) {
     event->kind = EVENT_ENROLLMENT;
     event->enrollment = (struct enrollment){

@@ -307,9 +307,18 @@ START_TEST(encode_device_state) {
 }
 END_TEST
 
-#define HEX8(byte) byte byte byte byte byte byte byte byte
-#define HEX32(byte) HEX8(byte) HEX8(byte) HEX8(byte) HEX8(byte)
-#define RANGE(name, from, to) "{\"topic\": \"muster." name "\", \"from\": " from ", \"to\": " to "}"
+#define ONES "1111111111111111111111111111111111111111111111111111111111111111"
+#define TWOS "2222222222222222222222222222222222222222222222222222222222222222"
+#define THREES "3333333333333333333333333333333333333333333333333333333333333333"
+#define FOURS "4444444444444444444444444444444444444444444444444444444444444444"
+#define FIVES "5555555555555555555555555555555555555555555555555555555555555555"
+#define SIXES "6666666666666666666666666666666666666666666666666666666666666666"
+#define RANGES                                                                                     \
+  "[{\"topic\": \"muster.control\", \"from\": 0, \"to\": 0}, "                                     \
+  "{\"topic\": \"muster.enrollments\", \"from\": 0, \"to\": 0}, "                                  \
+  "{\"topic\": \"muster.commands\", \"from\": 0, \"to\": 0}, "                                     \
+  "{\"topic\": \"muster.checkins\", \"from\": 5, \"to\": 300}, "                                   \
+  "{\"topic\": \"muster.compliance-reports\", \"from\": 0, \"to\": 0}]"
 
 static const struct journal_witness a_witness = {
     .epoch = 17, .owner = {0xab}, .committed_at_ms = 99};
@@ -350,21 +359,19 @@ START_TEST(encode_journal_batch) {
   ck_assert_uint_eq(outgoing.record, RECORD_JOURNAL);
   ck_assert_int_eq(outgoing.timestamp_ms, 2000);
   assert_text(outgoing.key, "3");
-  assert_body(
-      RECORD_JOURNAL, body,
-      "{\"kind\": \"BATCH\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, \"first_seq\": 100, "
-      "\"last_seq\": 109, \"clock_before\": {\"long\": 1000}, \"clock_after\": {\"long\": 2000}, "
-      "\"ranges\": [" RANGE("control", "0", "0") ", " RANGE("enrollments", "0", "0") ", " RANGE("commands", "0", "0") ", " RANGE(
-          "checkins", "5",
-          "300") ", " RANGE("compliance-reports", "0",
-                            "0") "], \"not_believed\": [{\"topic\": "
-                                 "\"muster.control\", \"offset\": 1}, {\"topic\": \"muster.checkins\", \"offset\": 299}], "
-                                 "\"cursors\": {\"timer\": {\"TimerCursor\": {\"due_at\": 1500, \"device_number\": 9, "
-                                 "\"kind\": 2}}}, \"environment\": \"" HEX32(
-                                     "11") "\", \"counts\": {\"messages\": 295, "
-                                           "\"results\": 10, \"dead_letters\": 2, \"timers\": 1, \"devices\": 50}, \"digests\": "
-                                           "{\"inputs\": \"" HEX32("22") "\", \"results\": \"" HEX32("33") "\", \"chain\": \"" HEX32("44") "\", \"last_messages\": [{\"topic\": \"muster.checkins\", \"digest\": \"" HEX32(
-                                               "55") "\"}]}, " WITNESS "\"content\": null}");
+  assert_body(RECORD_JOURNAL, body,
+              "{\"kind\": \"BATCH\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
+              "\"first_seq\": 100, \"last_seq\": 109, \"clock_before\": {\"long\": 1000}, "
+              "\"clock_after\": {\"long\": 2000}, \"ranges\": " RANGES ", "
+              "\"not_believed\": [{\"topic\": \"muster.control\", \"offset\": 1}, "
+              "{\"topic\": \"muster.checkins\", \"offset\": 299}], "
+              "\"cursors\": {\"timer\": {\"TimerCursor\": {\"due_at\": 1500, "
+              "\"device_number\": 9, \"kind\": 2}}}, \"environment\": \"" ONES "\", "
+              "\"counts\": {\"messages\": 295, \"results\": 10, \"dead_letters\": 2, "
+              "\"timers\": 1, \"devices\": 50}, \"digests\": {\"inputs\": \"" TWOS "\", "
+              "\"results\": \"" THREES "\", \"chain\": \"" FOURS "\", \"last_messages\": "
+              "[{\"topic\": \"muster.checkins\", \"digest\": \"" FIVES "\"}]}, " WITNESS
+              "\"content\": null}");
   buffer_fini(&records);
 }
 END_TEST
@@ -379,16 +386,15 @@ START_TEST(encode_journal_environment) {
   encode_journal(&encoding, &row, &a_witness, span_text("{}"), &records);
   const struct span body = only_record(&records, &encoding, &outgoing);
   ck_assert_int_eq(outgoing.timestamp_ms, a_witness.committed_at_ms);
-  assert_body(
-      RECORD_JOURNAL, body,
-      "{\"kind\": \"ENVIRONMENT\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
-      "\"first_seq\": 100, \"last_seq\": 99, \"clock_before\": null, \"clock_after\": "
-      "null, \"ranges\": [], \"not_believed\": [], \"cursors\": {\"timer\": null}, "
-      "\"environment\": \"" HEX32(
-          "11") "\", \"counts\": {\"messages\": 0, \"results\": "
-                "0, \"dead_letters\": 0, \"timers\": 0, \"devices\": 0}, \"digests\": {\"inputs\": "
-                "\"\", \"results\": \"\", \"chain\": \"\", \"last_messages\": []}, " WITNESS
-                "\"content\": {\"string\": \"{}\"}}");
+  assert_body(RECORD_JOURNAL, body,
+              "{\"kind\": \"ENVIRONMENT\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
+              "\"first_seq\": 100, \"last_seq\": 99, \"clock_before\": null, "
+              "\"clock_after\": null, \"ranges\": [], \"not_believed\": [], "
+              "\"cursors\": {\"timer\": null}, \"environment\": \"" ONES "\", "
+              "\"counts\": {\"messages\": 0, \"results\": 0, \"dead_letters\": 0, "
+              "\"timers\": 0, \"devices\": 0}, \"digests\": {\"inputs\": \"\", "
+              "\"results\": \"\", \"chain\": \"\", \"last_messages\": []}, " WITNESS
+              "\"content\": {\"string\": \"{}\"}}");
   buffer_fini(&records);
 }
 END_TEST
@@ -483,7 +489,7 @@ START_TEST(encode_letter_leaves_out_what_is_too_large) {
       {"muster.error", "too_large"},
       {"muster.lane", "3"},
       {"muster.seq", "7"},
-      {"muster.sha256", HEX32("66")},
+      {"muster.sha256", SIXES},
       {"muster.size", "2000000"},
       CONNECT_HEADERS,
       {"__connect.errors.exception.class.name", "muster.TooLarge"},
@@ -515,7 +521,7 @@ START_TEST(encode_letter_keeps_no_forbidden_value) {
       {"muster.error", "never_collected"},
       {"muster.lane", "3"},
       {"muster.seq", "7"},
-      {"muster.sha256", HEX32("66")},
+      {"muster.sha256", SIXES},
       {"muster.size", "2000000"},
       CONNECT_HEADERS,
       {"__connect.errors.exception.class.name", "muster.NeverCollected"},

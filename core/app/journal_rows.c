@@ -1,0 +1,163 @@
+#include "core/app/journal_rows.h"
+
+#include "consumers/avro_json.h"
+#include "core/app/kafka_reader.h"
+
+#include <jansson.h>
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+
+struct reading {
+  const struct config *config;
+  const struct schemas *schemas;
+  uint64_t batch; /* rows after it */
+  uint32_t lane;
+  struct journal_rows *rows;
+  enum status status;
+  struct error *error;
+};
+
+static int64_t integer_of(const json_t *object, const char *name) {
+  const json_t *value = json_object_get(object, name);
+  return json_is_integer(value) ? (int64_t)json_integer_value(value) : TIME_NONE;
+}
+
+static void digest_of_hex(const json_t *object, const char *name, uint8_t digest[DIGEST_SIZE]) {
+  const char *text = json_string_value(json_object_get(object, name));
+  memset(digest, 0, DIGEST_SIZE);
+  for (size_t i = 0; text != NULL && i < DIGEST_SIZE && strlen(text) == 2 * DIGEST_SIZE; i++) {
+    const char pair[3] = {text[2 * i], text[2 * i + 1], '\0'};
+    digest[i] = (uint8_t)strtoul(pair, NULL, 16);
+  }
+}
+
+/* Which input topic a full name is; TOPIC_COUNT for none. */
+static enum topic topic_of(const struct reading *reading, const json_t *object) {
+  const char *name = json_string_value(json_object_get(object, "topic"));
+  const char *prefix = reading->config->kafka.topic_prefix;
+  enum topic topic = TOPIC_COUNT;
+  if (name != NULL && strncmp(name, prefix, strlen(prefix)) == 0) {
+    topic = 0;
+    while (topic < TOPIC_COUNT && strcmp(name + strlen(prefix), topic_name(topic)) != 0) {
+      topic++;
+    }
+  }
+  return topic;
+}
+
+static void take_lists(const struct reading *reading, const json_t *record,
+                       struct journal_row *row) {
+  size_t i;
+  const json_t *item;
+  json_array_foreach(json_object_get(record, "ranges"), i, item) {
+    const enum topic topic = topic_of(reading, item);
+    if (topic < TOPIC_COUNT) {
+      row->ranges[topic].from = integer_of(item, "from");
+      row->ranges[topic].to = integer_of(item, "to");
+    }
+  }
+  json_array_foreach(json_object_get(json_object_get(record, "digests"), "last_messages"), i,
+                     item) {
+    const enum topic topic = topic_of(reading, item);
+    if (topic < TOPIC_COUNT) {
+      digest_of_hex(item, "digest", row->last_message[topic]);
+    }
+  }
+  const json_t *not_believed = json_object_get(record, "not_believed");
+  struct topic_offset *list = calloc(json_array_size(not_believed) + 1, sizeof *list);
+  assert(list != NULL);
+  json_array_foreach(not_believed, i, item) {
+    list[i] = (struct topic_offset){.topic = topic_of(reading, item),
+                                    .offset = integer_of(item, "offset")};
+  }
+  row->not_believed = list;
+  row->not_believed_count = json_array_size(not_believed);
+}
+
+static void take_row(struct reading *reading, const json_t *record) {
+  struct journal_rows *rows = reading->rows;
+  rows->items = realloc(rows->items, (rows->count + 1) * sizeof *rows->items);
+  assert(rows->items != NULL);
+  struct journal_row *row = &rows->items[rows->count++];
+  const json_t *counts = json_object_get(record, "counts");
+  const json_t *digests = json_object_get(record, "digests");
+  const json_t *timer = json_object_get(json_object_get(record, "cursors"), "timer");
+  *row = (struct journal_row){
+      .lane = reading->lane,
+      .batch = (uint64_t)integer_of(record, "batch"),
+      .first_seq = (uint64_t)integer_of(record, "first_seq"),
+      .last_seq = (uint64_t)integer_of(record, "last_seq"),
+      .clock_before_ms = integer_of(record, "clock_before"),
+      .clock_after_ms = integer_of(record, "clock_after"),
+      .message_count = (uint64_t)integer_of(counts, "messages"),
+      .dead_letter_count = (uint64_t)integer_of(counts, "dead_letters"),
+      .timer_count = (uint64_t)integer_of(counts, "timers"),
+      .device_count = (uint64_t)integer_of(counts, "devices"),
+  };
+  if (json_is_object(timer)) {
+    row->timer = (struct timer_cursor){
+        .is_set = true,
+        .due_at_ms = integer_of(timer, "due_at"),
+        .device_number = (uint64_t)integer_of(timer, "device_number"),
+        .kind = (uint32_t)integer_of(timer, "kind"),
+    };
+  }
+  digest_of_hex(record, "environment", row->environment);
+  digest_of_hex(digests, "inputs", row->inputs);
+  digest_of_hex(digests, "results", row->results);
+  digest_of_hex(digests, "chain", row->chain);
+  take_lists(reading, record, row);
+}
+
+static bool take_message(void *context, const rd_kafka_message_t *message) {
+  struct reading *reading = context;
+  struct reject reject;
+  json_t *record = avro_json_of_value(reading->schemas,
+                                      span_of(message->payload, message->len), &reject);
+  if (record == NULL) {
+    reading->status = error_set(reading->error, STATUS_CONFIG,
+                                "%sjournal/%u, offset %lld: %s", reading->config->kafka.topic_prefix,
+                                reading->lane, (long long)message->offset, reject.text);
+    return false;
+  }
+  const char *kind = json_string_value(json_object_get(record, "kind"));
+  if (kind != NULL && strcmp(kind, "BATCH") == 0 &&
+      (uint64_t)integer_of(record, "batch") > reading->batch) {
+    take_row(reading, record);
+  }
+  json_decref(record);
+  return true;
+}
+
+enum status journal_rows_read(const struct config *config, const struct schemas *schemas,
+                              uint32_t lane, uint64_t batch, struct journal_rows *rows,
+                              struct error *error) {
+  *rows = (struct journal_rows){0};
+  struct reading reading = {.config = config,
+                            .schemas = schemas,
+                            .batch = batch,
+                            .lane = lane,
+                            .rows = rows,
+                            .status = STATUS_OK,
+                            .error = error};
+  const struct kafka_reading of_topic = {
+      .topic = "journal", .partition = lane, .each = take_message, .context = &reading};
+  enum status status = kafka_read(config, &of_topic, error);
+  status = status == STATUS_OK ? reading.status : status;
+  for (size_t i = 0; i < rows->count && status == STATUS_OK; i++) {
+    if (rows->items[i].batch != batch + 1 + i) {
+      status = error_set(error, STATUS_CONFIG,
+                         "%sjournal/%u: batch %llu is missing: the database cannot be rebuilt",
+                         config->kafka.topic_prefix, lane, (unsigned long long)(batch + 1 + i));
+    }
+  }
+  return status;
+}
+
+void journal_rows_fini(struct journal_rows *rows) {
+  for (size_t i = 0; i < rows->count; i++) {
+    free((void *)(uintptr_t)rows->items[i].not_believed);
+  }
+  free(rows->items);
+  *rows = (struct journal_rows){0};
+}
