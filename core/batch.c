@@ -67,12 +67,14 @@ enum next batch_next(const struct batch *batch, const struct lane *lane,
     return NEXT_END;
   }
   *topic = first.topic;
-  const struct head *head = &heads[first.topic];
-  if (must_close(batch, head, first)) {
+  if (must_close(batch, &heads[first.topic], first)) {
     return NEXT_CLOSE;
   }
+  /* A message behind the clock is applied at the clock: so what is due until then goes first. It
+   * is there when a batch was cut between timers of the same time. */
+  const int64_t at_ms = first.at_ms > lane->clock_ms ? first.at_ms : lane->clock_ms;
   const struct timer *timer = timers_first(&lane->timers);
-  if (head->is_believed && timer != NULL && timer->due_at_ms <= head->timestamp_ms) {
+  if (timer != NULL && timer->due_at_ms <= at_ms) {
     return NEXT_TIMER;
   }
   return NEXT_MESSAGE;

@@ -13,9 +13,9 @@ static void refuse(struct intake *intake, enum reject_code code, enum reject_sta
 }
 
 /* Takes the value out of the dead letter, and leaves its digest and size. */
-static void leave_out_value(struct original *original, uint64_t size_bytes) {
+static void leave_out_value(struct original *original) {
   digest_of(original->value, original->value_sha256);
-  original->size_bytes = size_bytes;
+  original->size_bytes = original->value.size;
   original->value = (struct span){0};
   original->value_is_null = true;
   original->headers = (struct span){0};
@@ -67,7 +67,7 @@ static void check(struct intake *intake, const struct intake_rules *rules,
     reject_set(&intake->reject, REJECT_TOO_LARGE, STAGE_VALUE,
                "%zu bytes of key, value and headers; at most %lld", size_bytes,
                (long long)rules->message_bytes_max);
-    leave_out_value(&intake->message.original, size_bytes);
+    leave_out_value(&intake->message.original);
     return;
   }
   if (!key_is_sound(intake, rules, record)) {

@@ -4,6 +4,7 @@
 
 enum {
   CARRIERS_MAX = 3,       /* one being filled, one committed, one published */
+  NOT_BELIEVED_MAX = 5000, /* the journal's record must stay below a message's size */
   DEVICE_SIZE_GUESS = 450, /* bytes of a touched device's row and record, encoded at the end */
   STEPS_PER_TURN = 2000,  /* then the loop gets its turn */
   LINGER_MS = 5,          /* how long a batch waits for messages that are on their way */
@@ -68,6 +69,7 @@ static bool is_full(const struct lane_task *task) {
   const struct config *config = task->options.setup.config;
   return task->batch.message_count + task->batch.timer_count >=
              (uint64_t)config->batch.messages_max ||
+         task->batch.not_believed_count >= NOT_BELIEVED_MAX ||
          carrier_size(task->filling) +
                  (size_t)task->resources.state->lane.touches.count * DEVICE_SIZE_GUESS >=
              (size_t)config->batch.bytes_max;

@@ -201,7 +201,7 @@ START_TEST(take_ends_an_owner_that_holds_the_lock) {
     poll(&fd, 1, 100);
     status = store_advance(store, &done, &error);
   }
-  ck_assert_int_eq(status, STATUS_UNAVAILABLE);
+  ck_assert_int_eq(status, STATUS_FENCED);
   ck_assert_msg(strstr(error.text, "57P01") != NULL, "%s", error.text);
   answers("SELECT count(*) FROM muster.result_row", "0");
   sample_fini(&sample);

@@ -350,8 +350,10 @@ static bool parse_rest(struct words *words, const struct script_context *context
     return take_word(words) && parse_topic(words->word, &line->topic);
   case SCRIPT_LIMIT:
     return take_word(words) && parse_number(words->word, &line->number) && line->number >= 0;
-  case SCRIPT_MERGE:
   case SCRIPT_RUN:
+    return words->rest.size == 0 ||
+           (take_word(words) && parse_number(words->word, &line->number) && line->number > 0);
+  case SCRIPT_MERGE:
   case SCRIPT_CLOSE:
   case SCRIPT_MESSAGE:
     break;

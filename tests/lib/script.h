@@ -21,6 +21,7 @@
  *   tick T+24h               at the end of every topic, the wall lets timers fire up to then
  *   merge                    from here on messages only stand in their topics until "run"
  *   run                      takes what can be taken, and tells every step
+ *   run 3                    takes so many steps at most
  *   more checkins            an empty queue of that topic means: more is on its way
  *   end checkins             an empty queue means: at its end; so it is for all at first
  *   limit 2                  so many steps make a batch full; 0: no limit
@@ -54,8 +55,8 @@ struct script_line {
   enum topic topic;      /* of a message, more, end */
   struct logged message; /* offset -1: the next of its topic */
   struct script_given given;
-  int64_t at_ms;          /* of a tick */
-  int64_t number, number_of; /* lane NUMBER of NUMBER_OF, limit NUMBER */
+  int64_t at_ms;             /* of a tick */
+  int64_t number, number_of; /* lane NUMBER of NUMBER_OF, limit NUMBER, run NUMBER */
 };
 
 /* What the meaning of a line depends on. */

@@ -89,13 +89,14 @@ static void tell_waiting(const struct trace *trace, const struct head heads[TOPI
   fputc('\n', trace->out);
 }
 
-/* Takes what can be taken. */
-static enum next run(struct trace *trace) {
-  for (;;) {
+/* Takes what can be taken, but not more than `steps_max`. */
+static enum next run(struct trace *trace, int64_t steps_max) {
+  enum next next = NEXT_MESSAGE;
+  for (int64_t steps = 0; steps < steps_max; steps++) {
     struct head heads[TOPIC_COUNT];
     enum topic topic;
     fill_heads(trace, heads);
-    const enum next next = batch_next(&trace->stepper.batch, &trace->stepper.lane, heads, &topic);
+    next = batch_next(&trace->stepper.batch, &trace->stepper.lane, heads, &topic);
     switch (next) {
     case NEXT_WAIT:
       tell_waiting(trace, heads);
@@ -113,6 +114,7 @@ static enum next run(struct trace *trace) {
       break;
     }
   }
+  return next;
 }
 
 /* The wall's timers are the last steps of their batch. */
@@ -120,7 +122,7 @@ static bool tick(struct trace *trace, int64_t at_ms, struct span *problem) {
   const uint64_t batch = trace->stepper.batch.number;
   struct head heads[TOPIC_COUNT];
   *problem = span_text("a tick is only at the end of every topic");
-  if (run(trace) != NEXT_END) {
+  if (run(trace, INT64_MAX) != NEXT_END) {
     return false;
   }
   fill_heads(trace, heads);
@@ -179,7 +181,7 @@ static bool run_line(struct trace *trace, const struct script_line *line, struct
       return false;
     }
     if (!trace->is_merge) {
-      run(trace);
+      run(trace, INT64_MAX);
     }
     break;
   case SCRIPT_LANE:
@@ -195,7 +197,7 @@ static bool run_line(struct trace *trace, const struct script_line *line, struct
     trace->is_merge = true;
     break;
   case SCRIPT_RUN:
-    run(trace);
+    run(trace, line->number > 0 ? line->number : INT64_MAX);
     break;
   case SCRIPT_MORE:
   case SCRIPT_END:

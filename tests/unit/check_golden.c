@@ -113,6 +113,7 @@ static const char *const misspelt[] = {
     "given SN1 lost",
     "tick soon",
     "run away",
+    "run 0",
     "more",
     "end elsewhere",
     "limit x",
