@@ -61,9 +61,11 @@ static void note_assignment(struct membership *membership,
   qsort(membership->lanes, membership->lane_count, sizeof *membership->lanes, compare_lanes);
 }
 
+/* While an assignment that was lost is not handed back, the client goes on with heartbeats, but
+ * without its member id: a broker that is back answers them with FENCED_INSTANCE_ID, and that is
+ * the end of this client. */
 static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
                          rd_kafka_topic_partition_list_t *partitions, void *opaque) {
-  (void)client;
   struct membership *membership = opaque;
   if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
     note_assignment(membership, partitions);
@@ -73,19 +75,19 @@ static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
     membership->lane_count = 0;
     membership->is_assigning = false;
     membership->pending = MEMBERSHIP_REVOKED;
+    if (rd_kafka_assignment_lost(client)) {
+      membership->pending = MEMBERSHIP_LOST;
+      membership_accept(membership);
+    }
   }
 }
 
 static void on_error(rd_kafka_t *client, int code, const char *reason, void *opaque) {
+  (void)client;
   struct membership *membership = opaque;
   membership->has_error = true;
   snprintf(membership->error.text, sizeof membership->error.text, "%s: %s",
            rd_kafka_err2str((rd_kafka_resp_err_t)code), reason);
-  char text[256];
-  if (code == RD_KAFKA_RESP_ERR__FATAL &&
-      rd_kafka_fatal_error(client, text, sizeof text) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-    membership->pending = MEMBERSHIP_FENCED;
-  }
 }
 
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
@@ -176,7 +178,7 @@ enum membership_event membership_poll(struct membership *membership) {
   char bytes[256];
   while (read(membership->wake[0], bytes, sizeof bytes) > 0) {
   }
-  for (;;) {
+  while (membership->pending == MEMBERSHIP_NOTHING) { /* one event at a time, none unseen */
     rd_kafka_message_t *message = rd_kafka_consumer_poll(membership->client, 0);
     if (message == NULL) {
       break;
@@ -187,8 +189,13 @@ enum membership_event membership_poll(struct membership *membership) {
              rd_kafka_message_errstr(message));
     rd_kafka_message_destroy(message);
   }
-  const enum membership_event event = membership->pending;
+  enum membership_event event = membership->pending;
   membership->pending = MEMBERSHIP_NOTHING;
+  char text[256];
+  if (rd_kafka_fatal_error(membership->client, text, sizeof text) ==
+      RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
+    event = MEMBERSHIP_FENCED; /* whatever else came: this client is of no use any more */
+  }
   return event;
 }
 

@@ -17,6 +17,7 @@ enum membership_event {
   MEMBERSHIP_NOTHING,
   MEMBERSHIP_ASSIGNED, /* membership_lanes tells; answer with membership_accept */
   MEMBERSHIP_REVOKED,  /* all lanes; finish, then answer with membership_accept */
+  MEMBERSHIP_LOST,     /* all lanes, and others may have them already; wants no answer */
   MEMBERSHIP_FENCED,   /* another process has this identity */
 };
 

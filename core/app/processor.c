@@ -22,6 +22,7 @@ enum {
   PREFLIGHT_RETRY_MS = 1000,
   DEADLINE_MS = 30000,      /* without progress, when there is one (the public contract) */
   STARTING_MS_MAX = 600000, /* a big lane takes long to load */
+  REVOKED_DEADLINE_MS = 4000, /* well within a session: then the group does not wait for lanes */
   STOP_DEADLINE_MS = 20000, /* then the rest is left to the next start, which finds it */
   STALLED_MS = 30000,       /* not ready when a batch is on its way out for longer */
 };
@@ -45,6 +46,7 @@ struct processor {
   size_t task_count;
   bool is_assigned; /* the group has told which lanes are ours */
   bool accepts_when_stopped;
+  int64_t revoked_mono_ms;
   bool is_stopping;
   bool preflight_is_running;
   int64_t progress_mono_ms, stop_mono_ms, polled_mono_ms, preflight_mono_ms;
@@ -57,6 +59,7 @@ struct processor {
 };
 
 static void check_stopped(struct processor *processor);
+static void open_lanes(struct processor *processor);
 
 /* Ends the run: every lane publishes what it has decided and is given up. The first reason
  * given is the one that counts. */
@@ -135,6 +138,11 @@ static void on_published(void *context, struct lane_task *task,
   membership_note_offsets(processor->membership, (int32_t)lane_task_lane(task), next_offsets);
 }
 
+static void accept_revoked(struct processor *processor) {
+  processor->accepts_when_stopped = false;
+  membership_accept(processor->membership);
+}
+
 static void on_stopped(void *context, struct lane_task *task) {
   struct processor *processor = context;
   add_totals(processor, task);
@@ -142,9 +150,9 @@ static void on_stopped(void *context, struct lane_task *task) {
   processor->task_count--;
   lane_task_close(task);
   if (processor->accepts_when_stopped && processor->task_count == 0) {
-    processor->accepts_when_stopped = false;
-    membership_accept(processor->membership);
+    accept_revoked(processor);
   }
+  open_lanes(processor); /* one that has come back to us while it was being given up */
   check_stopped(processor);
 }
 
@@ -178,37 +186,59 @@ static void open_lane(struct processor *processor, int32_t lane) {
   processor->tasks[lane] = lane_task_open(&options);
 }
 
-/* The group. ---------------------------------------------------------------------------- */
-
-static void on_assigned(struct processor *processor) {
+/* Every lane that is ours and has no task. */
+static void open_lanes(struct processor *processor) {
+  if (!processor->is_assigned || processor->is_stopping) {
+    return;
+  }
   size_t count;
   const int32_t *lanes = membership_lanes(processor->membership, &count);
-  log_info("lanes assigned", LOG_INTEGER("count", count));
-  processor->is_assigned = true;
-  processor->progress_mono_ms = clock_mono_ms();
-  membership_accept(processor->membership);
   for (size_t i = 0; i < count; i++) {
     if (lanes[i] < (int32_t)processor->setup.lane_count && processor->tasks[lanes[i]] == NULL) {
       open_lane(processor, lanes[i]);
     }
   }
+}
+
+/* The group. ---------------------------------------------------------------------------- */
+
+static void on_assigned(struct processor *processor) {
+  size_t count;
+  membership_lanes(processor->membership, &count);
+  log_info("lanes assigned", LOG_INTEGER("count", count));
+  processor->is_assigned = true;
+  processor->progress_mono_ms = clock_mono_ms();
+  membership_accept(processor->membership);
+  open_lanes(processor);
   check_caught_up(processor);
 }
 
-/* The lanes' open batches go out before the group is told: the next owner finds little to do. */
-static void on_revoked(struct processor *processor) {
-  log_info("lanes revoked", LOG_INTEGER("count", processor->task_count));
+static void stop_lanes(struct processor *processor) {
   processor->is_assigned = false;
-  if (processor->task_count == 0) {
-    membership_accept(processor->membership);
-    return;
-  }
-  processor->accepts_when_stopped = true;
   for (size_t lane = 0; lane < processor->setup.lane_count; lane++) {
     if (processor->tasks[lane] != NULL) {
       lane_task_stop(processor->tasks[lane]);
     }
   }
+}
+
+/* The lanes' open batches go out before the group is told: the next owner finds little to do. */
+static void on_revoked(struct processor *processor) {
+  log_info("lanes revoked", LOG_INTEGER("count", processor->task_count));
+  processor->revoked_mono_ms = clock_mono_ms();
+  processor->accepts_when_stopped = processor->task_count > 0;
+  if (!processor->accepts_when_stopped) {
+    membership_accept(processor->membership);
+  }
+  stop_lanes(processor);
+}
+
+/* The group has gone on without us. */
+static void on_lost(struct processor *processor) {
+  log_warning("lanes lost: the session with the group has ended",
+              LOG_INTEGER("count", processor->task_count));
+  processor->accepts_when_stopped = false;
+  stop_lanes(processor);
 }
 
 static void poll_membership(struct processor *processor) {
@@ -229,6 +259,9 @@ static void poll_membership(struct processor *processor) {
     break;
   case MEMBERSHIP_REVOKED:
     on_revoked(processor);
+    break;
+  case MEMBERSHIP_LOST:
+    on_lost(processor);
     break;
   case MEMBERSHIP_FENCED: {
     enum status status =
@@ -342,6 +375,10 @@ static void check_deadlines(struct processor *processor) {
                                                            : processor->status));
     }
     return;
+  }
+  if (processor->accepts_when_stopped &&
+      now_mono_ms - processor->revoked_mono_ms > REVOKED_DEADLINE_MS) {
+    accept_revoked(processor);
   }
   const int64_t silent_ms = now_mono_ms - processor->progress_mono_ms;
   if (processor->until_caught_up &&

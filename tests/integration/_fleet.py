@@ -133,14 +133,14 @@ class World:
         consumer.close()
         return messages
 
-    def records(self, topic, lane):
-        """The same with each value read."""
+    def records(self, topic, messages):
+        """The same messages with each value read."""
         _, schema, head = self.schemas[topic]
-        for offset, timestamp, key, value, headers in self.read(topic, lane):
-            equal(value[:10], head, "the head of %s/%d/%d" % (topic, lane, offset))
+        for offset, timestamp, key, value, headers in messages:
+            equal(value[:10], head, "the head of %s at %d" % (topic, offset))
             body = io.BytesIO(value[10:])
             record = fastavro.schemaless_reader(body, schema)
-            holds(not body.read(1), "bytes behind the value of %s/%d/%d", topic, lane, offset)
+            holds(not body.read(1), "bytes behind the value of %s at %d", topic, offset)
             yield offset, timestamp, key, record, headers
 
     def inputs(self, lane):
@@ -268,16 +268,17 @@ def check_dead_letter(world, lane, expected, found):
         holds(added["__connect.errors." + name], "%s: no %s", where, name)
 
 
-def results_of(world, lane):
-    """By number: (topic, message with its value read)."""
+def results_of(world, lane, raw=False):
+    """By number: (topic, message with its value read, or raw as it stands there)."""
     found = {}
     for topic in _oracle.OUTPUTS:
         if topic in ("dead-letters", "actions"):
             continue
-        for record in world.records(topic, lane):
+        messages = world.read(topic, lane)
+        for message, record in zip(messages, world.records(topic, messages)):
             seq = record[3]["seq"]
             holds(seq not in found, "lane %d, seq %d twice", lane, seq)
-            found[seq] = topic, record
+            found[seq] = topic, message if raw else record
     for letter in world.read("dead-letters", lane):
         seq = int(dict(letter[4])["muster.seq"])
         holds(seq not in found, "lane %d, seq %d twice", lane, seq)
@@ -351,7 +352,7 @@ def check_kind_view(world, view, topic, lane, found):
 def check_devices(world, lane, oracle):
     """muster.devices is what the oracle says, and the compacted topic's last word but for the
     time of the last sync, which alone makes no record."""
-    last = {record[2].decode(): record[3] for record in world.records("devices", lane)}
+    last = {record[2].decode(): record[3] for record in world.records("devices", world.read("devices", lane))}
     rows = {row["device_id"]: row for row in map(as_values, world.sql("SELECT * FROM muster.devices WHERE lane = %s", lane))}
     equal((len(rows), len(last)), (len(oracle.devices), len(oracle.devices)), "devices of lane %d, rows and records" % lane)
     for device in oracle.devices:
@@ -405,7 +406,7 @@ def chain_of(world, record, previous):
 
 
 def journal_of(world, lane):
-    return [record[3] for record in world.records("journal", lane)]
+    return [record[3] for record in world.records("journal", world.read("journal", lane))]
 
 
 def check_batch(world, record, before, inputs, totals):

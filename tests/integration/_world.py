@@ -363,8 +363,14 @@ privacy:
             self.muster("topics", "create", "--partitions", str(lanes))
 
     def close(self):
+        """What stays behind makes every later start of the broker slower."""
         for process in self.processes:
             process.kill()
+        with contextlib.suppress(KafkaException):
+            admin = AdminClient(QUIET)
+            names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(self.prefix)]
+            for future in admin.delete_topics(names, operation_timeout=10).values() if names else ():
+                future.result(10)
 
     def options(self, http="off"):
         return ["--config", str(self.config), "--set", f"http.listen={http}", *self.extra]
@@ -586,8 +592,8 @@ privacy:
 
 def chain_of(record, previous, prefix):
     """SHA-256 over what stands in a journal record and the chain before it (core/journal.c)."""
-    def at_ms(value):
-        return 0 if value is None else round(value.timestamp() * 1000)
+    def at_ms(value, none=-1 << 63):
+        return none if value is None else round(value.timestamp() * 1000)
 
     ranges = {r["topic"].removeprefix(prefix): (r["from"], r["to"]) for r in record["ranges"]}
     last = {r["topic"].removeprefix(prefix): bytes.fromhex(r["digest"]) for r in record["digests"]["last_messages"]}
@@ -599,7 +605,7 @@ def chain_of(record, previous, prefix):
     out += struct.pack(">Q", len(record["not_believed"]))
     for message in record["not_believed"]:
         out += struct.pack(">Qq", LANE_TOPICS.index(message["topic"].removeprefix(prefix)), message["offset"])
-    out += struct.pack(">QqQQ", timer is not None, at_ms(timer and timer["due_at"]),
+    out += struct.pack(">QqQQ", timer is not None, at_ms(timer and timer["due_at"], 0),
                        timer["device_number"] if timer else 0, timer["kind"] if timer else 0)
     out += struct.pack(">QQQQ", counts["messages"], counts["dead_letters"], counts["timers"], counts["devices"])
     for digest in (record["environment"], record["digests"]["inputs"], record["digests"]["results"]):

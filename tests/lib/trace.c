@@ -119,22 +119,23 @@ static enum next run(struct trace *trace, int64_t steps_max) {
 
 /* The wall's timers are the last steps of their batch. */
 static bool tick(struct trace *trace, int64_t at_ms, struct span *problem) {
-  const uint64_t batch = trace->stepper.batch.number;
   struct head heads[TOPIC_COUNT];
   *problem = span_text("a tick is only at the end of every topic");
   if (run(trace, INT64_MAX) != NEXT_END) {
     return false;
   }
+  const uint64_t batch = trace->stepper.batch.number;
   fill_heads(trace, heads);
   const struct timer *first = timers_first(&trace->stepper.lane.timers);
   if (first == NULL || first->due_at_ms > at_ms) {
     fputs("  nothing\n", trace->out);
+    return true;
   }
   while (first != NULL && first->due_at_ms <= at_ms && trace->stepper.batch.number == batch) {
     fire(trace, heads);
     first = timers_first(&trace->stepper.lane.timers);
   }
-  if (trace->stepper.batch.number == batch && !batch_is_empty(&trace->stepper.batch)) {
+  if (trace->stepper.batch.number == batch) {
     close_batch(trace);
   }
   return true;
