@@ -195,8 +195,8 @@ static void note_error(struct source *source, const rd_kafka_message_t *message)
     break; /* heals by itself; the client tries again */
   default:
     source->has_failed = true;
-    snprintf(source->error.text, sizeof source->error.text, "%s/%d: %s",
-             rd_kafka_topic_name(source->topic), source->partition,
+    snprintf(source->error.text, sizeof source->error.text, "%s/%d, offset %lld: %s",
+             rd_kafka_topic_name(source->topic), source->partition, (long long)message->offset,
              rd_kafka_message_errstr(message));
     break;
   }

@@ -98,6 +98,13 @@ def load_schema(name):
     return fastavro.parse_schema(raw), b"\xc3\x01" + bytes.fromhex(fingerprint), text
 
 
+def identity(rnd):
+    """A random UUID."""
+    bits = rnd.getrandbits(128) & ~(0xf << 76 | 3 << 62) | 4 << 76 | 2 << 62
+    text = "%032x" % bits
+    return "%s-%s-%s-%s-%s" % (text[:8], text[8:12], text[12:16], text[16:20], text[20:])
+
+
 class Device:
     """One device's life, from a generator of random numbers of its own."""
 
@@ -111,16 +118,11 @@ class Device:
         self.enrolled_at = options.start + self.random.randrange(FIRST_WITHIN)
         self.odd = self.random.choice(ODD) if self.random.random() < options.odd else None
 
-    def identity(self):
-        n = self.random.getrandbits(122)
-        text = "%032x" % ((n >> 62 & 0xffffffffffff) << 80 | 4 << 76 | (n & 0xfff) << 64 | 2 << 62 | n >> 60)
-        return "%s-%s-%s-%s-%s" % (text[:8], text[8:12], text[12:16], text[16:20], text[20:])
-
     def os_version(self):
         return self.model[4 if "os" in self.lapsed else 3]
 
     def enrollment(self, at, **different):
-        record = {"event_id": self.identity(), "occurred_at": at, "serial": self.serial, "user_email": self.email,
+        record = {"event_id": identity(self.random), "occurred_at": at, "serial": self.serial, "user_email": self.email,
                   "platform": self.model[1], "profile": self.model[2], "os_version": self.os_version(),
                   "ownership": "PERSONAL" if self.index % 7 == 0 else "CORPORATE",
                   "consent": {"notice_version": "2025-01", "given_at": at} if self.index % 5 else None}
@@ -128,7 +130,7 @@ class Device:
         return at, ENROLLMENT, record
 
     def checkin(self, at, **different):
-        record = {"event_id": self.identity(), "occurred_at": at, "serial": self.serial, "os_version": self.os_version(),
+        record = {"event_id": identity(self.random), "occurred_at": at, "serial": self.serial, "os_version": self.os_version(),
                   "trigger": "SCHEDULED"}
         record.update(different)
         return at, CHECKIN, record
@@ -136,7 +138,7 @@ class Device:
     def report(self, at, **different):
         computer = self.model[1] in ("WINDOWS", "MACOS")
         age = (9 * 24 if "signatures" in self.lapsed else 24) * HOUR
-        record = {"event_id": self.identity(), "occurred_at": at, "serial": self.serial, "os_version": self.os_version(),
+        record = {"event_id": identity(self.random), "occurred_at": at, "serial": self.serial, "os_version": self.os_version(),
                   "antivirus_enabled": "antivirus" not in self.lapsed if computer else None,
                   "antivirus_signatures_at": at - age if computer else None,
                   "disk_encrypted": "disk" not in self.lapsed,
@@ -353,7 +355,7 @@ def unknown_serial(rnd, message, context):
     """A message that is sound but for its device, which nobody enrolled."""
     serial = "XX%08d" % rnd.randrange(10 ** 8)
     topic = message.topic if message.topic != ENROLLMENT else CHECKIN
-    fields = {"event_id": Device.identity(context), "occurred_at": message.at, "serial": serial, "os_version": "1", "trigger": "SCHEDULED"}
+    fields = {"event_id": identity(rnd), "occurred_at": message.at, "serial": serial, "os_version": "1", "trigger": "SCHEDULED"}
     message.topic, message.key = topic, serial.encode()
     message.partition = partition_of(message.key, context.partitions)
     message.value = context.encode(topic, fields)

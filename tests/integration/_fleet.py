@@ -146,9 +146,9 @@ class World:
     def inputs(self, lane):
         return {topic: self.read(topic, 0 if topic == "control" else lane) for topic in _oracle.INPUTS}
 
-    def decided(self, lane, inputs, wall=None):
+    def decided(self, lane, inputs):
         """What the oracle says of a lane."""
-        return _oracle.Lane(lane, self.lanes, _oracle.Inputs(), wall).run(inputs)
+        return _oracle.Lane(lane, self.lanes, _oracle.Inputs()).run(inputs)
 
     def sql(self, query, *parameters):
         with psycopg.connect(self.dsn) as connection:
@@ -466,22 +466,32 @@ def check_journal_view(world, lane, records):
         equal({name: row[name] for name in record}, dict(record, cursors=cursors), where)
 
 
-def check_everything(world, wall=None):
-    """The whole of it, lane by lane; returns the count of results by topic."""
+def check_lane_in_all(world, lane, oracle, inputs):
+    """Topics, views and journal of a lane; returns the results by number and the batches."""
+    found = check_lane(world, lane, oracle)
+    check_results_view(world, lane, found)
+    check_kind_view(world, "compliance_history", "compliance-changes", lane, found)
+    check_kind_view(world, "audit", "audit", lane, found)
+    check_devices(world, lane, oracle)
+    return found, check_journal(world, lane, oracle, inputs)
+
+
+def count_into(counts, oracle):
+    """By topic and what it is that was decided."""
+    for kind, *_, decided, _ in oracle.results:
+        word = decided if kind == "dead-letters" else decided[1] if kind == "access-decisions" else decided[0]
+        label = "%s %s" % (kind, word)
+        counts[label] = counts.get(label, 0) + 1
+
+
+def check_everything(world):
+    """Lane by lane; returns the count of results by kind."""
     counts = {}
     for lane in range(world.lanes):
         inputs = world.inputs(lane)
-        oracle = world.decided(lane, inputs, wall)
-        found = check_lane(world, lane, oracle)
-        check_results_view(world, lane, found)
-        check_kind_view(world, "compliance_history", "compliance-changes", lane, found)
-        check_kind_view(world, "audit", "audit", lane, found)
-        check_devices(world, lane, oracle)
-        check_journal(world, lane, oracle, inputs)
-        for result in oracle.results:
-            kind = result[0]
-            label = "%s %s" % (kind, result[7] if kind == "dead-letters" else result[7][1 if kind == "access-decisions" else 0])
-            counts[label] = counts.get(label, 0) + 1
+        oracle = world.decided(lane, inputs)
+        check_lane_in_all(world, lane, oracle, inputs)
+        count_into(counts, oracle)
     return counts
 
 

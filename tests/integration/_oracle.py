@@ -279,9 +279,9 @@ class Device:
 class Lane:
     """messages: of each input topic a list of (offset, timestamp, key, value, headers)."""
 
-    def __init__(self, lane, lanes, inputs, wall=None):
+    def __init__(self, lane, lanes, inputs):
         self.lane, self.lanes, self.inputs = lane, lanes, inputs
-        self.wall = int(time.time() * 1000) if wall is None else wall
+        self.wall = int(time.time() * 1000)
         self.clock = 0
         self.devices, self.by_serial, self.timers = [], {}, []
         # In order: (topic, at, cause, event_id, device_id, serial, email, what is decided, the cause's message)

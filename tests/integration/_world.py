@@ -56,11 +56,11 @@ def now_ms():
 
 
 def wait_until(what, condition, seconds=DEADLINE_S, pause=0.05):
-    """What condition() returns, once that is neither None nor False."""
+    """What condition() returns, once that is anything."""
     deadline = time.monotonic() + seconds
     while True:
         answer = condition()
-        if answer is not None and answer is not False:
+        if answer:
             return answer
         assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what}"
         time.sleep(pause)

@@ -1,8 +1,8 @@
 /* One line of text for what a lane does: steps, results, devices, batches. The form that golden
  * traces are recorded in; it shows everything that decides, and nothing that does not.
  *
- * Instants are told from the base: T, T+23h59m59s999ms, T-1h. "-" is no such instant, "0" is the
- * clock before its first message. Ids and subjects are shown as the text they were made of. No
+ * Instants are told from the base: T, T+23h59m59s999ms, T-1h. "-" is no such instant, "0" is
+ * 1970. Ids and subjects are shown as the text they were made of. No
  * function writes the end of the line. */
 #ifndef MUSTER_TESTS_LIB_RENDER_H
 #define MUSTER_TESTS_LIB_RENDER_H
@@ -31,7 +31,7 @@ void render_message(const struct render *render, enum topic topic, const struct 
  * what has changed. */
 void render_device(const struct render *render, const struct device_image *image);
 
-/* batch 1: enrollments 0..1, seq 1..2, clock 0..T, 1 message */
+/* batch 1: enrollments 0..1, seq 1..2, clock -..T, 1 message */
 void render_batch(const struct render *render, const struct journal_row *row);
 
 #endif

@@ -280,8 +280,8 @@ static bool parse_message(struct words *words, struct script_context *context,
   struct logged *message = &line->message;
   const bool has_stamp = !is_word(words->word, "none");
   *message = (struct logged){.offset = -1, .timestamp_ms = -1, .is_believed = has_stamp};
-  if (has_stamp && !parse_time(words->word, context->base_ms, context->last_at_ms,
-                               &message->timestamp_ms)) {
+  if (has_stamp &&
+      !parse_time(words->word, context->base_ms, context->last_at_ms, &message->timestamp_ms)) {
     return false;
   }
   context->last_at_ms = has_stamp ? message->timestamp_ms : context->last_at_ms;
@@ -367,7 +367,7 @@ bool script_parse(struct span text, struct script_context *context, struct scrip
     const char *word;
     enum script_kind kind;
   } kinds[] = {
-      {"lane", SCRIPT_LANE}, {"given", SCRIPT_GIVEN}, {"tick", SCRIPT_TICK},
+      {"lane", SCRIPT_LANE},   {"given", SCRIPT_GIVEN}, {"tick", SCRIPT_TICK},
       {"merge", SCRIPT_MERGE}, {"run", SCRIPT_RUN},     {"more", SCRIPT_MORE},
       {"end", SCRIPT_END},     {"limit", SCRIPT_LIMIT}, {"close", SCRIPT_CLOSE},
   };

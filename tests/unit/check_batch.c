@@ -1,7 +1,7 @@
 /* core/batch: a batch's ranges give its steps again. Random arrivals over five topics, late,
  * equal and unbelieved stamps, ticks and cuts; then every batch is replayed from its row alone.
  *
- * MUSTER_SEED=N runs one seed, and tells its steps when they differ. */
+ * MUSTER_SEEDS=N runs so many seeds, MUSTER_SEED=N only that one. */
 #include "tests/lib/stepper.h"
 #include "tests/lib/trace.h"
 
@@ -13,7 +13,8 @@
 #define MINUTE_MS INT64_C(60000)
 #define HOUR_MS (60 * MINUTE_MS)
 
-enum { SEED_COUNT = 600, ACTION_COUNT = 250, SERIAL_COUNT = 7, BELIEVED_AHEAD_MS = 5000 };
+enum { SEED_COUNT = 600, BACKLOG_COUNT = 20, ACTION_COUNT = 250, SERIAL_COUNT = 7 };
+enum { BELIEVED_AHEAD_MS = 5000 };
 
 /* Pseudo-random numbers (splitmix64): the same for the same seed, everywhere. */
 struct dice {
@@ -92,9 +93,9 @@ static void make_event(struct dice *dice, enum topic topic, int64_t at_ms, struc
     };
   } else if (topic == TOPIC_CHECKINS) {
     event->kind = EVENT_CHECKIN;
-    event->checkin = (struct checkin){.os_version = span_text("10.0.22631"),
-                                      .trigger = one_in(dice, 3) ? TRIGGER_ON_DEMAND
-                                                                 : TRIGGER_SCHEDULED};
+    event->checkin =
+        (struct checkin){.os_version = span_text("10.0.22631"),
+                         .trigger = one_in(dice, 3) ? TRIGGER_ON_DEMAND : TRIGGER_SCHEDULED};
   } else {
     event->kind = EVENT_REPORT;
     make_report(dice, at_ms, &event->report);
@@ -149,8 +150,8 @@ static void fetch(struct live *live, enum topic topic) {
   const size_t count = left == 0 ? 0 : 1 + below(&live->dice, left);
   for (size_t i = 0; i < count; i++) {
     struct logged *message = &log->items[live->fetched[topic]++];
-    message->is_believed = message->timestamp_ms >= 0 &&
-                           message->timestamp_ms <= live->wall_ms + BELIEVED_AHEAD_MS;
+    message->is_believed =
+        message->timestamp_ms >= 0 && message->timestamp_ms <= live->wall_ms + BELIEVED_AHEAD_MS;
   }
 }
 
@@ -188,10 +189,11 @@ static void note_message(const struct live *live, enum topic topic, const struct
   met.messages++;
   met.unbelieved += !head->is_believed;
   met.behind_clock += head->is_believed && head->timestamp_ms < live->stepper.lane.clock_ms;
-  for (enum topic other = 0; other < topic; other++) {
-    met.equal_stamps += live->taken[other] < live->fetched[other] &&
-                        live->logs[other].items[live->taken[other]].timestamp_ms ==
-                            head->timestamp_ms;
+  for (enum topic other = topic + 1; other < TOPIC_COUNT; other++) {
+    const size_t at = live->taken[other];
+    met.equal_stamps += head->is_believed && at < live->fetched[other] &&
+                        live->logs[other].items[at].is_believed &&
+                        live->logs[other].items[at].timestamp_ms == head->timestamp_ms;
   }
 }
 
@@ -243,8 +245,7 @@ static void tick(struct live *live) {
   struct head heads[TOPIC_COUNT];
   bool has_fired = false;
   fill_heads(live, heads);
-  while (timers_first(timers) != NULL &&
-         timers_first(timers)->due_at_ms <= live->wall_ms - 1000 &&
+  while (timers_first(timers) != NULL && timers_first(timers)->due_at_ms <= live->wall_ms - 1000 &&
          batch->message_count + batch->timer_count < live->limit) {
     stepper_fire(&live->stepper, heads);
     has_fired = true;
@@ -256,8 +257,8 @@ static void tick(struct live *live) {
 }
 
 static void pass_time(struct live *live) {
-  static const int64_t steps_ms[] = {100, 1000, 5000, 10 * MINUTE_MS, 30 * MINUTE_MS, HOUR_MS,
-                                     6 * HOUR_MS, 24 * HOUR_MS};
+  static const int64_t steps_ms[] = {
+      100, 1000, 5000, 10 * MINUTE_MS, 30 * MINUTE_MS, HOUR_MS, 6 * HOUR_MS, 24 * HOUR_MS};
   live->wall_ms += steps_ms[below(&live->dice, COUNT_OF(steps_ms))];
 }
 
@@ -394,13 +395,52 @@ static void check_seed(uint64_t seed) {
   live_fini(&live);
 }
 
+/* All that stands in the topics, decided in batches of so many steps. */
+static char *run_backlog(uint64_t seed, uint64_t limit) {
+  struct live live;
+  live_init(&live, seed);
+  for (int i = 0; i < ACTION_COUNT / 2; i++) {
+    produce(&live);
+    if (one_in(&live.dice, 3)) {
+      pass_time(&live);
+    }
+  }
+  live.limit = limit;
+  finish(&live);
+  char *text = NULL;
+  size_t size = 0;
+  FILE *const out = open_memstream(&text, &size);
+  for (size_t i = 0; i < live.row_count; i++) {
+    fputs(live.texts[i], out);
+  }
+  fclose(out);
+  live_fini(&live);
+  return text;
+}
+
+START_TEST(sizes_of_batches_change_nothing) {
+  const uint64_t seed = (uint64_t)_i + 1;
+  char *const whole = run_backlog(seed, UINT64_MAX);
+  ck_assert_str_ne(whole, "");
+  for (uint64_t limit = 1; limit < 40; limit += limit < 4 ? 1 : 7) {
+    char *const cut = run_backlog(seed, limit);
+    ck_assert_msg(trace_compare(whole, cut, stderr), "seed %" PRIu64 ", limit %" PRIu64, seed,
+                  limit);
+    free(cut);
+  }
+  free(whole);
+}
+END_TEST
+
 START_TEST(ranges_give_the_steps_again) {
   const char *const chosen = getenv("MUSTER_SEED");
   if (chosen != NULL) {
     check_seed(strtoull(chosen, NULL, 10));
     return;
   }
-  for (uint64_t seed = 1; seed <= SEED_COUNT; seed++) {
+  const char *const wanted = getenv("MUSTER_SEEDS");
+  const uint64_t seed_count = wanted == NULL ? SEED_COUNT : strtoull(wanted, NULL, 10);
+  for (uint64_t seed = 1; seed <= seed_count; seed++) {
     check_seed(seed);
   }
   ck_assert_uint_gt(met.batches, 0);
@@ -418,8 +458,9 @@ END_TEST
 static Suite *suite(void) {
   Suite *const all = suite_create("batch");
   TCase *const property = tcase_create("property");
-  tcase_set_timeout(property, 120);
+  tcase_set_timeout(property, 0); /* as many seeds as are asked for */
   tcase_add_test(property, ranges_give_the_steps_again);
+  tcase_add_loop_test(property, sizes_of_batches_change_nothing, 0, BACKLOG_COUNT);
   suite_add_tcase(all, property);
   return all;
 }

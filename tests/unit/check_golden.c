@@ -138,7 +138,8 @@ static Suite *suite(void) {
   suite_add_tcase(all, traces);
   TCase *const runner = tcase_create("runner");
   tcase_add_test(runner, wrong_expectations_are_told);
-  tcase_add_loop_test(runner, misspelt_lines_are_errors, 0, (int)(sizeof misspelt / sizeof *misspelt));
+  tcase_add_loop_test(runner, misspelt_lines_are_errors, 0,
+                      (int)(sizeof misspelt / sizeof *misspelt));
   suite_add_tcase(all, runner);
   return all;
 }

@@ -51,9 +51,9 @@ START_TEST(rejects_are_cut_at_their_room) {
 END_TEST
 
 START_TEST(codes_are_those_of_the_contract) {
-  static const char *const codes[] = {"none",           "too_large",       "key_mismatch",
-                                      "misrouted",      "malformed",       "unknown_schema",
-                                      "never_collected", "unknown_device", "not_allowed"};
+  static const char *const codes[] = {
+      "none",           "too_large",       "key_mismatch",   "misrouted",  "malformed",
+      "unknown_schema", "never_collected", "unknown_device", "not_allowed"};
   ck_assert_uint_eq(COUNT_OF(codes), REJECT_COUNT);
   for (enum reject_code code = 0; code < REJECT_COUNT; code++) {
     ck_assert_str_eq(reject_code_name(code), codes[code]);
