@@ -1,9 +1,10 @@
 #include "core/batch.h"
 
-void batch_begin(struct batch *batch, uint64_t number, const struct lane *lane,
+void batch_begin(struct batch *batch, uint64_t number, struct lane *lane,
                  const int64_t next_offsets[TOPIC_COUNT]) {
   struct topic_offset *const not_believed = batch->not_believed;
   const uint32_t capacity = batch->not_believed_capacity;
+  lane->batch = number;
   *batch = (struct batch){
       .number = number,
       .first_seq = lane->seq + 1,

@@ -52,7 +52,7 @@ enum next {
 
 /* Begins batch `number` where the lane stands; `next_offsets` is where each topic goes on. A
  * batch keeps its memory from one use to the next; batch_fini gives it back. */
-void batch_begin(struct batch *batch, uint64_t number, const struct lane *lane,
+void batch_begin(struct batch *batch, uint64_t number, struct lane *lane,
                  const int64_t next_offsets[TOPIC_COUNT]);
 void batch_fini(struct batch *batch, const struct memory *memory);
 

@@ -26,7 +26,7 @@ struct device {
   uint8_t compliance, stage, antivirus_enabled, disk_encrypted;
   bool has_screen_lock_pin_length;
   bool email_blocked, sap_blocked, ticket_open;
-  bool touched;        /* changed in the batch being decided */
+  bool touched;        /* changed since the last checkpoint */
   uint8_t reserved[3]; /* no padding: states are compared as bytes */
 };
 
@@ -47,6 +47,7 @@ struct device_image {
   /* Of the last change that its Device record shows; when `is_changed` is false, only
    * last_sync_at or facts' dates moved since, and what is stored of these stays. */
   bool is_changed;
+  uint64_t changed_batch;
   uint64_t seq; /* the lane's last result number when it changed */
   int64_t at_ms;
   struct cause cause;

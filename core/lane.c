@@ -26,6 +26,8 @@ void lane_fini(struct lane *lane) {
   release(memory, lane->enrollments.items,
           lane->enrollments.capacity * sizeof *lane->enrollments.items);
   release(memory, lane->touches.items, lane->touches.capacity * sizeof *lane->touches.items);
+  release(memory, lane->touches.batch_changed,
+          lane->touches.batch_changed_capacity * sizeof *lane->touches.batch_changed);
   release(memory, lane->touches.of_device,
           lane->touches.of_device_capacity * sizeof *lane->touches.of_device);
   table_fini(&lane->by_serial, memory);
@@ -271,11 +273,24 @@ static struct touch *touch_of(struct lane *lane, uint32_t index) {
   return &touches->items[touches->of_device[index]];
 }
 
+static void note_batch_changed(struct lane *lane, struct touch *touch) {
+  struct touches *touches = &lane->touches;
+  if (!touch->is_batch_changed) {
+    touch->is_batch_changed = true;
+    touches->batch_changed =
+        memory_grow(&lane->memory, touches->batch_changed, touches->batch_changed_count,
+                    &touches->batch_changed_capacity, sizeof *touches->batch_changed);
+    touches->batch_changed[touches->batch_changed_count++] = (uint32_t)(touch - touches->items);
+  }
+}
+
 struct touch *lane_touch(struct lane *lane, uint32_t index, bool is_changed,
                          const struct cause *cause) {
   struct touch *touch = touch_of(lane, index);
   if (is_changed) {
+    note_batch_changed(lane, touch);
     touch->is_changed = true;
+    touch->batch = lane->batch;
     touch->seq = lane->seq;
     touch->at_ms = lane->clock_ms;
     touch->cause = *cause;
@@ -284,7 +299,16 @@ struct touch *lane_touch(struct lane *lane, uint32_t index, bool is_changed,
   return touch;
 }
 
+void lane_end_batch(struct lane *lane) {
+  struct touches *touches = &lane->touches;
+  for (uint32_t i = 0; i < touches->batch_changed_count; i++) {
+    touches->items[touches->batch_changed[i]].is_batch_changed = false;
+  }
+  touches->batch_changed_count = 0;
+}
+
 void lane_clear_touches(struct lane *lane) {
+  assert(lane->touches.batch_changed_count == 0);
   for (uint32_t i = 0; i < lane->touches.count; i++) {
     lane->devices[lane->touches.items[i].device].touched = false;
   }
@@ -322,6 +346,7 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
       timer_kind_name(device_next_timer(lane->policy, device, &image->next_due_at_ms));
   if (touch != NULL && touch->is_changed) {
     image->is_changed = true;
+    image->changed_batch = touch->batch;
     image->seq = touch->seq;
     image->at_ms = touch->at_ms;
     image->cause = touch->cause;

@@ -56,11 +56,13 @@ struct enrollments {
 /* Older ones are forgotten: a repeated event arrives soon after the first or not at all. */
 enum { ENROLLMENTS_SEEN_MAX = 16 };
 
-/* A device changed by the batch being decided. */
+/* A device whose row in the database is behind its state: changed since the last checkpoint. */
 struct touch {
   uint32_t device;
-  bool is_new;     /* created by the batch */
-  bool is_changed; /* in what its Device record shows, last_sync_at aside */
+  bool is_new;           /* it has no row yet */
+  bool is_changed;       /* in what its Device record shows, last_sync_at aside */
+  bool is_batch_changed; /* the same, by the batch being decided */
+  uint64_t batch;        /* of the last change */
   uint64_t seq;    /* of the last change: the lane's last result number then */
   int64_t at_ms;
   struct cause cause; /* without traceparent: a record may fold the changes of many messages */
@@ -71,6 +73,9 @@ struct touches {
   uint32_t count, capacity;
   uint32_t *of_device; /* parallel to the lane's devices; meaningful while `touched` */
   uint32_t of_device_capacity;
+  /* Those with is_batch_changed, in the order of their first change: indexes of items. */
+  uint32_t *batch_changed;
+  uint32_t batch_changed_count, batch_changed_capacity;
 };
 
 struct lane {
@@ -80,6 +85,7 @@ struct lane {
   const struct policy *policy;
   int64_t clock_ms; /* 0 before the first believed message */
   uint64_t seq;     /* last result number given */
+  uint64_t batch;   /* being decided */
   uint64_t dead_letter_count;
   struct device *devices;
   uint32_t device_count, device_capacity;
@@ -129,11 +135,14 @@ const char *timer_kind_name(enum timer_kind kind); /* "fail", "block"; NULL for 
 void lane_schedule(struct lane *lane, uint32_t index);
 
 /* Notes that the batch being decided changed the device: `is_changed` when its Device record
- * shows it. Returns the note, valid until the next. */
+ * shows it. Returns the note, valid until the next one. */
 struct touch *lane_touch(struct lane *lane, uint32_t index, bool is_changed,
                          const struct cause *cause);
 
-/* Forgets the touches: the batch has been encoded. */
+/* The batch has been encoded: what it changed is no longer news. */
+void lane_end_batch(struct lane *lane);
+
+/* Forgets the touches: rows of all touched devices are on their way to the database. */
 void lane_clear_touches(struct lane *lane);
 
 /* Everything that is stored of a device. `touch` may be NULL. `enrollment_ids` is the caller's

@@ -203,7 +203,8 @@ static void script_batch(struct store *store, const struct store_batch *batch) {
                ", encode(",
                batch->lane->lane, batch->lane->epoch);
   store_script_bytes(script, span_of(batch->lane->owner, OWNER_SIZE));
-  store_script(script, ", 'hex')::uuid, %" PRIu64 ");", batch->published_batch);
+  store_script(script, ", 'hex')::uuid, %" PRIu64 ", %" PRIu64 ");", batch->published_batch,
+               batch->checkpoint_batch);
   if (batch->created.size > 0) {
     script_copy(store, "muster.device_row", store_device_columns, batch->created);
   }
@@ -216,15 +217,17 @@ static void script_batch(struct store *store, const struct store_batch *batch) {
   if (batch->letters.size > 0) {
     script_copy(store, "muster.letter", store_letter_columns, batch->letters);
   }
-  script_environment(script, batch);
-  script_journal(script, batch);
+  if (batch->row != NULL) {
+    script_environment(script, batch);
+    script_journal(script, batch);
+  }
   store_script(script, "COMMIT");
 }
 
 enum status store_commit_begin(struct store *store, const struct store_batch *batch,
                                struct error *error) {
   assert(!store->is_committing);
-  assert(batch->row->lane == batch->lane->lane);
+  assert(batch->row == NULL || batch->row->lane == batch->lane->lane);
   buffer_clear(&store->script);
   store->copy_count = store->copy_index = 0;
   script_batch(store, batch);

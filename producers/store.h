@@ -22,10 +22,12 @@ struct ownership_of_lane {
   int64_t epoch;
 };
 
-/* Where a lane stands, from its last journal row. */
+/* Where a lane stands: its last journal row, and the one that its device rows reflect, which may
+ * be an earlier one. Zeros where there is none; not_believed lists are not loaded. */
 struct lane_head {
-  bool has_row;             /* false: a lane that has never committed; `row` is zeros */
-  struct journal_row row;   /* its not_believed list is not loaded */
+  bool has_row; /* false: a lane that has never committed */
+  struct journal_row row;
+  struct journal_row checkpoint;
   uint64_t published_batch; /* a lower bound of the published position, 0 for none */
 };
 
@@ -52,10 +54,11 @@ typedef void (*store_device_fn)(void *context, const struct device_image *device
 enum status store_load_devices(struct store *store, uint32_t lane, store_device_fn each,
                                void *context, struct error *error) MUST_USE;
 
-/* Hands over what batches after `batch` recorded, in order: for each journal row first `row`,
- * then its environment's content if that row began a new one, its results in number order with
- * addresses joined in, and at the very end the devices whose last change came after `batch`, in
- * order of their number. `witness` tells who committed the row. Views and texts are valid during
+/* Hands over what the batches after `batch` and up to `batch_last` recorded, in order: for each
+ * journal row first `row`, then its environment's content if that row began a new one, its
+ * results in number order with addresses joined in, and at the very end the devices whose last
+ * change that is stored came after `batch`, in order of their number. Without `result` (NULL),
+ * journal rows and environments alone. `witness` tells who committed the row. Views and texts are valid during
  * the call. What a dead letter leaves out (too_large, never_collected) was not kept: there its
  * original's value, and of too_large the headers, are empty. */
 struct store_replay {
@@ -66,8 +69,9 @@ struct store_replay {
   void (*result)(void *context, const struct result *result, struct span user_email);
   void (*device)(void *context, const struct device_image *device, struct span user_email);
 };
-enum status store_load_unpublished(struct store *store, uint32_t lane, uint64_t batch,
-                                   const struct store_replay *replay, struct error *error) MUST_USE;
+enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batch,
+                               uint64_t batch_last, const struct store_replay *replay,
+                               struct error *error) MUST_USE;
 
 /* Rows as they are decided, in binary COPY form without header and trailer. A result of kind
  * DEAD_LETTER also appends to `letters`. */
@@ -77,15 +81,16 @@ void store_append_device(struct buffer *rows, uint64_t batch, const struct devic
 void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE],
                          struct span user_email);
 
-/* One batch. Everything it points to stays valid until the commit has ended. */
+/* One batch, or device rows alone. What it points to stays valid until the commit has ended. */
 struct store_batch {
   const struct ownership_of_lane *lane;
-  const struct journal_row *row;
+  const struct journal_row *row; /* NULL: device rows alone */
+  uint64_t checkpoint_batch; /* with this, all device rows reflect that batch; 0: as before */
   int64_t committed_at_ms;  /* wall clock; beside the row, outside the chain */
   uint64_t published_batch; /* a lower bound known now; dead letters' bytes up to it go */
   struct span environment;  /* content to record, or empty when it is known */
   struct span persons;      /* store_append_person rows; written ahead, insert or nothing */
-  struct span created;      /* store_append_device rows of devices that this batch created,
+  struct span created;      /* store_append_device rows of devices that have no row yet,
                              * straight in: twice as fast as `devices`; each is_changed */
   struct span devices;      /* store_append_device rows of any other device */
   struct span results;      /* store_append_result rows */

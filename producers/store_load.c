@@ -179,19 +179,33 @@ static enum status load_journal(struct store *store, const char *rest, struct jo
   return status;
 }
 
-static enum status load_head(struct store *store, uint32_t lane, struct lane_head *head,
-                             struct error *error) {
-  char rest[80];
-  snprintf(rest, sizeof rest, "j.lane = %" PRIu32 " ORDER BY j.batch DESC LIMIT 1", lane);
+/* The one journal row that `rest` selects; stays as it is when there is none. */
+static enum status load_row(struct store *store, const char *rest, struct journal_row *row,
+                            bool *is_there, struct error *error) {
   struct journal_list list = {0};
   const enum status status = load_journal(store, rest, &list, error);
-  if (status == STATUS_OK && list.count > 0) {
-    head->has_row = true;
-    head->row = list.entries[0].row;
-    head->row.not_believed = NULL;
-    head->row.not_believed_count = 0;
+  *is_there = status == STATUS_OK && list.count > 0;
+  if (*is_there) {
+    *row = list.entries[0].row;
+    row->not_believed = NULL;
+    row->not_believed_count = 0;
   }
   journal_list_fini(&list);
+  return status;
+}
+
+static enum status load_head(struct store *store, uint32_t lane, uint64_t checkpoint_batch,
+                             struct lane_head *head, struct error *error) {
+  char rest[80];
+  bool has_checkpoint;
+  snprintf(rest, sizeof rest, "j.lane = %" PRIu32 " ORDER BY j.batch DESC LIMIT 1", lane);
+  enum status status = load_row(store, rest, &head->row, &head->has_row, error);
+  if (status == STATUS_OK && checkpoint_batch > 0) {
+    snprintf(rest, sizeof rest, "j.lane = %" PRIu32 " AND j.batch = %" PRIu64, lane,
+             checkpoint_batch);
+    status = load_row(store, rest, &head->checkpoint, &has_checkpoint, error);
+    assert(status != STATUS_OK || has_checkpoint);
+  }
   return status;
 }
 
@@ -212,7 +226,7 @@ static enum status take_script(struct store *store, const struct ownership_of_la
   store_script(script, "SELECT muster.check_lanes(%" PRIu32 ", %s);", lane_count, prefix);
   store_script(script, "SELECT muster.end_owner(%" PRIu32 ");", lane->lane);
   store_script(script,
-               "SELECT epoch, published_batch FROM muster.take_lane(%" PRIu32 ", %" PRIu32
+               "SELECT epoch, published_batch, checkpoint_batch FROM muster.take_lane(%" PRIu32 ", %" PRIu32
                ", %s, %" PRId64 ", encode(",
                lane->lane, lane_count, prefix, epoch_above);
   store_script_bytes(script, span_of(lane->owner, OWNER_SIZE));
@@ -240,8 +254,9 @@ enum status store_take_lane(struct store *store, struct ownership_of_lane *lane,
   }
   lane->epoch = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
   head->published_batch = strtoull(PQgetvalue(result, 0, 1), NULL, 10);
+  const uint64_t checkpoint_batch = strtoull(PQgetvalue(result, 0, 2), NULL, 10);
   PQclear(result);
-  return load_head(store, lane->lane, head, error);
+  return load_head(store, lane->lane, checkpoint_batch, head, error);
 }
 
 struct device_stream {
@@ -363,17 +378,24 @@ static enum status replay_results(struct store *store, uint32_t lane, struct rep
   return status;
 }
 
-enum status store_load_unpublished(struct store *store, uint32_t lane, uint64_t batch,
-                                   const struct store_replay *replay, struct error *error) {
-  char rest[100];
-  snprintf(rest, sizeof rest, "j.lane = %" PRIu32 " AND j.batch > %" PRIu64 " ORDER BY j.batch",
-           lane, batch);
+enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batch,
+                               uint64_t batch_last, const struct store_replay *replay,
+                               struct error *error) {
+  char rest[150];
+  snprintf(rest, sizeof rest,
+           "j.lane = %" PRIu32 " AND j.batch > %" PRIu64 " AND j.batch <= %" PRIu64
+           " ORDER BY j.batch",
+           lane, batch, batch_last);
   struct journal_list journal = {0};
   enum status status = load_journal(store, rest, &journal, error);
   if (status == STATUS_OK && journal.count > 0) {
     struct replay_stream stream = {.replay = replay, .journal = &journal};
-    status = replay_results(store, lane, &stream, error);
-    if (status == STATUS_OK) {
+    if (replay->result != NULL) {
+      status = replay_results(store, lane, &stream, error);
+    } else {
+      hand_journal(&stream, UINT64_MAX);
+    }
+    if (status == STATUS_OK && replay->device != NULL) {
       const struct device_stream devices = {.each = replay->device, .context = replay->context};
       status = load_devices(store, lane, (int64_t)batch, &devices, error);
     }

@@ -43,6 +43,8 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
   digest_final(carrier->results_digest, unused);
   carrier->state = state;
   carrier->batch = batch;
+  carrier->has_row = false;
+  carrier->checkpoint_batch = 0;
   carrier->result_count = 0;
   carrier->dead_letter_count = 0;
   carrier->begun_mono_ms = now_mono_ms;
@@ -70,21 +72,32 @@ size_t carrier_size(const struct carrier *carrier) {
   return carrier->results.size + carrier->letters.size + carrier->records.size;
 }
 
-static void encode_touched(struct carrier *carrier) {
+/* One record for a device, whatever its row in the database. */
+static void encode_changed(struct carrier *carrier) {
   struct lane *lane = &carrier->state->lane;
+  const struct touches *touches = &lane->touches;
+  for (uint32_t i = 0; i < touches->batch_changed_count; i++) {
+    const struct touch *touch = &touches->items[touches->batch_changed[i]];
+    uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+    struct device_image image;
+    lane_image(lane, touch->device, touch, ids, &image);
+    encode_device(carrier->encoding, &image, lane_state_address(carrier->state, image.person),
+                  &carrier->records);
+  }
+  lane_end_batch(lane);
+}
+
+void carrier_write_devices(struct carrier *carrier, struct lane_state *state, uint64_t batch) {
+  struct lane *lane = &state->lane;
   for (uint32_t i = 0; i < lane->touches.count; i++) {
     const struct touch *touch = &lane->touches.items[i];
     uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
     struct device_image image;
     lane_image(lane, touch->device, touch, ids, &image);
-    store_append_device(touch->is_new ? &carrier->created : &carrier->devices, carrier->batch,
-                        &image);
-    if (touch->is_changed) {
-      encode_device(carrier->encoding, &image, lane_state_address(carrier->state, image.person),
-                    &carrier->records);
-    }
+    store_append_device(touch->is_new ? &carrier->created : &carrier->devices, batch, &image);
   }
   lane_clear_touches(lane);
+  carrier->checkpoint_batch = batch;
 }
 
 /* The lane's list goes on with the next batch: the row gets a copy. */
@@ -126,7 +139,8 @@ void carrier_seal(struct carrier *carrier, const struct batch *batch, const stru
   batch_row(batch, &carrier->state->lane, &carrier->row);
   keep_not_believed(carrier);
   fill_digests(carrier, seal, batch_last);
-  encode_touched(carrier);
+  encode_changed(carrier);
+  carrier->has_row = true;
   carrier->committed_at_ms = seal->witness.committed_at_ms;
   if (memcmp(seal->previous->environment, seal->environment, DIGEST_SIZE) != 0) {
     buffer_append(&carrier->environment, seal->environment_content.data,

@@ -21,7 +21,9 @@ struct carrier {
   struct buffer records;
   struct buffer canonical; /* of one result */
   struct digest *inputs_digest, *results_digest;
+  bool has_row; /* false: device rows alone */
   uint64_t batch;
+  uint64_t checkpoint_batch; /* what all device rows reflect with it; 0: it writes none */
   uint64_t result_count, dead_letter_count;
   int64_t committed_at_ms;
   int64_t begun_mono_ms, commit_mono_ms;
@@ -48,10 +50,14 @@ struct seal {
   struct journal_witness witness;
 };
 
-/* Ends the batch: encodes the devices it touched, fills the journal row and its chain, and
+/* Ends the batch: encodes the states of the devices it changed, fills the journal row and its chain, and
  * encodes the journal's record. `batch_last` holds, per topic, the canonical bytes of the last
  * message taken in this batch; a span of no data keeps the previous row's digest. */
 void carrier_seal(struct carrier *carrier, const struct batch *batch, const struct seal *seal,
                   const struct span batch_last[TOPIC_COUNT]);
+
+/* Adds the rows of all devices touched since the last checkpoint, which reflect `batch`: the one
+ * just sealed, or the last one when the carrier brings device rows alone. */
+void carrier_write_devices(struct carrier *carrier, struct lane_state *state, uint64_t batch);
 
 #endif

@@ -43,7 +43,7 @@ static void run_publish(void *context) {
 
 static void on_published(void *context);
 
-static void publish_next(struct lane_task *task) {
+void lane_publish_next(struct lane_task *task) {
   if (task->worker_is_busy || task->committed.count == 0) {
     return;
   }
@@ -61,6 +61,10 @@ static bool is_idle(const struct lane_task *task) {
 
 void lane_check_idle(struct lane_task *task) {
   if (!is_idle(task)) {
+    return;
+  }
+  if (lane_wants_checkpoint(task)) {
+    lane_flush(task);
     return;
   }
   if (task->phase == LANE_DRAINING) {
@@ -101,11 +105,14 @@ static void on_published(void *context) {
     note_published(task, carrier);
   }
   carriers_recycle(task, &task->publishing);
-  publish_next(task);
+  lane_publish_next(task);
   lane_pump(task);
 }
 
 static void note_committed(struct lane_task *task, const struct carrier *carrier) {
+  if (!carrier->has_row) {
+    return;
+  }
   struct metrics *metrics = task->options.metrics;
   const struct lane *lane = &task->resources.state->lane;
   metric_add(metrics, METRIC_BATCHES, lane->number, 0, 1);
@@ -137,9 +144,10 @@ static void advance_commit(struct lane_task *task) {
     task->committing = NULL;
     note_committed(task, carrier);
     carrier->commit_mono_ms = clock_mono_ms();
-    const bool is_published = carrier->batch <= task->resources.published_batch;
+    const bool is_published =
+        !carrier->has_row || carrier->batch <= task->resources.published_batch;
     carriers_push(is_published ? &task->spare : &task->committed, carrier);
-    publish_next(task);
+    lane_publish_next(task);
     lane_commit_next(task);
   }
 }
@@ -169,7 +177,8 @@ void lane_commit_next(struct lane_task *task) {
   carrier->commit_mono_ms = clock_mono_ms();
   const struct store_batch batch = {
       .lane = &task->resources.ownership,
-      .row = &carrier->row,
+      .row = carrier->has_row ? &carrier->row : NULL,
+      .checkpoint_batch = carrier->checkpoint_batch,
       .committed_at_ms = carrier->committed_at_ms,
       .published_batch = task->resources.published_batch,
       .environment = buffer_span(&carrier->environment),

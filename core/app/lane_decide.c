@@ -5,7 +5,10 @@
 enum {
   CARRIERS_MAX = 3,       /* one being filled, one committed, one published */
   NOT_BELIEVED_MAX = 5000, /* the journal's record must stay below a message's size */
-  DEVICE_SIZE_GUESS = 450, /* bytes of a touched device's row and record, encoded at the end */
+  DEVICE_SIZE_GUESS = 250, /* bytes of a changed device's record, encoded at the end */
+  CHECKPOINT_MS = 3000,    /* device rows may be 5 s behind (the public contract) */
+  MESSAGES_BEHIND_MAX = 1000000, /* that are decided again after a crash, at most */
+  TOUCHED_MAX = 50000,           /* rows of one checkpoint: they are held in memory */
   STEPS_PER_TURN = 2000,  /* then the loop gets its turn */
   LINGER_MS = 5,          /* how long a batch waits for messages that are on their way */
   FRESH_MS = 1000,        /* an unknown serial's message waits until it is this old */
@@ -37,12 +40,15 @@ static bool begin_batch(struct lane_task *task) {
   return true;
 }
 
-/* Fills the batch's row, and chains it to the one before. */
-static void seal_carrier(struct lane_task *task) {
+/* Fills the batch's row, and chains it to the one before. `recorded` is the batch as it was when
+ * it is being decided again, or NULL. */
+static void seal_carrier(struct lane_task *task, const struct recorded_batch *recorded) {
   struct seal seal = {
       .previous = &task->last_row,
-      .environment = task->options.environment,
-      .environment_content = task->options.environment_content,
+      .environment =
+          recorded != NULL ? recorded->row.environment : task->options.environment,
+      .environment_content = recorded != NULL ? buffer_span(&recorded->environment)
+                                              : task->options.environment_content,
       .witness = {.epoch = task->resources.ownership.epoch, .committed_at_ms = clock_wall_ms()},
   };
   memcpy(seal.witness.owner, task->resources.ownership.owner, sizeof seal.witness.owner);
@@ -51,17 +57,54 @@ static void seal_carrier(struct lane_task *task) {
     batch_last[topic] = buffer_span(&task->batch_last[topic]);
   }
   carrier_seal(task->filling, &task->batch, &seal, batch_last);
+  task->message_count_since += task->batch.message_count;
 }
 
+static void write_devices(struct lane_task *task) {
+  carrier_write_devices(task->filling, task->resources.state, task->last_row.batch);
+  task->checkpoint_mono_ms = clock_mono_ms();
+  task->message_count_since = 0;
+}
+
+bool lane_wants_checkpoint(const struct lane_task *task) {
+  const uint32_t touched = task->resources.state->lane.touches.count;
+  return touched > 0 &&
+         (task->is_at_end || task->phase == LANE_DRAINING || touched >= TOUCHED_MAX ||
+          task->message_count_since >= MESSAGES_BEHIND_MAX ||
+          clock_mono_ms() - task->checkpoint_mono_ms >= CHECKPOINT_MS);
+}
+
+void lane_flush(struct lane_task *task) {
+  if (begin_batch(task)) {
+    assert(batch_is_empty(&task->batch));
+    write_devices(task);
+    carriers_push(&task->sealed, task->filling);
+    task->filling = NULL;
+    lane_commit_next(task);
+  }
+}
+
+/* What is committed already goes on to be published, what is published already is done with. */
 static void send_carrier(struct lane_task *task) {
-  task->last_row = task->filling->row;
-  carriers_push(&task->sealed, task->filling);
+  struct carrier *carrier = task->filling;
   task->filling = NULL;
-  lane_commit_next(task);
+  task->last_row = carrier->row;
+  if (carrier->batch > task->resources.head.row.batch) {
+    carriers_push(&task->sealed, carrier);
+    lane_commit_next(task);
+  } else {
+    const bool is_published = carrier->batch <= task->resources.published_batch;
+    carriers_push(is_published ? &task->spare : &task->committed, carrier);
+    lane_publish_next(task);
+  }
 }
 
 void lane_seal(struct lane_task *task) {
-  seal_carrier(task);
+  seal_carrier(task, NULL);
+  if (lane_wants_checkpoint(task)) {
+    task->last_row = task->filling->row;
+    write_devices(task);
+  }
   send_carrier(task);
 }
 
@@ -71,7 +114,8 @@ static bool is_full(const struct lane_task *task) {
              (uint64_t)config->batch.messages_max ||
          task->batch.not_believed_count >= NOT_BELIEVED_MAX ||
          carrier_size(task->filling) +
-                 (size_t)task->resources.state->lane.touches.count * DEVICE_SIZE_GUESS >=
+                 (size_t)task->resources.state->lane.touches.batch_changed_count *
+                     DEVICE_SIZE_GUESS >=
              (size_t)config->batch.bytes_max;
 }
 
@@ -86,6 +130,7 @@ static bool is_held(const struct lane_task *task, enum topic topic) {
 }
 
 static void fire_timer(struct lane_task *task) {
+  task->is_at_end = false;
   const struct sink sink = carrier_sink(task->filling);
   batch_note_timer(&task->batch, task->heads,
                    decide_timer(&task->resources.state->lane, &sink));
@@ -95,6 +140,7 @@ static void take_message(struct lane_task *task, enum topic topic) {
   struct lane_state *state = task->resources.state;
   struct intake *intake = &task->intakes[topic];
   const struct sink sink = carrier_sink(task->filling);
+  task->is_at_end = false;
   batch_take(&task->batch, &state->lane, task->heads, topic);
   digest_update(task->filling->inputs_digest, buffer_span(&intake->canonical));
   const struct buffer last = task->batch_last[topic];
@@ -198,16 +244,20 @@ static bool tick(struct lane_task *task) {
   return has_fired;
 }
 
-/* The next batch to be decided again because the database has lost it; NULL: none. */
-static const struct journal_row *lost_row(const struct lane_task *task) {
-  const struct journal_rows *lost = &task->resources.lost;
-  return task->rebuilt_count < lost->count ? &lost->items[task->rebuilt_count] : NULL;
+/* The next batch to be decided again; NULL: none. */
+static const struct recorded_batch *next_recorded(const struct lane_task *task) {
+  const struct recorded_batches *recorded = &task->resources.recorded;
+  return task->redone_count < recorded->count ? &recorded->items[task->redone_count] : NULL;
+}
+
+bool lane_is_redoing(const struct lane_task *task) {
+  return next_recorded(task) != NULL;
 }
 
 int64_t lane_stop_offset(const struct lane_task *task, enum topic topic) {
-  const struct journal_row *lost = lost_row(task);
-  if (lost != NULL) {
-    return lost->ranges[topic].to;
+  const struct recorded_batch *recorded = next_recorded(task);
+  if (recorded != NULL) {
+    return recorded->row.ranges[topic].to;
   }
   return task->options.until_caught_up ? task->stops[topic] : -1;
 }
@@ -230,32 +280,33 @@ static bool cursor_equal(const struct timer_cursor *a, const struct timer_cursor
          a->device_number == b->device_number && a->kind == b->kind;
 }
 
-/* All messages of a lost batch are taken: the timers that were its last steps follow, and the
+/* All messages of a recorded batch are taken: the timers that were its last steps follow, and the
  * chain tells whether it is the same batch. */
-static enum status end_lost_batch(struct lane_task *task, const struct journal_row *row,
-                                  struct error *error) {
+static enum status end_recorded(struct lane_task *task, const struct recorded_batch *recorded,
+                                struct error *error) {
+  const struct journal_row *row = &recorded->row;
   while (!cursor_equal(&task->batch.timer, &row->timer) &&
          timers_first(&task->resources.state->lane.timers) != NULL &&
          task->batch.timer_count < row->timer_count) {
     fire_timer(task);
   }
-  seal_carrier(task);
+  seal_carrier(task, recorded);
   if (memcmp(task->filling->row.chain, row->chain, DIGEST_SIZE) != 0) {
     return error_set(error, STATUS_CONFIG,
-                     "lane %u: batch %llu was published otherwise than this program decides it: "
-                     "the database that lost its tail cannot be rebuilt here",
+                     "lane %u: batch %llu is recorded otherwise than it is decided now; was a "
+                     "setting, a schema or the program changed without a clean stop?",
                      task->options.setup.lane, (unsigned long long)row->batch);
   }
   send_carrier(task);
   return STATUS_OK;
 }
 
-/* Decides a lost batch again, as far as its messages have arrived. True when it is done. */
-static bool rebuild(struct lane_task *task, const struct journal_row *row, struct error *error,
-                    enum status *status) {
+/* Decides a recorded batch again, as far as its messages have arrived. True when it is done. */
+static bool redo(struct lane_task *task, const struct recorded_batch *recorded,
+                 struct error *error, enum status *status) {
   for (;;) {
     enum topic topic;
-    believe_as_recorded(task, row);
+    believe_as_recorded(task, &recorded->row);
     switch (batch_next(&task->batch, &task->resources.state->lane, task->heads, &topic)) {
     case NEXT_WAIT:
       return false;
@@ -271,37 +322,40 @@ static bool rebuild(struct lane_task *task, const struct journal_row *row, struc
       break;
     case NEXT_CLOSE:
     case NEXT_END:
-      *status = end_lost_batch(task, row, error);
+      *status = end_recorded(task, recorded, error);
       return *status == STATUS_OK;
     }
   }
 }
 
-/* Lost batches first. True when there are none any more. */
-static bool rebuild_lost(struct lane_task *task) {
+/* The topics are read up to the end of the next recorded batch, or go on without end. */
+static enum status set_stops(struct lane_task *task, struct error *error) {
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    task->intakes[topic].stop_offset = lane_stop_offset(task, topic);
+    assert(task->heads[topic].state != HEAD_READY);
+    task->heads[topic].state = HEAD_WAITING;
+  }
+  return refresh_all(task, error);
+}
+
+/* Recorded batches first. True when there are none any more. */
+static bool redo_recorded(struct lane_task *task) {
   struct error error;
   enum status status = STATUS_OK;
-  for (const struct journal_row *row; (row = lost_row(task)) != NULL;) {
+  for (const struct recorded_batch *recorded; (recorded = next_recorded(task)) != NULL;) {
     if (!begin_batch(task)) {
       return false;
     }
-    if (!rebuild(task, row, &error, &status)) {
-      if (status != STATUS_OK) {
-        lane_fail(task, status, &error);
-      }
+    if (redo(task, recorded, &error, &status)) {
+      task->redone_count++;
+      status = set_stops(task, &error);
+    } else if (status == STATUS_OK) {
       return false;
     }
-    task->rebuilt_count++;
-    for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
-      task->intakes[topic].stop_offset = lane_stop_offset(task, topic);
-      task->heads[topic].state =
-          task->heads[topic].state == HEAD_READY ? HEAD_READY : HEAD_WAITING;
+    if (status != STATUS_OK) {
+      lane_fail(task, status, &error);
     }
-    status = refresh_all(task, &error);
-    if (status != STATUS_OK || task->phase != LANE_RUNNING) {
-      if (status != STATUS_OK) {
-        lane_fail(task, status, &error);
-      }
+    if (task->phase != LANE_RUNNING) {
       return false;
     }
   }
@@ -350,8 +404,8 @@ static void rest(struct lane_task *task) {
   enum topic topic;
   const enum next next =
       batch_next(&task->batch, &task->resources.state->lane, task->heads, &topic);
+  const bool ticked = next == NEXT_END && tick(task);
   task->is_at_end = next == NEXT_END;
-  const bool ticked = task->is_at_end && tick(task);
   if (!batch_is_empty(&task->batch)) {
     const bool is_old = clock_mono_ms() - task->filling->begun_mono_ms >= LINGER_MS;
     const bool is_free = task->committing == NULL && task->sealed.count == 0;
@@ -379,7 +433,7 @@ void lane_pump(struct lane_task *task) {
     lane_fail(task, status, &error);
     return;
   }
-  if (!rebuild_lost(task)) {
+  if (!redo_recorded(task)) {
     return;
   }
   for (int steps = 0; steps < STEPS_PER_TURN; steps++) {

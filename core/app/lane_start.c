@@ -54,6 +54,30 @@ static enum status open_publisher(const struct lane_setup *setup, struct lane_re
                               : publisher_open(&options, &resources->publisher, error);
 }
 
+static void record_row(void *context, const struct journal_row *row,
+                       const struct journal_witness *witness) {
+  (void)witness;
+  recorded_add(context, row);
+}
+
+static void record_environment(void *context, const struct journal_row *row,
+                               const struct journal_witness *witness, struct span content) {
+  (void)row;
+  (void)witness;
+  struct recorded_batches *batches = context;
+  buffer_append(&batches->items[batches->count - 1].environment, content.data, content.size);
+}
+
+/* What was committed after the device rows were written. */
+static enum status load_recorded(const struct lane_setup *setup, struct lane_resources *resources,
+                                 struct error *error) {
+  const struct store_replay replay = {.context = &resources->recorded,
+                                      .row = record_row,
+                                      .environment = record_environment};
+  return store_load_batches(resources->store, setup->lane, resources->head.checkpoint.batch,
+                            resources->head.row.batch, &replay, error);
+}
+
 /* PostgreSQL keeps a lower bound of what was published: the topic is never behind it. A topic that
  * is ahead of what was committed tells that a failover has lost the database's tail. */
 static enum status check_position(const struct lane_setup *setup,
@@ -73,8 +97,8 @@ static enum status check_position(const struct lane_setup *setup,
   log_warning("PostgreSQL has lost batches that were published: deciding them again",
               LOG_INTEGER("lane", setup->lane), LOG_INTEGER("committed_batch", committed),
               LOG_INTEGER("published_batch", published));
-  return journal_rows_read(setup->config, setup->schemas, setup->lane, committed,
-                           &resources->lost, error);
+  return recorded_read(setup->config, setup->schemas, setup->lane, committed,
+                       &resources->recorded, error);
 }
 
 static void restore_device(void *context, const struct device_image *device, struct span email) {
@@ -90,16 +114,18 @@ static enum status load(const struct lane_setup *setup, struct lane_resources *r
   struct lane *lane = &resources->state->lane;
   const enum status status =
       store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
-  if (status == STATUS_OK && resources->head.has_row) {
-    const int64_t clock_ms = resources->head.row.clock_after_ms;
+  const struct journal_row *checkpoint = &resources->head.checkpoint;
+  if (status == STATUS_OK && checkpoint->batch > 0) {
+    const int64_t clock_ms = checkpoint->clock_after_ms;
     lane->clock_ms = clock_ms == TIME_NONE ? 0 : clock_ms;
-    lane->seq = resources->head.row.last_seq;
-    assert(lane->device_count == resources->head.row.device_count);
+    lane->seq = checkpoint->last_seq;
+    assert(lane->device_count == checkpoint->device_count);
   }
   return status;
 }
 
-/* Publishes again what was committed and not published, in transactions that end with a row. */
+/* Publishes from its rows what was committed and not published, up to the checkpoint; what comes
+ * after it is decided again and published then. */
 struct republish {
   const struct lane_setup *setup;
   struct lane_resources *resources;
@@ -177,7 +203,8 @@ static void replay_device(void *context, const struct device_image *device, stru
 
 static enum status publish_rest(const struct lane_setup *setup, struct lane_resources *resources,
                                 struct error *error) {
-  if (resources->published_batch >= resources->head.row.batch) {
+  const uint64_t checkpoint_batch = resources->head.checkpoint.batch;
+  if (resources->published_batch >= checkpoint_batch) {
     return STATUS_OK;
   }
   log_info("publishing what an earlier owner left", LOG_INTEGER("lane", setup->lane),
@@ -191,8 +218,8 @@ static enum status publish_rest(const struct lane_setup *setup, struct lane_reso
       .result = replay_result,
       .device = replay_device,
   };
-  enum status status = store_load_unpublished(resources->store, setup->lane,
-                                              resources->published_batch, &replay, error);
+  enum status status = store_load_batches(resources->store, setup->lane, resources->published_batch,
+                                          checkpoint_batch, &replay, error);
   if (status == STATUS_OK) {
     end_row(&republish);
     send_records(&republish);
@@ -235,14 +262,14 @@ static enum status open_source(const struct lane_setup *setup, struct lane_resou
   int64_t first;
   enum status status = fetch_offsets(resources->fetch, name, partition, OFFSETS_TIMEOUT_MS, &first,
                                      &resources->end_offsets[topic], error);
-  int64_t next = resources->head.row.ranges[topic].to;
+  int64_t next = resources->head.checkpoint.ranges[topic].to;
   if (status == STATUS_OK) {
     status = check_offsets(name, partition, next, first, resources->end_offsets[topic], error);
   }
   if (status != STATUS_OK) {
     return status;
   }
-  resources->is_anchored[topic] = has_anchor(&resources->head.row, topic) && next - 1 >= first;
+  resources->is_anchored[topic] = has_anchor(&resources->head.checkpoint, topic) && next - 1 >= first;
   next = resources->is_anchored[topic] ? next - 1 : next;
   return source_open(resources->fetch, name, partition, next < first ? first : next,
                      &resources->sources[topic], error);
@@ -291,6 +318,9 @@ static enum status find_position(const struct lane_setup *setup, struct lane_res
   }
   if (status == STATUS_OK) {
     resources->published_batch = position.found ? position.batch : 0;
+    status = load_recorded(setup, resources, error);
+  }
+  if (status == STATUS_OK) {
     status = check_position(setup, resources, error);
   }
   return status;
@@ -319,6 +349,6 @@ void lane_resources_release(struct lane_resources *resources) {
   publisher_close(resources->publisher);
   store_close(resources->store);
   lane_state_close(resources->state);
-  journal_rows_fini(&resources->lost);
+  recorded_fini(&resources->recorded);
   *resources = (struct lane_resources){0};
 }

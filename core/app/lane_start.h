@@ -5,7 +5,7 @@
 
 #include "consumers/fetch.h"
 #include "core/app/config.h"
-#include "core/app/journal_rows.h"
+#include "core/app/recorded.h"
 #include "core/app/lane_state.h"
 #include "producers/publish.h"
 #include "producers/store.h"
@@ -30,9 +30,10 @@ struct lane_resources {
   struct ownership_of_lane ownership;
   struct lane_head head;
   uint64_t published_batch;
-  /* Batches that were published and that the database has lost: decided again from their
-   * inputs, compared by their chain, committed and not published. */
-  struct journal_rows lost;
+  /* Batches that device rows do not reflect yet: decided again from their inputs, and compared
+   * by their chain. Those after head.row.batch the database has lost: they are committed again.
+   * Those after published_batch are published. */
+  struct recorded_batches recorded;
   int64_t end_offsets[TOPIC_COUNT]; /* of each topic when the lane was taken */
 };
 

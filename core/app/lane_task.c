@@ -161,10 +161,10 @@ static void set_intakes(struct lane_task *task) {
     intake->head = &task->heads[topic];
     intake->head->state = HEAD_WAITING;
     intake->source = resources->sources[topic];
-    intake->next_offset = resources->head.row.ranges[topic].to;
+    intake->next_offset = resources->head.checkpoint.ranges[topic].to;
     intake->stop_offset = lane_stop_offset(task, topic);
     intake->has_anchor = resources->is_anchored[topic];
-    memcpy(intake->anchor, resources->head.row.last_message[topic], DIGEST_SIZE);
+    memcpy(intake->anchor, resources->head.checkpoint.last_message[topic], DIGEST_SIZE);
   }
 }
 
@@ -172,8 +172,10 @@ static void begin_running(struct lane_task *task) {
   uv_loop_t *loop = task->options.loop;
   const uint32_t lane = task->options.setup.lane;
   task->phase = LANE_RUNNING;
-  task->last_row = task->resources.head.row;
-  task->rebuilt_count = 0;
+  task->last_row = task->resources.head.checkpoint;
+  task->redone_count = 0;
+  task->checkpoint_mono_ms = clock_mono_ms();
+  task->message_count_since = 0;
   set_intakes(task);
   uv_poll_init(loop, &task->handles->store_poll, store_fd(task->resources.store));
   uv_poll_init(loop, &task->handles->fetch_poll, fetch_fd(task->resources.fetch));
@@ -184,7 +186,8 @@ static void begin_running(struct lane_task *task) {
   metric_set(task->options.metrics, METRIC_LANE_OWNED, lane, 0, 1);
   log_info("lane taken", LOG_INTEGER("lane", lane),
            LOG_INTEGER("epoch", task->resources.ownership.epoch),
-           LOG_INTEGER("batch", task->last_row.batch),
+           LOG_INTEGER("batch", task->resources.head.row.batch),
+           LOG_INTEGER("checkpoint_batch", task->last_row.batch),
            LOG_INTEGER("devices", task->resources.state->lane.device_count));
   task->options.events.started(task->options.events.context, task);
   lane_pump(task);
@@ -232,7 +235,9 @@ void lane_task_stop(struct lane_task *task) {
   case LANE_RUNNING:
     task->phase = LANE_DRAINING;
     lane_pump_again(task, false);
-    if (task->filling != NULL && !batch_is_empty(&task->batch)) {
+    if (lane_is_redoing(task)) {
+      lane_give_up(task, LANE_STOPPED); /* nothing of it is new */
+    } else if (task->filling != NULL && !batch_is_empty(&task->batch)) {
       lane_seal(task);
     }
     if (task->phase == LANE_DRAINING) {

@@ -46,7 +46,10 @@ struct lane_task {
   struct carrier *committing;
   size_t carrier_count;
   struct tick tick;
-  size_t rebuilt_count; /* of the lost batches */
+  size_t redone_count; /* of the recorded batches */
+  /* Since the last checkpoint: */
+  int64_t checkpoint_mono_ms;
+  uint64_t message_count_since;
   bool is_at_end, is_caught_up;
   bool has_stops; /* until caught up: what stood there when the lane was first taken */
   int64_t stops[TOPIC_COUNT];
@@ -64,6 +67,18 @@ int64_t lane_stop_offset(const struct lane_task *task, enum topic topic);
 
 /* Ends the batch that is being filled, and starts its commit when none is under way. */
 void lane_seal(struct lane_task *task);
+
+/* Whether recorded batches are still being decided again. */
+bool lane_is_redoing(const struct lane_task *task);
+
+/* Whether device rows ought to be written now: they are never further behind than this allows. */
+bool lane_wants_checkpoint(const struct lane_task *task);
+
+/* Sends device rows alone. Nothing else may be under way. */
+void lane_flush(struct lane_task *task);
+
+/* Hands committed carriers to the worker unless it publishes already. */
+void lane_publish_next(struct lane_task *task);
 
 /* Starts the commit of the next sealed batch unless one is under way. */
 void lane_commit_next(struct lane_task *task);

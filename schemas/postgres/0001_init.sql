@@ -12,6 +12,7 @@ CREATE TABLE muster.lane (
   lane_count integer NOT NULL,
   epoch bigint NOT NULL,
   published_batch bigint NOT NULL DEFAULT 0, -- a lower bound
+  checkpoint_batch bigint NOT NULL DEFAULT 0, -- device rows reflect it, all of them
   owner uuid NOT NULL,
   owner_pid integer NOT NULL,
   owner_started_at timestamptz,
@@ -223,7 +224,7 @@ END $$;
 -- rights first (SELECT muster.end_owner), then with the definer's: one of them mostly may.
 CREATE FUNCTION muster.take_lane(lane integer, lane_count integer, topic_prefix text,
   epoch_above bigint, owner uuid, owner_started_at timestamptz,
-  OUT epoch bigint, OUT published_batch bigint)
+  OUT epoch bigint, OUT published_batch bigint, OUT checkpoint_batch bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
@@ -237,12 +238,15 @@ BEGIN
   ON CONFLICT (lane) DO UPDATE SET epoch = greatest(l.epoch, take_lane.epoch_above) + 1,
     owner = excluded.owner, owner_pid = excluded.owner_pid,
     owner_started_at = excluded.owner_started_at
-  RETURNING l.epoch, l.published_batch INTO take_lane.epoch, take_lane.published_batch;
+  RETURNING l.epoch, l.published_batch, l.checkpoint_batch
+  INTO take_lane.epoch, take_lane.published_batch, take_lane.checkpoint_batch;
 END $$;
 
 -- The first statement of every commit: keeps the lane's row locked until its end, and raises
--- when somebody else has taken the lane. Also notes what is published, and lets go of it.
-CREATE FUNCTION muster.fence(lane integer, epoch bigint, owner uuid, published_batch bigint)
+-- when somebody else has taken the lane. Also notes what is published, and lets go of it, and
+-- which batch the device rows reflect when the transaction writes them (0: it does not).
+CREATE FUNCTION muster.fence(lane integer, epoch bigint, owner uuid, published_batch bigint,
+  checkpoint_batch bigint)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -256,6 +260,9 @@ BEGIN
   IF fence.published_batch > stored.published_batch THEN
     UPDATE muster.lane l SET published_batch = fence.published_batch WHERE l.lane = fence.lane;
     DELETE FROM muster.letter l WHERE l.lane = fence.lane AND l.batch <= fence.published_batch;
+  END IF;
+  IF fence.checkpoint_batch > stored.checkpoint_batch THEN
+    UPDATE muster.lane l SET checkpoint_batch = fence.checkpoint_batch WHERE l.lane = fence.lane;
   END IF;
 END $$;
 

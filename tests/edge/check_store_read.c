@@ -178,7 +178,7 @@ START_TEST(unpublished_reads_back_what_was_committed) {
   struct expected seen = {0};
   const struct store_replay replay = {&seen, check_row, check_environment, check_result,
                                       check_device};
-  must(store_load_unpublished(store, LANE, 0, &replay, &error));
+  must(store_load_batches(store, LANE, 0, UINT64_MAX >> 1, &replay, &error));
   ck_assert_int_eq(seen.row_count, 2);
   ck_assert_int_eq(seen.environment_count, 1);
   ck_assert_int_eq(seen.result_count, COUNT_OF(kinds));
@@ -189,7 +189,7 @@ START_TEST(unpublished_reads_back_what_was_committed) {
   must(store_load_devices(store, LANE + 1, count_device, &count, &error));
   ck_assert_int_eq(count, 0);
   seen = (struct expected){0};
-  must(store_load_unpublished(store, LANE, 2, &replay, &error));
+  must(store_load_batches(store, LANE, 2, UINT64_MAX >> 1, &replay, &error));
   ck_assert_int_eq(seen.row_count + seen.device_count, 0);
   store_close(store);
 }

@@ -1,4 +1,4 @@
-#include "core/app/journal_rows.h"
+#include "core/app/recorded.h"
 
 #include "consumers/avro_json.h"
 #include "core/app/kafka_reader.h"
@@ -12,7 +12,8 @@ struct reading {
   const struct schemas *schemas;
   uint64_t batch; /* rows after it */
   uint32_t lane;
-  struct journal_rows *rows;
+  struct recorded_batches *batches;
+  struct buffer environment; /* of the record before its batch's */
   enum status status;
   struct error *error;
 };
@@ -75,14 +76,10 @@ static void take_lists(const struct reading *reading, const json_t *record,
 }
 
 static void take_row(struct reading *reading, const json_t *record) {
-  struct journal_rows *rows = reading->rows;
-  rows->items = realloc(rows->items, (rows->count + 1) * sizeof *rows->items);
-  assert(rows->items != NULL);
-  struct journal_row *row = &rows->items[rows->count++];
   const json_t *counts = json_object_get(record, "counts");
   const json_t *digests = json_object_get(record, "digests");
   const json_t *timer = json_object_get(json_object_get(record, "cursors"), "timer");
-  *row = (struct journal_row){
+  struct journal_row row = {
       .lane = reading->lane,
       .batch = (uint64_t)integer_of(record, "batch"),
       .first_seq = (uint64_t)integer_of(record, "first_seq"),
@@ -95,18 +92,22 @@ static void take_row(struct reading *reading, const json_t *record) {
       .device_count = (uint64_t)integer_of(counts, "devices"),
   };
   if (json_is_object(timer)) {
-    row->timer = (struct timer_cursor){
+    row.timer = (struct timer_cursor){
         .is_set = true,
         .due_at_ms = integer_of(timer, "due_at"),
         .device_number = (uint64_t)integer_of(timer, "device_number"),
         .kind = (uint32_t)integer_of(timer, "kind"),
     };
   }
-  digest_of_hex(record, "environment", row->environment);
-  digest_of_hex(digests, "inputs", row->inputs);
-  digest_of_hex(digests, "results", row->results);
-  digest_of_hex(digests, "chain", row->chain);
-  take_lists(reading, record, row);
+  digest_of_hex(record, "environment", row.environment);
+  digest_of_hex(digests, "inputs", row.inputs);
+  digest_of_hex(digests, "results", row.results);
+  digest_of_hex(digests, "chain", row.chain);
+  take_lists(reading, record, &row);
+  struct recorded_batch *added = recorded_add(reading->batches, &row);
+  buffer_append(&added->environment, reading->environment.data, reading->environment.size);
+  buffer_clear(&reading->environment);
+  free((void *)(uintptr_t)row.not_believed);
 }
 
 static bool take_message(void *context, const rd_kafka_message_t *message) {
@@ -121,43 +122,65 @@ static bool take_message(void *context, const rd_kafka_message_t *message) {
     return false;
   }
   const char *kind = json_string_value(json_object_get(record, "kind"));
-  if (kind != NULL && strcmp(kind, "BATCH") == 0 &&
-      (uint64_t)integer_of(record, "batch") > reading->batch) {
+  const char *content = json_string_value(json_object_get(record, "content"));
+  const bool is_wanted = (uint64_t)integer_of(record, "batch") > reading->batch;
+  if (is_wanted && kind != NULL && strcmp(kind, "BATCH") == 0) {
     take_row(reading, record);
+  } else if (is_wanted && content != NULL) {
+    buffer_clear(&reading->environment);
+    buffer_append(&reading->environment, content, strlen(content));
   }
   json_decref(record);
   return true;
 }
 
-enum status journal_rows_read(const struct config *config, const struct schemas *schemas,
-                              uint32_t lane, uint64_t batch, struct journal_rows *rows,
-                              struct error *error) {
-  *rows = (struct journal_rows){0};
+struct recorded_batch *recorded_add(struct recorded_batches *batches,
+                                    const struct journal_row *row) {
+  batches->items = realloc(batches->items, (batches->count + 1) * sizeof *batches->items);
+  assert(batches->items != NULL);
+  struct recorded_batch *added = &batches->items[batches->count++];
+  *added = (struct recorded_batch){.row = *row};
+  struct topic_offset *list = calloc(row->not_believed_count + 1, sizeof *list);
+  assert(list != NULL);
+  if (row->not_believed_count > 0) {
+    memcpy(list, row->not_believed, row->not_believed_count * sizeof *list);
+  }
+  added->row.not_believed = list;
+  return added;
+}
+
+void recorded_fini(struct recorded_batches *batches) {
+  for (size_t i = 0; i < batches->count; i++) {
+    free((void *)(uintptr_t)batches->items[i].row.not_believed);
+    buffer_fini(&batches->items[i].environment);
+  }
+  free(batches->items);
+  *batches = (struct recorded_batches){0};
+}
+
+enum status recorded_read(const struct config *config, const struct schemas *schemas,
+                          uint32_t lane, uint64_t batch, struct recorded_batches *batches,
+                          struct error *error) {
+  const size_t first = batches->count;
   struct reading reading = {.config = config,
                             .schemas = schemas,
                             .batch = batch,
                             .lane = lane,
-                            .rows = rows,
+                            .batches = batches,
                             .status = STATUS_OK,
                             .error = error};
   const struct kafka_reading of_topic = {
       .topic = "journal", .partition = lane, .each = take_message, .context = &reading};
   enum status status = kafka_read(config, &of_topic, error);
   status = status == STATUS_OK ? reading.status : status;
-  for (size_t i = 0; i < rows->count && status == STATUS_OK; i++) {
-    if (rows->items[i].batch != batch + 1 + i) {
+  buffer_fini(&reading.environment);
+  for (size_t i = first; i < batches->count && status == STATUS_OK; i++) {
+    const uint64_t expected = batch + 1 + (i - first);
+    if (batches->items[i].row.batch != expected) {
       status = error_set(error, STATUS_CONFIG,
                          "%sjournal/%u: batch %llu is missing: the database cannot be rebuilt",
-                         config->kafka.topic_prefix, lane, (unsigned long long)(batch + 1 + i));
+                         config->kafka.topic_prefix, lane, (unsigned long long)expected);
     }
   }
   return status;
-}
-
-void journal_rows_fini(struct journal_rows *rows) {
-  for (size_t i = 0; i < rows->count; i++) {
-    free((void *)(uintptr_t)rows->items[i].not_believed);
-  }
-  free(rows->items);
-  *rows = (struct journal_rows){0};
 }
