@@ -257,6 +257,18 @@ int64_t source_end(const struct source *source) {
   return source->has_record ? -1 : source->end_offset;
 }
 
+int64_t source_lag(const struct source *source, int64_t next) {
+  int64_t low;
+  int64_t high;
+  /* Behind the last message there may be offsets that no reader sees: an end is no lag. */
+  if (source_end(source) >= 0 ||
+      rd_kafka_get_watermark_offsets(source->fetch->client, rd_kafka_topic_name(source->topic),
+                                     source->partition, &low, &high) != 0) {
+    return 0;
+  }
+  return high > next ? high - next : 0;
+}
+
 const char *source_error(const struct source *source) {
   return source->has_failed ? source->error.text : NULL;
 }

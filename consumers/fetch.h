@@ -54,6 +54,9 @@ void source_pop(struct source *source);
  * and nothing has arrived since; -1 otherwise. */
 int64_t source_end(const struct source *source);
 
+/* How many offsets from `next` on there were at the last answer of the broker. */
+int64_t source_lag(const struct source *source, int64_t next);
+
 /* What the source cannot recover from; NULL while there is nothing. */
 const char *source_error(const struct source *source);
 

@@ -63,7 +63,7 @@ struct touch {
   bool is_changed;       /* in what its Device record shows, last_sync_at aside */
   bool is_batch_changed; /* the same, by the batch being decided */
   uint64_t batch;        /* of the last change */
-  uint64_t seq;    /* of the last change: the lane's last result number then */
+  uint64_t seq;          /* of the last change: the lane's last result number then */
   int64_t at_ms;
   struct cause cause; /* without traceparent: a record may fold the changes of many messages */
 };

@@ -58,9 +58,9 @@ enum status store_load_devices(struct store *store, uint32_t lane, store_device_
  * journal row first `row`, then its environment's content if that row began a new one, its
  * results in number order with addresses joined in, and at the very end the devices whose last
  * change that is stored came after `batch`, in order of their number. Without `result` (NULL),
- * journal rows and environments alone. `witness` tells who committed the row. Views and texts are valid during
- * the call. What a dead letter leaves out (too_large, never_collected) was not kept: there its
- * original's value, and of too_large the headers, are empty. */
+ * journal rows and environments alone. `witness` tells who committed the row. Views and texts are
+ * valid during the call. What a dead letter leaves out (too_large, never_collected) was not kept:
+ * there its original's value, and of too_large the headers, are empty. */
 struct store_replay {
   void *context;
   void (*row)(void *context, const struct journal_row *row, const struct journal_witness *witness);
@@ -85,16 +85,16 @@ void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE
 struct store_batch {
   const struct ownership_of_lane *lane;
   const struct journal_row *row; /* NULL: device rows alone */
-  uint64_t checkpoint_batch; /* with this, all device rows reflect that batch; 0: as before */
-  int64_t committed_at_ms;  /* wall clock; beside the row, outside the chain */
-  uint64_t published_batch; /* a lower bound known now; dead letters' bytes up to it go */
-  struct span environment;  /* content to record, or empty when it is known */
-  struct span persons;      /* store_append_person rows; written ahead, insert or nothing */
-  struct span created;      /* store_append_device rows of devices that have no row yet,
-                             * straight in: twice as fast as `devices`; each is_changed */
-  struct span devices;      /* store_append_device rows of any other device */
-  struct span results;      /* store_append_result rows */
-  struct span letters;      /* original bytes of dead letters, until they are published */
+  uint64_t checkpoint_batch;     /* with this, all device rows reflect that batch; 0: as before */
+  int64_t committed_at_ms;       /* wall clock; beside the row, outside the chain */
+  uint64_t published_batch;      /* a lower bound known now; dead letters' bytes up to it go */
+  struct span environment;       /* content to record, or empty when it is known */
+  struct span persons;           /* store_append_person rows; written ahead, insert or nothing */
+  struct span created;           /* store_append_device rows of devices that have no row yet,
+                                  * straight in: twice as fast as `devices`; each is_changed */
+  struct span devices;           /* store_append_device rows of any other device */
+  struct span results;           /* store_append_result rows */
+  struct span letters;           /* original bytes of dead letters, until they are published */
 };
 
 /* Starts the commit: the persons in a transaction of their own when there are any, then one
@@ -103,11 +103,11 @@ enum status store_commit_begin(struct store *store, const struct store_batch *ba
                                struct error *error) MUST_USE;
 
 /* Goes on as far as it can without blocking; call it when the fd is ready. `done` tells whether
- * a commit has ended; between two it finds out when the connection has. STATUS_FENCED: another owner has the lane. STATUS_UNAVAILABLE: the
- * outcome may be unknown; take the lane again and read. STATUS_REFUSED: the database finds the
- * rows themselves wrong (SQLSTATE 22, 23); nothing is written and trying again is of no use: a
- * defect to report. STATUS_CONFIG: a right or a table is missing. In any of these cases nothing
- * more can be done with this store but closing it. */
+ * a commit has ended; between two it finds out when the connection has. STATUS_FENCED: another
+ * owner has the lane. STATUS_UNAVAILABLE: the outcome may be unknown; take the lane again and read.
+ * STATUS_REFUSED: the database finds the rows themselves wrong (SQLSTATE 22, 23); nothing is
+ * written and trying again is of no use: a defect to report. STATUS_CONFIG: a right or a table is
+ * missing. In any of these cases nothing more can be done with this store but closing it. */
 enum status store_advance(struct store *store, bool *done, struct error *error) MUST_USE;
 
 /* Watch the fd for reading always, for writing only while the store wants it. */

@@ -226,8 +226,8 @@ static enum status take_script(struct store *store, const struct ownership_of_la
   store_script(script, "SELECT muster.check_lanes(%" PRIu32 ", %s);", lane_count, prefix);
   store_script(script, "SELECT muster.end_owner(%" PRIu32 ");", lane->lane);
   store_script(script,
-               "SELECT epoch, published_batch, checkpoint_batch FROM muster.take_lane(%" PRIu32 ", %" PRIu32
-               ", %s, %" PRId64 ", encode(",
+               "SELECT epoch, published_batch, checkpoint_batch FROM muster.take_lane(%" PRIu32
+               ", %" PRIu32 ", %s, %" PRId64 ", encode(",
                lane->lane, lane_count, prefix, epoch_above);
   store_script_bytes(script, span_of(lane->owner, OWNER_SIZE));
   store_script(script, ", 'hex')::uuid, (SELECT backend_start FROM pg_stat_activity"

@@ -300,7 +300,8 @@ void store_append_device(struct buffer *rows, uint64_t batch, const struct devic
   put_integer(rows, device->lane);
   put_big(rows, device->number);
   put_big(rows, batch);
-  put_big(rows, is_changed ? device->changed_batch : 0); /* 0: what is stored of the last change stays */
+  put_big(rows,
+          is_changed ? device->changed_batch : 0); /* 0: what is stored of the last change stays */
   put_big(rows, is_changed ? device->seq : 0);
   put_instant(rows, is_changed ? device->at_ms : TIME_NONE);
   put_text(rows, is_changed ? span_text(device->policy) : span_of("", 0));

@@ -47,6 +47,8 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
   carrier->checkpoint_batch = 0;
   carrier->result_count = 0;
   carrier->dead_letter_count = 0;
+  memset(carrier->kind_counts, 0, sizeof carrier->kind_counts);
+  memset(carrier->reject_counts, 0, sizeof carrier->reject_counts);
   carrier->begun_mono_ms = now_mono_ms;
   carrier->next = NULL;
 }
@@ -61,7 +63,11 @@ static void take_result(void *context, const struct result *result) {
   store_append_result(&carrier->results, &carrier->letters, carrier->encoding->lane, carrier->batch,
                       result);
   carrier->result_count++;
-  carrier->dead_letter_count += result->kind == RESULT_DEAD_LETTER;
+  carrier->kind_counts[result->kind]++;
+  if (result->kind == RESULT_DEAD_LETTER) {
+    carrier->dead_letter_count++;
+    carrier->reject_counts[result->dead_letter.reject.code]++;
+  }
 }
 
 struct sink carrier_sink(struct carrier *carrier) {

@@ -17,7 +17,7 @@ struct carrier {
   struct topic_offset *not_believed; /* the row's list, owned */
   uint32_t not_believed_capacity;
   struct buffer persons, created, devices, results, letters; /* rows */
-  struct buffer environment;                        /* content, when it begins with this batch */
+  struct buffer environment; /* content, when it begins with this batch */
   struct buffer records;
   struct buffer canonical; /* of one result */
   struct digest *inputs_digest, *results_digest;
@@ -25,6 +25,7 @@ struct carrier {
   uint64_t batch;
   uint64_t checkpoint_batch; /* what all device rows reflect with it; 0: it writes none */
   uint64_t result_count, dead_letter_count;
+  uint64_t kind_counts[RESULT_KIND_COUNT], reject_counts[REJECT_COUNT]; /* the same, by kind */
   int64_t committed_at_ms;
   int64_t begun_mono_ms, commit_mono_ms;
 };
@@ -50,9 +51,9 @@ struct seal {
   struct journal_witness witness;
 };
 
-/* Ends the batch: encodes the states of the devices it changed, fills the journal row and its chain, and
- * encodes the journal's record. `batch_last` holds, per topic, the canonical bytes of the last
- * message taken in this batch; a span of no data keeps the previous row's digest. */
+/* Ends the batch: encodes the states of the devices it changed, fills the journal row and its
+ * chain, and encodes the journal's record. `batch_last` holds, per topic, the canonical bytes of
+ * the last message taken in this batch; a span of no data keeps the previous row's digest. */
 void carrier_seal(struct carrier *carrier, const struct batch *batch, const struct seal *seal,
                   const struct span batch_last[TOPIC_COUNT]);
 

@@ -119,6 +119,13 @@ static void note_committed(struct lane_task *task, const struct carrier *carrier
   metric_add(metrics, METRIC_COMMIT_BYTES, lane->number, 0,
              (double)(carrier->results.size + carrier->created.size + carrier->devices.size +
                       carrier->letters.size));
+  for (uint32_t kind = 0; kind < RESULT_KIND_COUNT; kind++) {
+    metric_add(metrics, METRIC_RESULTS, lane->number, kind, (double)carrier->kind_counts[kind]);
+  }
+  for (uint32_t code = 0; code < REJECT_COUNT; code++) {
+    metric_add(metrics, METRIC_DEAD_LETTERS, lane->number, code,
+               (double)carrier->reject_counts[code]);
+  }
   metric_add(metrics, METRIC_TIMERS_FIRED, lane->number, 0, (double)carrier->row.timer_count);
   metric_observe(metrics, METRIC_COMMIT_SECONDS, lane->number,
                  (double)(clock_mono_ms() - carrier->commit_mono_ms) / 1000);

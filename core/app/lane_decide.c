@@ -3,15 +3,15 @@
 #include "core/app/lane_task_internal.h"
 
 enum {
-  CARRIERS_MAX = 3,       /* one being filled, one committed, one published */
-  NOT_BELIEVED_MAX = 5000, /* the journal's record must stay below a message's size */
-  DEVICE_SIZE_GUESS = 250, /* bytes of a changed device's record, encoded at the end */
-  CHECKPOINT_MS = 3000,    /* device rows may be 5 s behind (the public contract) */
+  CARRIERS_MAX = 3,              /* one being filled, one committed, one published */
+  NOT_BELIEVED_MAX = 5000,       /* the journal's record must stay below a message's size */
+  DEVICE_SIZE_GUESS = 250,       /* bytes of a changed device's record, encoded at the end */
+  CHECKPOINT_MS = 3000,          /* device rows may be 5 s behind (the public contract) */
   MESSAGES_BEHIND_MAX = 1000000, /* that are decided again after a crash, at most */
   TOUCHED_MAX = 50000,           /* rows of one checkpoint: they are held in memory */
-  STEPS_PER_TURN = 2000,  /* then the loop gets its turn */
-  LINGER_MS = 5,          /* how long a batch waits for messages that are on their way */
-  FRESH_MS = 1000,        /* an unknown serial's message waits until it is this old */
+  STEPS_PER_TURN = 2000,         /* then the loop gets its turn */
+  LINGER_MS = 5,                 /* how long a batch waits for messages that are on their way */
+  FRESH_MS = 1000,               /* an unknown serial's message waits until it is this old */
   TICK_BEHIND_MS = 1000,  /* a timer fires when the wall less this has reached its due time */
   TICK_STALE_MS = 10000,  /* an answer about the ends is of no use after this */
   TICK_TIMEOUT_MS = 5000, /* for each topic's end */
@@ -45,8 +45,7 @@ static bool begin_batch(struct lane_task *task) {
 static void seal_carrier(struct lane_task *task, const struct recorded_batch *recorded) {
   struct seal seal = {
       .previous = &task->last_row,
-      .environment =
-          recorded != NULL ? recorded->row.environment : task->options.environment,
+      .environment = recorded != NULL ? recorded->row.environment : task->options.environment,
       .environment_content = recorded != NULL ? buffer_span(&recorded->environment)
                                               : task->options.environment_content,
       .witness = {.epoch = task->resources.ownership.epoch, .committed_at_ms = clock_wall_ms()},
@@ -132,8 +131,7 @@ static bool is_held(const struct lane_task *task, enum topic topic) {
 static void fire_timer(struct lane_task *task) {
   task->is_at_end = false;
   const struct sink sink = carrier_sink(task->filling);
-  batch_note_timer(&task->batch, task->heads,
-                   decide_timer(&task->resources.state->lane, &sink));
+  batch_note_timer(&task->batch, task->heads, decide_timer(&task->resources.state->lane, &sink));
 }
 
 static void take_message(struct lane_task *task, enum topic topic) {
@@ -302,8 +300,8 @@ static enum status end_recorded(struct lane_task *task, const struct recorded_ba
 }
 
 /* Decides a recorded batch again, as far as its messages have arrived. True when it is done. */
-static bool redo(struct lane_task *task, const struct recorded_batch *recorded,
-                 struct error *error, enum status *status) {
+static bool redo(struct lane_task *task, const struct recorded_batch *recorded, struct error *error,
+                 enum status *status) {
   for (;;) {
     enum topic topic;
     believe_as_recorded(task, &recorded->row);

@@ -71,17 +71,16 @@ static void record_environment(void *context, const struct journal_row *row,
 /* What was committed after the device rows were written. */
 static enum status load_recorded(const struct lane_setup *setup, struct lane_resources *resources,
                                  struct error *error) {
-  const struct store_replay replay = {.context = &resources->recorded,
-                                      .row = record_row,
-                                      .environment = record_environment};
+  const struct store_replay replay = {
+      .context = &resources->recorded, .row = record_row, .environment = record_environment};
   return store_load_batches(resources->store, setup->lane, resources->head.checkpoint.batch,
                             resources->head.row.batch, &replay, error);
 }
 
 /* PostgreSQL keeps a lower bound of what was published: the topic is never behind it. A topic that
  * is ahead of what was committed tells that a failover has lost the database's tail. */
-static enum status check_position(const struct lane_setup *setup,
-                                  struct lane_resources *resources, struct error *error) {
+static enum status check_position(const struct lane_setup *setup, struct lane_resources *resources,
+                                  struct error *error) {
   const unsigned long long published = resources->published_batch;
   const unsigned long long bound = resources->head.published_batch;
   const unsigned long long committed = resources->head.row.batch;
@@ -97,8 +96,8 @@ static enum status check_position(const struct lane_setup *setup,
   log_warning("PostgreSQL has lost batches that were published: deciding them again",
               LOG_INTEGER("lane", setup->lane), LOG_INTEGER("committed_batch", committed),
               LOG_INTEGER("published_batch", published));
-  return recorded_read(setup->config, setup->schemas, setup->lane, committed,
-                       &resources->recorded, error);
+  return recorded_read(setup->config, setup->schemas, setup->lane, committed, &resources->recorded,
+                       error);
 }
 
 static void restore_device(void *context, const struct device_image *device, struct span email) {
@@ -269,7 +268,8 @@ static enum status open_source(const struct lane_setup *setup, struct lane_resou
   if (status != STATUS_OK) {
     return status;
   }
-  resources->is_anchored[topic] = has_anchor(&resources->head.checkpoint, topic) && next - 1 >= first;
+  resources->is_anchored[topic] =
+      has_anchor(&resources->head.checkpoint, topic) && next - 1 >= first;
   next = resources->is_anchored[topic] ? next - 1 : next;
   return source_open(resources->fetch, name, partition, next < first ? first : next,
                      &resources->sources[topic], error);
@@ -279,18 +279,12 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
                                 struct error *error) {
   static const struct kafka_property properties[] = {
       {"group.id", "muster-fetch"}, /* the client wants one; nothing is committed under it */
-      {"enable.auto.commit", "false"},
-      {"enable.auto.offset.store", "false"},
-      {"auto.offset.reset", "error"},
-      {"enable.partition.eof", "true"},
-      {"isolation.level", "read_committed"},
-      {"fetch.wait.max.ms", "100"},
-      {"fetch.error.backoff.ms", "100"},
-      {"queued.min.messages", "10000"},
-      {"queued.max.messages.kbytes", "512"},
-      {"fetch.message.max.bytes", "262144"},
-      {"reconnect.backoff.max.ms", "1000"},
-      {NULL, NULL},
+      {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "error"},        {"enable.partition.eof", "true"},
+      {"isolation.level", "read_committed"}, {"fetch.wait.max.ms", "100"},
+      {"fetch.error.backoff.ms", "100"},     {"queued.min.messages", "10000"},
+      {"queued.max.messages.kbytes", "512"}, {"fetch.message.max.bytes", "262144"},
+      {"reconnect.backoff.max.ms", "1000"},  {NULL, NULL},
   };
   struct rd_kafka_conf_s *conf = kafka_conf(setup->config, properties, error);
   if (conf == NULL) {

@@ -5,8 +5,8 @@
 
 #include "consumers/fetch.h"
 #include "core/app/config.h"
-#include "core/app/recorded.h"
 #include "core/app/lane_state.h"
+#include "core/app/recorded.h"
 #include "producers/publish.h"
 #include "producers/store.h"
 

@@ -296,10 +296,19 @@ void lane_task_close(struct lane_task *task) {
   worker_close(task->worker, on_worker_closed, task);
 }
 
+static void note_lag(const struct lane_task *task) {
+  for (uint32_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    const struct intake *intake = &task->intakes[topic];
+    metric_set(task->options.metrics, METRIC_LAG_MESSAGES, task->options.setup.lane, topic,
+               (double)source_lag(intake->source, intake->next_offset));
+  }
+}
+
 void lane_task_tick(struct lane_task *task) {
   if (task->phase != LANE_RUNNING) {
     return;
   }
+  note_lag(task);
   struct error error;
   if (fetch_serve(task->resources.fetch, &error)) {
     log_warning("Kafka", LOG_INTEGER("lane", task->options.setup.lane),

@@ -20,11 +20,11 @@
 enum {
   TICK_MS = 100,
   PREFLIGHT_RETRY_MS = 1000,
-  DEADLINE_MS = 30000,      /* without progress, when there is one (the public contract) */
-  STARTING_MS_MAX = 600000, /* a big lane takes long to load */
+  DEADLINE_MS = 30000,        /* without progress, when there is one (the public contract) */
+  STARTING_MS_MAX = 600000,   /* a big lane takes long to load */
   REVOKED_DEADLINE_MS = 4000, /* well within a session: then the group does not wait for lanes */
-  STOP_DEADLINE_MS = 20000, /* then the rest is left to the next start, which finds it */
-  STALLED_MS = 30000,       /* not ready when a batch is on its way out for longer */
+  STOP_DEADLINE_MS = 20000,   /* then the rest is left to the next start, which finds it */
+  STALLED_MS = 30000,         /* not ready when a batch is on its way out for longer */
 };
 
 struct processor {

@@ -113,12 +113,12 @@ static void take_row(struct reading *reading, const json_t *record) {
 static bool take_message(void *context, const rd_kafka_message_t *message) {
   struct reading *reading = context;
   struct reject reject;
-  json_t *record = avro_json_of_value(reading->schemas,
-                                      span_of(message->payload, message->len), &reject);
+  json_t *record =
+      avro_json_of_value(reading->schemas, span_of(message->payload, message->len), &reject);
   if (record == NULL) {
-    reading->status = error_set(reading->error, STATUS_CONFIG,
-                                "%sjournal/%u, offset %lld: %s", reading->config->kafka.topic_prefix,
-                                reading->lane, (long long)message->offset, reject.text);
+    reading->status = error_set(reading->error, STATUS_CONFIG, "%sjournal/%u, offset %lld: %s",
+                                reading->config->kafka.topic_prefix, reading->lane,
+                                (long long)message->offset, reject.text);
     return false;
   }
   const char *kind = json_string_value(json_object_get(record, "kind"));
@@ -158,9 +158,8 @@ void recorded_fini(struct recorded_batches *batches) {
   *batches = (struct recorded_batches){0};
 }
 
-enum status recorded_read(const struct config *config, const struct schemas *schemas,
-                          uint32_t lane, uint64_t batch, struct recorded_batches *batches,
-                          struct error *error) {
+enum status recorded_read(const struct config *config, const struct schemas *schemas, uint32_t lane,
+                          uint64_t batch, struct recorded_batches *batches, struct error *error) {
   const size_t first = batches->count;
   struct reading reading = {.config = config,
                             .schemas = schemas,

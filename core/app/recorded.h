@@ -26,8 +26,8 @@ void recorded_fini(struct recorded_batches *batches);
 
 /* Reads a lane's batches after `batch` from the journal's topic and adds them. STATUS_CONFIG when
  * the topic does not have all of them, or has what is no journal record. */
-enum status recorded_read(const struct config *config, const struct schemas *schemas,
-                          uint32_t lane, uint64_t batch, struct recorded_batches *batches,
+enum status recorded_read(const struct config *config, const struct schemas *schemas, uint32_t lane,
+                          uint64_t batch, struct recorded_batches *batches,
                           struct error *error) MUST_USE;
 
 #endif

@@ -179,14 +179,15 @@ def two_processes(make):
 def timers_and_the_wall(make):
     """On topics where nothing happens, what is due happens, at its exact time."""
     world = make("timers", lanes=2)
-    muster = world.start()
-    muster.wait_ready()
-    now = now_ms()
-    fails, blocks = now + 3 * SECOND, now + 3 * SECOND + 333
+    start = now_ms()
+    fails, blocks = start + 6 * SECOND, start + 6 * SECOND + 333
     world.send(enroll("SILENT", fails - 30 * MINUTE),
                *(event for n in range(8) for event in (
                    enroll(f"LAPSED-{n}", blocks - 26 * HOUR), check_in(f"LAPSED-{n}", blocks - 26 * HOUR + 1),
                    report(f"LAPSED-{n}", blocks - 24 * HOUR, encrypted=False))))
+    # What stands there is decided in the order of its time, and nothing comes after it.
+    muster = world.start()
+    muster.wait_ready()
     due = {"SILENT": fails, **{f"LAPSED-{n}": blocks for n in range(8)}}
 
     def fired():

@@ -46,6 +46,7 @@ static void tell_devices(struct stepper *stepper) {
     fputc('\n', stepper->render.out);
     stepper->line_count++;
   }
+  lane_end_batch(lane);
   lane_clear_touches(lane);
 }
 

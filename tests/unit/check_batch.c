@@ -14,7 +14,7 @@
 #define HOUR_MS (60 * MINUTE_MS)
 
 enum { SEED_COUNT = 600, BACKLOG_COUNT = 20, ACTION_COUNT = 250, SERIAL_COUNT = 7 };
-enum { BELIEVED_AHEAD_MS = 5000 };
+enum { LANE_COUNT = 2, BELIEVED_AHEAD_MS = 5000 };
 
 /* Pseudo-random numbers (splitmix64): the same for the same seed, everywhere. */
 struct dice {
@@ -300,7 +300,7 @@ static void act(struct live *live) {
 
 static void live_init(struct live *live, uint64_t seed) {
   *live = (struct live){.dice = {.state = seed * 2654435761u}, .wall_ms = BASE_MS};
-  stepper_init(&live->stepper, 0, 1, &(struct render){.base_ms = BASE_MS});
+  stepper_init(&live->stepper, seed % LANE_COUNT, LANE_COUNT, &(struct render){.base_ms = BASE_MS});
   live->limit = one_in(&live->dice, 3) ? 1 + below(&live->dice, 4) : 8 + below(&live->dice, 60);
   live->may_wait = one_in(&live->dice, 2);
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
@@ -384,7 +384,7 @@ static void check_seed(uint64_t seed) {
   finish(&live);
   struct dice dice = {.state = seed};
   struct stepper replay;
-  stepper_init(&replay, 0, 1, &(struct render){.base_ms = BASE_MS});
+  stepper_init(&replay, seed % LANE_COUNT, LANE_COUNT, &(struct render){.base_ms = BASE_MS});
   for (size_t i = 0; i < live.row_count; i++) {
     check_replayed_batch(&replay, &live, i, seed);
     if (one_in(&dice, 4)) {

@@ -28,7 +28,8 @@ static void check_file(const char *path, const struct trace_options *options) {
   char *const script = trace_read(path);
   ck_assert_msg(script != NULL, "%s: cannot be read", path);
   char *const text = run_or_fail(path, script, options);
-  ck_assert_msg(trace_compare(script, text, stderr), "%s: differs, see above", path);
+  ck_assert_msg(trace_compare(script, text, stderr),
+                "%s: differs as above; MUSTER_UPDATE_GOLDEN=1 records it anew", path);
   free(text);
   free(script);
 }

@@ -267,6 +267,7 @@ START_TEST(a_batch_touches_a_device_once) {
   ck_assert_int_eq(touch->cause.offset, 2);
   ck_assert(!lane->touches.items[0].is_changed);
 
+  lane_end_batch(lane);
   lane_clear_touches(lane);
   ck_assert_uint_eq(lane->touches.count, 0);
   ck_assert(!lane->devices[a].touched);
