@@ -181,10 +181,10 @@ def timers_and_the_wall(make):
     world = make("timers", lanes=2)
     start = now_ms()
     fails, blocks = start + 6 * SECOND, start + 6 * SECOND + 333
-    world.send(enroll("SILENT", fails - 30 * MINUTE),
-               *(event for n in range(8) for event in (
-                   enroll(f"LAPSED-{n}", blocks - 26 * HOUR), check_in(f"LAPSED-{n}", blocks - 26 * HOUR + 1),
-                   report(f"LAPSED-{n}", blocks - 24 * HOUR, encrypted=False))))
+    world.send(*(event for n in range(8) for event in (
+        enroll(f"LAPSED-{n}", blocks - 26 * HOUR), check_in(f"LAPSED-{n}", blocks - 26 * HOUR + 1),
+        report(f"LAPSED-{n}", blocks - 24 * HOUR, encrypted=False))))
+    world.send(enroll("SILENT", fails - 30 * MINUTE))
     # What stands there is decided in the order of its time, and nothing comes after it.
     muster = world.start()
     muster.wait_ready()

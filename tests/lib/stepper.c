@@ -110,6 +110,7 @@ void stepper_restart(struct stepper *stepper) {
   lane_init(lane, old.number, old.count, &old.memory);
   lane->clock_ms = old.clock_ms;
   lane->seq = old.seq;
+  lane->batch = old.batch;
   lane->dead_letter_count = old.dead_letter_count;
   for (uint32_t index = 0; index < old.device_count; index++) {
     uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];

@@ -277,6 +277,48 @@ START_TEST(a_batch_touches_a_device_once) {
 }
 END_TEST
 
+START_TEST(touches_outlive_their_batch) {
+  struct lane *lane = &fixture.lane;
+  struct touches *touches = &lane->touches;
+  const uint32_t a = add(lane, "A", "1");
+  const uint32_t b = add(lane, "B", "1");
+  const uint32_t c = add(lane, "C", "1");
+  const struct cause cause = {.topic = TOPIC_CHECKINS, .offset = 1};
+  lane->batch = 7;
+  lane_touch(lane, c, true, &cause);
+  lane_touch(lane, a, false, &cause);
+  lane_touch(lane, b, true, &cause);
+  lane_touch(lane, c, true, &cause);
+  /* In the order of their first change; what is no change is not among them. */
+  ck_assert_uint_eq(touches->batch_changed_count, 2);
+  ck_assert_uint_eq(touches->items[touches->batch_changed[0]].device, c);
+  ck_assert_uint_eq(touches->items[touches->batch_changed[1]].device, b);
+
+  lane_end_batch(lane);
+  ck_assert_uint_eq(touches->batch_changed_count, 0);
+  ck_assert_uint_eq(touches->count, 3);
+  lane->batch = 8;
+  lane_touch(lane, b, false, &cause);
+  lane_touch(lane, a, true, &cause);
+  ck_assert_uint_eq(touches->count, 3);
+  ck_assert_uint_eq(touches->batch_changed_count, 1);
+  ck_assert_uint_eq(touches->items[touches->batch_changed[0]].device, a);
+  ck_assert_uint_eq(touches->items[0].batch, 7);
+  ck_assert_uint_eq(touches->items[1].batch, 8);
+  ck_assert(touches->items[2].is_changed);
+
+  uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+  struct device_image image;
+  lane_image(lane, b, &touches->items[2], ids, &image);
+  ck_assert(image.is_changed);
+  ck_assert_uint_eq(image.changed_batch, 7);
+
+  lane_end_batch(lane);
+  lane_clear_touches(lane);
+  ck_assert_uint_eq(touches->count, 0);
+}
+END_TEST
+
 START_TEST(touches_keep_up_with_new_devices) {
   struct lane *lane = &fixture.lane;
   const struct cause cause = {.topic = TOPIC_ENROLLMENTS};
@@ -472,6 +514,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, the_last_sixteen_enrolments_are_remembered);
   tcase_add_test(tests, what_happens_next_follows_from_the_state);
   tcase_add_test(tests, a_batch_touches_a_device_once);
+  tcase_add_test(tests, touches_outlive_their_batch);
   tcase_add_test(tests, touches_keep_up_with_new_devices);
   tcase_add_test(tests, an_image_tells_the_last_change);
   tcase_add_loop_test(tests, a_lane_comes_back_as_it_was_stored, 0, 10);
