@@ -127,7 +127,7 @@ static json_t *read_text(struct reading *reading, const struct avro_node *node) 
 }
 
 static json_t *read_index(struct reading *reading, const struct avro_node *node) {
-  uint32_t index;
+  uint32_t index = 0;
   if (!is_good(reading, bytes_take_index(&reading->bytes, node->count, &index))) {
     return NULL;
   }

@@ -5,12 +5,18 @@
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The lane topics that are subscribed; control has one partition and is read by every member. */
-enum { SUBSCRIBED_COUNT = TOPIC_COUNT - 1, TOPIC_TEXT_SIZE = 256 };
+enum {
+  SUBSCRIBED_COUNT = TOPIC_COUNT - 1,
+  TOPIC_TEXT_SIZE = 256,
+  FENCED_AGAIN_MS = 60000, /* see fenced */
+};
 
 struct membership {
+  rd_kafka_conf_t *conf; /* of the next client */
   rd_kafka_t *client;
   rd_kafka_queue_t *queue;
   int wake[2];
@@ -18,7 +24,8 @@ struct membership {
   int32_t *lanes;
   size_t lane_count;
   enum membership_event pending;
-  bool is_assigning; /* what membership_accept answers */
+  bool is_assigning; /* what membership_accept answers; lanes are ours */
+  int64_t fenced_mono_ms;
   bool has_error;
   struct error error;
 };
@@ -109,14 +116,9 @@ static enum status subscribe(struct membership *membership, struct error *error)
                          rd_kafka_err2str(code));
 }
 
-static enum status open_client(struct membership *membership, rd_kafka_conf_t *conf,
-                               struct error *error) {
-  if (pipe(membership->wake) != 0 || fcntl(membership->wake[0], F_SETFL, O_NONBLOCK) < 0 ||
-      fcntl(membership->wake[1], F_SETFL, O_NONBLOCK) < 0) {
-    rd_kafka_conf_destroy(conf);
-    return error_set(error, STATUS_UNAVAILABLE, "a pipe for the group's queue: errno %d", errno);
-  }
+static enum status open_client(struct membership *membership, struct error *error) {
   char text[256];
+  rd_kafka_conf_t *const conf = rd_kafka_conf_dup(membership->conf);
   membership->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
   if (membership->client == NULL) {
     rd_kafka_conf_destroy(conf);
@@ -126,6 +128,26 @@ static enum status open_client(struct membership *membership, rd_kafka_conf_t *c
   membership->queue = rd_kafka_queue_get_consumer(membership->client);
   rd_kafka_queue_io_event_enable(membership->queue, membership->wake[1], "w", 1);
   return subscribe(membership, error);
+}
+
+static void close_client(struct membership *membership) {
+  if (membership->queue != NULL) {
+    rd_kafka_queue_io_event_enable(membership->queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(membership->queue);
+    membership->queue = NULL;
+  }
+  if (membership->client != NULL) {
+    rd_kafka_destroy_flags(membership->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    membership->client = NULL;
+  }
+}
+
+static enum status open_pipe(struct membership *membership, struct error *error) {
+  if (pipe(membership->wake) != 0 || fcntl(membership->wake[0], F_SETFL, O_NONBLOCK) < 0 ||
+      fcntl(membership->wake[1], F_SETFL, O_NONBLOCK) < 0) {
+    return error_set(error, STATUS_UNAVAILABLE, "a pipe for the group's queue: errno %d", errno);
+  }
+  return STATUS_OK;
 }
 
 enum status membership_open(rd_kafka_conf_t *conf, const char *topic_prefix,
@@ -141,7 +163,11 @@ enum status membership_open(rd_kafka_conf_t *conf, const char *topic_prefix,
   rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
   rd_kafka_conf_set_error_cb(conf, on_error);
   rd_kafka_conf_set_log_cb(conf, on_log);
-  const enum status status = open_client(made, conf, error);
+  made->conf = conf;
+  enum status status = open_pipe(made, error);
+  if (status == STATUS_OK) {
+    status = open_client(made, error);
+  }
   if (status != STATUS_OK) {
     membership_close(made);
     return status;
@@ -154,13 +180,8 @@ void membership_close(struct membership *membership) {
   if (membership == NULL) {
     return;
   }
-  if (membership->queue != NULL) {
-    rd_kafka_queue_io_event_enable(membership->queue, -1, NULL, 0);
-    rd_kafka_queue_destroy(membership->queue);
-  }
-  if (membership->client != NULL) {
-    rd_kafka_destroy_flags(membership->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-  }
+  close_client(membership);
+  rd_kafka_conf_destroy(membership->conf);
   for (size_t i = 0; i < 2; i++) {
     if (membership->wake[i] >= 0) {
       close(membership->wake[i]);
@@ -174,9 +195,43 @@ int membership_fd(const struct membership *membership) {
   return membership->wake[0];
 }
 
+static int64_t mono_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool is_fenced(const struct membership *membership) {
+  char text[256];
+  return rd_kafka_fatal_error(membership->client, text, sizeof text) ==
+         RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+}
+
+/* A member that was away for longer than its session may fence itself: a request that it had
+ * under way with its former member id reaches the broker after it has joined with a new one. So
+ * a client that is fenced is replaced, once; where another process has the same identity, one of
+ * the two is soon fenced again. */
+static enum membership_event fenced(struct membership *membership) {
+  const int64_t now_mono_ms = mono_ms();
+  const bool is_again = membership->fenced_mono_ms > 0 &&
+                        now_mono_ms - membership->fenced_mono_ms < FENCED_AGAIN_MS;
+  membership->fenced_mono_ms = now_mono_ms;
+  membership->is_assigning = false;
+  membership->pending = MEMBERSHIP_NOTHING;
+  membership->lane_count = 0;
+  close_client(membership);
+  if (is_again || open_client(membership, &membership->error) != STATUS_OK) {
+    return MEMBERSHIP_FENCED;
+  }
+  return MEMBERSHIP_LOST;
+}
+
 enum membership_event membership_poll(struct membership *membership) {
   char bytes[256];
   while (read(membership->wake[0], bytes, sizeof bytes) > 0) {
+  }
+  if (membership->client == NULL) {
+    return MEMBERSHIP_NOTHING; /* fenced for good */
   }
   while (membership->pending == MEMBERSHIP_NOTHING) { /* one event at a time, none unseen */
     rd_kafka_message_t *message = rd_kafka_consumer_poll(membership->client, 0);
@@ -189,13 +244,11 @@ enum membership_event membership_poll(struct membership *membership) {
              rd_kafka_message_errstr(message));
     rd_kafka_message_destroy(message);
   }
-  enum membership_event event = membership->pending;
-  membership->pending = MEMBERSHIP_NOTHING;
-  char text[256];
-  if (rd_kafka_fatal_error(membership->client, text, sizeof text) ==
-      RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-    event = MEMBERSHIP_FENCED; /* whatever else came: this client is of no use any more */
+  if (is_fenced(membership)) {
+    return fenced(membership);
   }
+  const enum membership_event event = membership->pending;
+  membership->pending = MEMBERSHIP_NOTHING;
   return event;
 }
 
@@ -205,6 +258,9 @@ const int32_t *membership_lanes(const struct membership *membership, size_t *cou
 }
 
 void membership_accept(struct membership *membership) {
+  if (membership->client == NULL) {
+    return;
+  }
   rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
   rd_kafka_assign(membership->client, membership->is_assigning ? none : NULL);
   rd_kafka_topic_partition_list_destroy(none);
@@ -212,6 +268,9 @@ void membership_accept(struct membership *membership) {
 
 void membership_note_offsets(struct membership *membership, int32_t lane,
                              const int64_t next_offsets[TOPIC_COUNT]) {
+  if (!membership->is_assigning) {
+    return; /* the group does not take it from us, and may fence who tries */
+  }
   rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(SUBSCRIBED_COUNT);
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     if (topic != TOPIC_CONTROL) {

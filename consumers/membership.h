@@ -18,7 +18,7 @@ enum membership_event {
   MEMBERSHIP_ASSIGNED, /* membership_lanes tells; answer with membership_accept */
   MEMBERSHIP_REVOKED,  /* all lanes; finish, then answer with membership_accept */
   MEMBERSHIP_LOST,     /* all lanes, and others may have them already; wants no answer */
-  MEMBERSHIP_FENCED,   /* another process has this identity */
+  MEMBERSHIP_FENCED,   /* another process has this identity; nothing more will come */
 };
 
 /* Joins the group with the topics prefix+name of every lane topic but control. Takes `conf` in

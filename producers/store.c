@@ -48,6 +48,12 @@ static enum status check_migrations(PGconn *connection, struct error *error) {
   return status;
 }
 
+/* libpq would write it to stderr, past the log. */
+static void ignore_notice(void *context, const char *text) {
+  (void)context;
+  (void)text;
+}
+
 enum status store_open(const char *dsn, struct store **store, struct error *error) {
   *store = NULL;
   PGconn *connection;
@@ -64,6 +70,7 @@ enum status store_open(const char *dsn, struct store **store, struct error *erro
     PQfinish(connection);
     return status;
   }
+  PQsetNoticeProcessor(connection, ignore_notice, NULL);
   opened->connection = connection;
   *store = opened;
   return STATUS_OK;

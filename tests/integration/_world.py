@@ -66,6 +66,17 @@ def wait_until(what, condition, seconds=DEADLINE_S, pause=0.05):
         time.sleep(pause)
 
 
+def standstill(value):
+    """value(), once it has not changed for half a second."""
+    last = [object()]
+
+    def same():
+        before, last[0] = last[0], value()
+        return before == last[0]
+    wait_until("a standstill", same, pause=0.5)
+    return last[0]
+
+
 def free_port():
     """Below the range that clients are given ports from, as scripts/stack does."""
     while True:

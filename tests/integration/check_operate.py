@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from _world import (EX_CONFIG, HOUR, LONG_AGO, MINUTE, SECOND, Proxy, check_in, enroll, main, now_ms,
+from _world import (EX_CONFIG, HOUR, KAFKA, LONG_AGO, MINUTE, SECOND, Proxy, check_in, enroll, main, now_ms,
                     report, tail, time_text, wait_until)
 
 # The shortest session that the broker allows.
@@ -128,7 +128,19 @@ def taken(make):
     said = world.muster("run", "--set", "kafka.instance=only", status=EX_CONFIG).stderr
     assert "only" in said and "kafka.instance" in said, said
     assert muster.is_ready()
-    muster.kill()
+
+    # As from another host, where this host's locks are not seen: one of the two gives way.
+    elsewhere = world.start("--set", "kafka.instance=only", "--set",
+                            f"kafka.bootstrap_servers={KAFKA.replace('127.0.0.1', 'localhost')}")
+    pair = [muster, elsewhere]
+    wait_until("one that gives way", lambda: not all(process.is_alive() for process in pair))
+    (loser,) = [process for process in pair if not process.is_alive()]
+    (winner,) = [process for process in pair if process.is_alive()]
+    assert loser.wait() == EX_CONFIG and "kafka.instance" in loser.log(), tail(loser.log())
+    world.send(*fleet("W", 5, 2))
+    winner.wait_ready()
+    world.wait_caught_up()
+    winner.kill()
     # The name is free again at once.
     world.muster("run", "--until-caught-up", "--set", "kafka.instance=only")
 

@@ -10,7 +10,8 @@ import time
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from _world import (EX_CONFIG, EX_UNAVAILABLE, HOUR, LONG_AGO, MINUTE, QUIET, SECOND, Proxy, check_in, enroll,
-                    free_port, kafka_frozen, main, now_ms, report, stack, tail, time_text, wait_until)
+                    free_port, kafka_frozen, main, now_ms, report, stack, standstill, tail, time_text,
+                    wait_until)
 
 DAY = 24 * HOUR
 # The shortest that the broker allows, so that a member that does not keep up is soon found out.
@@ -123,7 +124,7 @@ def services_away_in_a_backlog_and_live(make):
     world.send(*fleet("B", 300, 200, LONG_AGO))
     wait_until("a few batches", lambda: batches() > 4, pause=0)
     proxy.shut()
-    stopped_at = batches()
+    stopped_at = standstill(batches)
     time.sleep(8)
     assert batches() == stopped_at, "it went on without its database"
     grown_mib = (muster.rss_kib() - before_kib) / 1024
@@ -140,9 +141,8 @@ def services_away_in_a_backlog_and_live(make):
     seen = batches()
     wait_until("more batches", lambda: batches() > seen + 4, pause=0)
     stack("kafka-kill")
-    wait_until("what is in memory written, and no more", lambda: settled_for(batches, 1.5))
+    stopped_at = standstill(batches)  # what is in memory is written, and no more
     held_mib = (muster.rss_kib() - before_kib) / 1024
-    stopped_at = batches()
     stack("kafka-start")
     go_on("Kafka", lambda: batches() > stopped_at)
     world.wait_caught_up()
@@ -167,16 +167,6 @@ def services_away_in_a_backlog_and_live(make):
     muster.stop()
     world.settled()
     assert world.sql("select count(*) from muster.devices") == [(350,)]
-
-
-def settled_for(value, seconds):
-    """Whether value() stays what it is for so long."""
-    first, until = value(), time.monotonic() + seconds
-    while time.monotonic() < until:
-        if value() != first:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def until_caught_up_gives_up(make):

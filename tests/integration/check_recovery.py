@@ -8,8 +8,8 @@ import random
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from _world import (EX_CONFIG, HOUR, LONG_AGO, MINUTE, QUIET, check_in, enroll, kafka_frozen, main, report, tail,
-                    wait_until)
+from _world import (EX_CONFIG, HOUR, LONG_AGO, MINUTE, QUIET, check_in, enroll, kafka_frozen, main, report,
+                    standstill, tail, wait_until)
 
 
 def days(devices, number):
@@ -29,17 +29,6 @@ def positions(world):
     return committed, sum(map(len, world.journal().values()))
 
 
-def standstill(value):
-    """value(), once it is the same twice in a row, half a second apart."""
-    last = [object()]
-
-    def same():
-        before, last[0] = last[0], value()
-        return before == last[0]
-    wait_until("a standstill", same, pause=0.5)
-    return last[0]
-
-
 def committed_but_not_published(make):
     """The broker stops answering in the middle; muster commits what it has decided and is killed.
 
@@ -52,8 +41,9 @@ def committed_but_not_published(make):
     def batches():
         return world.sql("select count(*) from muster.journal")[0][0]
 
-    torn = 0
-    for number in range(3):
+    torn = number = 0
+    while torn < 2:
+        assert number < 8, f"only {torn} of {number} rounds left anything unpublished"
         world.send(*days(40, number))
         before = batches()
         muster = world.start("--set", "batch.messages_max=25")
@@ -65,15 +55,14 @@ def committed_but_not_published(make):
             muster.kill()
         committed, published = positions(world)
         assert committed >= published
-        torn += committed > published
         muster = world.start("--until-caught-up")
         status = muster.wait()
         assert status == 0, f"exit {status}:\n{tail(muster.log())}"
-        says = "publishing what an earlier owner left" in muster.log()
-        assert says or committed == published, tail(muster.log())
+        # What was found unpublished then: the broker may have ended a transaction in between.
+        torn += "publishing what an earlier owner left" in muster.log()
         print(f"  round {number}: {committed} batches committed, {committed - published} of them not published")
         world.settled()
-    assert torn == 3, f"only {torn} of 3 rounds left anything unpublished"
+        number += 1
 
 
 def changed_topics(make):

@@ -27,6 +27,9 @@ struct head stepper_head(const struct logged *message) {
 
 static void take_result(void *context, const struct result *result) {
   struct stepper *stepper = context;
+  /* The index is where an edge finds the person: it is that of the subject, which is told. */
+  assert(!result->has_subject || memcmp(stepper->lane.persons.items[result->person].subject,
+                                        result->subject, SUBJECT_SIZE) == 0);
   fputs(stepper->indent, stepper->render.out);
   render_result(&stepper->render, result);
   fputc('\n', stepper->render.out);

@@ -455,6 +455,54 @@ START_TEST(ranges_give_the_steps_again) {
 }
 END_TEST
 
+START_TEST(a_batch_begins_where_the_lane_stands) {
+  struct stepper stepper;
+  stepper_init(&stepper, 0, 1, &(struct render){.base_ms = BASE_MS});
+  struct lane *const lane = &stepper.lane;
+  lane->clock_ms = BASE_MS;
+  lane->seq = 41;
+  lane->dead_letter_count = 7;
+  batch_begin(&stepper.batch, 9, lane, (const int64_t[TOPIC_COUNT]){1, 2, 3, 4, 5});
+  ck_assert(batch_is_empty(&stepper.batch));
+  ck_assert_uint_eq(lane->batch, 9);
+
+  struct journal_row row;
+  batch_row(&stepper.batch, lane, &row);
+  ck_assert_uint_eq(row.lane, 0);
+  ck_assert_uint_eq(row.batch, 9);
+  ck_assert_uint_eq(row.first_seq, 42);
+  ck_assert_uint_eq(row.last_seq, 41);
+  ck_assert_int_eq(row.clock_before_ms, BASE_MS);
+  ck_assert_int_eq(row.clock_after_ms, BASE_MS);
+  ck_assert_uint_eq(row.dead_letter_count, 0);
+  ck_assert_uint_eq(row.not_believed_count, 0);
+  ck_assert(!row.timer.is_set);
+  for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+    ck_assert_int_eq(row.ranges[topic].from, topic + 1);
+    ck_assert_int_eq(row.ranges[topic].to, topic + 1);
+  }
+  stepper_fini(&stepper);
+}
+END_TEST
+
+START_TEST(a_timer_alone_is_something) {
+  struct stepper stepper;
+  stepper_init(&stepper, 0, 1, &(struct render){.base_ms = BASE_MS});
+  const struct head heads[TOPIC_COUNT] = {0};
+  const struct timer_cursor cursor = {
+      .is_set = true, .due_at_ms = BASE_MS, .device_number = 3, .kind = TIMER_KIND_BLOCK};
+  batch_note_timer(&stepper.batch, heads, cursor);
+  ck_assert(!batch_is_empty(&stepper.batch));
+  struct journal_row row;
+  batch_row(&stepper.batch, &stepper.lane, &row);
+  ck_assert_uint_eq(row.timer.device_number, 3);
+  ck_assert_int_eq(row.timer.due_at_ms, BASE_MS);
+  ck_assert_uint_eq(row.timer.kind, TIMER_KIND_BLOCK);
+  ck_assert_uint_eq(row.timer_count, 1);
+  stepper_fini(&stepper);
+}
+END_TEST
+
 static Suite *suite(void) {
   Suite *const all = suite_create("batch");
   TCase *const property = tcase_create("property");
@@ -462,6 +510,10 @@ static Suite *suite(void) {
   tcase_add_test(property, ranges_give_the_steps_again);
   tcase_add_loop_test(property, sizes_of_batches_change_nothing, 0, BACKLOG_COUNT);
   suite_add_tcase(all, property);
+  TCase *const row = tcase_create("row");
+  tcase_add_test(row, a_batch_begins_where_the_lane_stands);
+  tcase_add_test(row, a_timer_alone_is_something);
+  suite_add_tcase(all, row);
   return all;
 }
 
