@@ -213,8 +213,8 @@ static bool is_fenced(const struct membership *membership) {
  * the two is soon fenced again. */
 static enum membership_event fenced(struct membership *membership) {
   const int64_t now_mono_ms = mono_ms();
-  const bool is_again = membership->fenced_mono_ms > 0 &&
-                        now_mono_ms - membership->fenced_mono_ms < FENCED_AGAIN_MS;
+  const bool is_again =
+      membership->fenced_mono_ms > 0 && now_mono_ms - membership->fenced_mono_ms < FENCED_AGAIN_MS;
   membership->fenced_mono_ms = now_mono_ms;
   membership->is_assigning = false;
   membership->pending = MEMBERSHIP_NOTHING;

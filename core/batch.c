@@ -30,6 +30,23 @@ bool batch_is_empty(const struct batch *batch) {
   return batch->message_count == 0 && batch->timer_count == 0;
 }
 
+/* What a message whose stamp is not believed counts as stamped with: the lane's clock; while it has
+ * none, the least believed stamp at hand, so that ranks decide between the lane's first messages
+ * (an enrolment and a check-in that lies in the year 2100). */
+static int64_t clock_at_turn(const struct lane *lane, const struct head heads[TOPIC_COUNT]) {
+  if (lane->clock_ms != LANE_CLOCK_START_MS) {
+    return lane->clock_ms;
+  }
+  int64_t least_ms = INT64_MAX;
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    const struct head *head = &heads[topic];
+    if (head->state == HEAD_READY && head->is_believed && head->timestamp_ms < least_ms) {
+      least_ms = head->timestamp_ms;
+    }
+  }
+  return least_ms;
+}
+
 static struct merge_key key_of(const struct head *head, enum topic topic, int64_t clock_ms) {
   return (struct merge_key){.at_ms = head->is_believed ? head->timestamp_ms : clock_ms,
                             .topic = topic};
@@ -51,6 +68,7 @@ static bool must_close(const struct batch *batch, const struct head *head, struc
 
 enum next batch_next(const struct batch *batch, const struct lane *lane,
                      const struct head heads[TOPIC_COUNT], enum topic *topic) {
+  const int64_t clock_ms = clock_at_turn(lane, heads);
   struct merge_key first = {.topic = TOPIC_COUNT};
   for (enum topic candidate = 0; candidate < TOPIC_COUNT; candidate++) {
     const struct head *head = &heads[candidate];
@@ -58,7 +76,7 @@ enum next batch_next(const struct batch *batch, const struct lane *lane,
       return NEXT_WAIT;
     }
     if (head->state == HEAD_READY) {
-      const struct merge_key key = key_of(head, candidate, lane->clock_ms);
+      const struct merge_key key = key_of(head, candidate, clock_ms);
       if (first.topic == TOPIC_COUNT || key_before(key, first)) {
         first = key;
       }
@@ -73,7 +91,9 @@ enum next batch_next(const struct batch *batch, const struct lane *lane,
   }
   /* A message behind the clock is applied at the clock: so what is due until then goes first. It
    * is there when a batch was cut between timers of the same time. */
-  const int64_t at_ms = first.at_ms > lane->clock_ms ? first.at_ms : lane->clock_ms;
+  const struct head *head = &heads[first.topic];
+  const bool moves_clock = head->is_believed && head->timestamp_ms > lane->clock_ms;
+  const int64_t at_ms = moves_clock ? head->timestamp_ms : lane->clock_ms;
   const struct timer *timer = timers_first(&lane->timers);
   if (timer != NULL && timer->due_at_ms <= at_ms) {
     return NEXT_TIMER;
@@ -107,7 +127,7 @@ void batch_take(struct batch *batch, struct lane *lane, const struct head heads[
   const struct head *head = &heads[topic];
   assert(head->state == HEAD_READY);
   assert(head->offset >= batch->ranges[topic].to);
-  note_blind(batch, heads, key_of(head, topic, lane->clock_ms));
+  note_blind(batch, heads, key_of(head, topic, clock_at_turn(lane, heads)));
   batch->ranges[topic].to = head->offset + 1;
   batch->message_count++;
   if (head->is_believed) {
@@ -127,7 +147,7 @@ void batch_note_timer(struct batch *batch, const struct head heads[TOPIC_COUNT],
 
 /* Before its first believed message a lane has no clock, which is not the year 1970. */
 static int64_t clock_or_none(int64_t clock_ms) {
-  return clock_ms == 0 ? TIME_NONE : clock_ms;
+  return clock_ms == LANE_CLOCK_START_MS ? TIME_NONE : clock_ms;
 }
 
 void batch_row(const struct batch *batch, const struct lane *lane, struct journal_row *row) {

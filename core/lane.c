@@ -7,6 +7,7 @@ void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct 
       .count = count,
       .memory = *memory,
       .policy = policy_default(),
+      .clock_ms = LANE_CLOCK_START_MS,
       .versions = {.first_free = INDEX_NONE},
   };
 }
@@ -26,6 +27,7 @@ void lane_fini(struct lane *lane) {
   release(memory, lane->enrollments.items,
           lane->enrollments.capacity * sizeof *lane->enrollments.items);
   release(memory, lane->touches.items, lane->touches.capacity * sizeof *lane->touches.items);
+  release(memory, lane->touches.texts, lane->touches.texts_capacity);
   release(memory, lane->touches.batch_changed,
           lane->touches.batch_changed_capacity * sizeof *lane->touches.batch_changed);
   release(memory, lane->touches.of_device,
@@ -273,6 +275,26 @@ static struct touch *touch_of(struct lane *lane, uint32_t index) {
   return &touches->items[touches->of_device[index]];
 }
 
+/* Where it was kept before, if it was, stays unused until the next checkpoint. */
+static void keep_traceparent(struct lane *lane, struct touch *touch, struct span traceparent) {
+  struct touches *touches = &lane->touches;
+  const uint32_t size = (uint32_t)traceparent.size;
+  touch->cause.traceparent = (struct span){0};
+  touch->traceparent = touches->texts_size;
+  touch->traceparent_size = size;
+  if (touches->texts_capacity - touches->texts_size < size) {
+    const uint32_t capacity = touches->texts_capacity + touches->texts_capacity / 2 + size + 1024;
+    assert(capacity > touches->texts_capacity);
+    touches->texts = lane->memory.resize(lane->memory.context, touches->texts,
+                                         touches->texts_capacity, capacity);
+    touches->texts_capacity = capacity;
+  }
+  if (size > 0) {
+    memcpy(touches->texts + touches->texts_size, traceparent.data, size);
+    touches->texts_size += size;
+  }
+}
+
 static void note_batch_changed(struct lane *lane, struct touch *touch) {
   struct touches *touches = &lane->touches;
   if (!touch->is_batch_changed) {
@@ -294,7 +316,7 @@ struct touch *lane_touch(struct lane *lane, uint32_t index, bool is_changed,
     touch->seq = lane->seq;
     touch->at_ms = lane->clock_ms;
     touch->cause = *cause;
-    touch->cause.traceparent = (struct span){0};
+    keep_traceparent(lane, touch, cause->traceparent);
   }
   return touch;
 }
@@ -313,6 +335,7 @@ void lane_clear_touches(struct lane *lane) {
     lane->devices[lane->touches.items[i].device].touched = false;
   }
   lane->touches.count = 0;
+  lane->touches.texts_size = 0;
 }
 
 static size_t copy_enrollment_ids(const struct lane *lane, const struct device *device,
@@ -350,6 +373,8 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
     image->seq = touch->seq;
     image->at_ms = touch->at_ms;
     image->cause = touch->cause;
+    image->cause.traceparent =
+        span_of(lane->touches.texts + touch->traceparent, touch->traceparent_size);
   }
 }
 

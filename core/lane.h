@@ -54,7 +54,7 @@ struct enrollments {
 };
 
 /* Older ones are forgotten: a repeated event arrives soon after the first or not at all. */
-enum { ENROLLMENTS_SEEN_MAX = 16 };
+enum { ENROLLMENTS_SEEN_MAX = 1024 };
 
 /* A device whose row in the database is behind its state: changed since the last checkpoint. */
 struct touch {
@@ -65,7 +65,8 @@ struct touch {
   uint64_t batch;        /* of the last change */
   uint64_t seq;          /* of the last change: the lane's last result number then */
   int64_t at_ms;
-  struct cause cause; /* without traceparent: a record may fold the changes of many messages */
+  struct cause cause; /* its traceparent is kept beside it, since the message goes away */
+  uint32_t traceparent, traceparent_size; /* in the touches' texts */
 };
 
 struct touches {
@@ -75,15 +76,21 @@ struct touches {
   uint32_t of_device_capacity;
   /* Those with is_batch_changed, in the order of their first change: indexes of items. */
   uint32_t *batch_changed;
+  uint8_t *texts;
+  uint32_t texts_size, texts_capacity;
   uint32_t batch_changed_count, batch_changed_capacity;
 };
+
+/* The clock of a lane that has none yet: the first instant that a record can be stamped with, since
+ * clients take a stamp of 0 for none. */
+#define LANE_CLOCK_START_MS INT64_C(1)
 
 struct lane {
   uint32_t number; /* the partition */
   uint32_t count;  /* number of lanes */
   struct memory memory;
   const struct policy *policy;
-  int64_t clock_ms; /* 0 before the first believed message */
+  int64_t clock_ms; /* LANE_CLOCK_START_MS before the first believed message */
   uint64_t seq;     /* last result number given */
   uint64_t batch;   /* being decided */
   uint64_t dead_letter_count;

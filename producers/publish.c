@@ -393,7 +393,7 @@ static rd_kafka_resp_err_t produce(const struct publisher *publisher,
       RD_KAFKA_V_PARTITION((int32_t)publisher->lane), RD_KAFKA_V_MSGFLAGS(0),
       RD_KAFKA_V_KEY(pointer_of(record->key, record->key_is_null), record->key.size),
       RD_KAFKA_V_VALUE(pointer_of(record->value, record->value_is_null), record->value.size),
-      RD_KAFKA_V_TIMESTAMP(record->timestamp_ms < 0 ? 0 : record->timestamp_ms), /* 0: now */
+      RD_KAFKA_V_TIMESTAMP(record->timestamp_ms), /* -1: none; only 0 would be now */
       RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR && headers != NULL) {
     rd_kafka_headers_destroy(headers);

@@ -176,7 +176,8 @@ static enum status check_anchor(struct intake *intake, const struct intake_rules
   if (record->offset != intake->next_offset - 1 || !is_same) {
     return error_set(error, STATUS_CONFIG,
                      "%s of lane %u: offset %lld is not the message that was processed last "
-                     "(found at %lld); the topic was recreated or truncated",
+                     "(found at %lld): the topic was recreated or truncated, or the subject key is "
+                     "another one",
                      topic_name(intake->topic), rules->lane, (long long)intake->next_offset - 1,
                      (long long)record->offset);
   }

@@ -8,6 +8,7 @@ enum {
   DEVICE_SIZE_GUESS = 250,       /* bytes of a changed device's record, encoded at the end */
   CHECKPOINT_MS = 3000,          /* device rows may be 5 s behind (the public contract) */
   MESSAGES_BEHIND_MAX = 1000000, /* that are decided again after a crash, at most */
+  TEXTS_SIZE_MAX = 2 << 20,      /* of traceparents kept for device records */
   TOUCHED_MAX = 50000,           /* rows of one checkpoint: they are held in memory */
   STEPS_PER_TURN = 2000,         /* then the loop gets its turn */
   LINGER_MS = 5,                 /* how long a batch waits for messages that are on their way */
@@ -70,6 +71,7 @@ bool lane_wants_checkpoint(const struct lane_task *task) {
   return touched > 0 &&
          (task->is_at_end || task->phase == LANE_DRAINING || touched >= TOUCHED_MAX ||
           task->message_count_since >= MESSAGES_BEHIND_MAX ||
+          task->resources.state->lane.touches.texts_size >= TEXTS_SIZE_MAX ||
           clock_mono_ms() - task->checkpoint_mono_ms >= CHECKPOINT_MS);
 }
 
@@ -112,6 +114,7 @@ static bool is_full(const struct lane_task *task) {
   return task->batch.message_count + task->batch.timer_count >=
              (uint64_t)config->batch.messages_max ||
          task->batch.not_believed_count >= NOT_BELIEVED_MAX ||
+         task->resources.state->lane.touches.texts_size >= (size_t)config->batch.bytes_max ||
          carrier_size(task->filling) +
                  (size_t)task->resources.state->lane.touches.batch_changed_count *
                      DEVICE_SIZE_GUESS >=
@@ -257,7 +260,7 @@ int64_t lane_stop_offset(const struct lane_task *task, enum topic topic) {
   if (recorded != NULL) {
     return recorded->row.ranges[topic].to;
   }
-  return task->options.until_caught_up ? task->stops[topic] : -1;
+  return task->options.until_caught_up ? task->options.stop_offsets[topic] : -1;
 }
 
 /* What was believed then is believed now, whatever the wall clock says. */

@@ -116,7 +116,7 @@ static enum status load(const struct lane_setup *setup, struct lane_resources *r
   const struct journal_row *checkpoint = &resources->head.checkpoint;
   if (status == STATUS_OK && checkpoint->batch > 0) {
     const int64_t clock_ms = checkpoint->clock_after_ms;
-    lane->clock_ms = clock_ms == TIME_NONE ? 0 : clock_ms;
+    lane->clock_ms = clock_ms == TIME_NONE ? LANE_CLOCK_START_MS : clock_ms;
     lane->seq = checkpoint->last_seq;
     assert(lane->device_count == checkpoint->device_count);
   }

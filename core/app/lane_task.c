@@ -151,10 +151,6 @@ static void on_fetch(uv_poll_t *poll, int status, int events) {
 
 static void set_intakes(struct lane_task *task) {
   const struct lane_resources *resources = &task->resources;
-  if (!task->has_stops) {
-    task->has_stops = true;
-    memcpy(task->stops, resources->end_offsets, sizeof task->stops);
-  }
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     struct intake *intake = &task->intakes[topic];
     intake->topic = topic;

@@ -53,6 +53,7 @@ struct lane_task_options {
   struct lane_setup setup;   /* copied; what it points to outlives the task */
   struct intake_rules rules; /* copied; likewise */
   bool until_caught_up;
+  int64_t stop_offsets[TOPIC_COUNT]; /* until caught up: nothing from there on is taken */
   uint8_t environment[DIGEST_SIZE];
   struct span environment_content;
   struct metrics *metrics;

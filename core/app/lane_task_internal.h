@@ -51,8 +51,6 @@ struct lane_task {
   int64_t checkpoint_mono_ms;
   uint64_t message_count_since;
   bool is_at_end, is_caught_up;
-  bool has_stops; /* until caught up: what stood there when the lane was first taken */
-  int64_t stops[TOPIC_COUNT];
   bool worker_is_busy; /* with carriers that are being published */
   struct lane_totals totals;
 

@@ -1,14 +1,16 @@
 #include "core/app/preflight.h"
 
 #include "core/app/kafka_client.h"
+#include "core/app/lane_start.h"
 #include "core/result.h"
 #include "producers/encode.h"
 
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { KEY_SIZE_MIN = 16, KEY_SIZE_MAX = 64 };
+enum { KEY_SIZE_MIN = 16, KEY_SIZE_MAX = 64, ENDS_TIMEOUT_MS = 10000 };
 
 /* The file's bytes are the key, but for one line end that an editor may have put there. */
 static enum status read_key_file(const char *path, uint8_t key[KEY_SIZE_MAX], size_t *size,
@@ -71,6 +73,28 @@ static enum status check_topics(struct rd_kafka_s *client, const struct config *
   return status;
 }
 
+/* As a reader of committed messages sees them. */
+static enum status find_ends(struct preflight *preflight, struct rd_kafka_s *client,
+                             struct error *error) {
+  free(preflight->ends);
+  preflight->ends = calloc(preflight->lane_count, sizeof *preflight->ends);
+  assert(preflight->ends != NULL);
+  for (uint32_t lane = 0; lane < preflight->lane_count; lane++) {
+    for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+      char name[TOPIC_NAME_SIZE];
+      int64_t first;
+      topic_full_name(preflight->config, topic, name);
+      const rd_kafka_resp_err_t code =
+          rd_kafka_query_watermark_offsets(client, name, topic_partition(topic, lane), &first,
+                                           &preflight->ends[lane].offsets[topic], ENDS_TIMEOUT_MS);
+      if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return kafka_error(error, STATUS_UNAVAILABLE, name, rd_kafka_err2str(code));
+      }
+    }
+  }
+  return STATUS_OK;
+}
+
 void preflight_run(struct preflight *preflight) {
   struct error *error = &preflight->error;
   struct store *store = NULL;
@@ -89,5 +113,8 @@ void preflight_run(struct preflight *preflight) {
     return;
   }
   preflight->status = check_topics(client, preflight->config, &preflight->lane_count, error);
+  if (preflight->status == STATUS_OK) {
+    preflight->status = find_ends(preflight, client, error);
+  }
   rd_kafka_destroy(client);
 }

@@ -3,11 +3,13 @@
 #define MUSTER_APP_PREFLIGHT_H
 
 #include "core/app/config.h"
+#include "core/app/others.h"
 #include "producers/store.h"
 
 struct preflight {
   const struct config *config;
   uint32_t lane_count;
+  struct lane_ends *ends; /* by lane: of its topics now; the caller frees it */
   uint8_t subject_key[64];
   size_t subject_key_size;
   enum status status;

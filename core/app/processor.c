@@ -8,6 +8,7 @@
 #include "core/app/instance.h"
 #include "core/app/kafka_client.h"
 #include "core/app/log.h"
+#include "core/app/others.h"
 #include "core/app/preflight.h"
 #include "core/app/worker.h"
 
@@ -24,6 +25,7 @@ enum {
   STARTING_MS_MAX = 600000,   /* a big lane takes long to load */
   REVOKED_DEADLINE_MS = 4000, /* well within a session: then the group does not wait for lanes */
   STOP_DEADLINE_MS = 20000,   /* then the rest is left to the next start, which finds it */
+  OTHERS_MS = 500,            /* between two looks at the lanes of others */
   STALLED_MS = 30000,         /* not ready when a batch is on its way out for longer */
 };
 
@@ -49,6 +51,12 @@ struct processor {
   int64_t revoked_mono_ms;
   bool is_stopping;
   bool preflight_is_running;
+  struct others others; /* until caught up: the lanes that are not ours */
+  bool *is_done;        /* by lane: another member has caught up with it */
+  bool *is_asked;       /* by lane: in the look that is under way */
+  bool others_are_looked_at;
+  int64_t others_taken;
+  int64_t others_mono_ms; /* when they were looked at last; 0: never */
   int64_t progress_mono_ms, stop_mono_ms, polled_mono_ms, preflight_mono_ms;
   int64_t loaded_mono_ms; /* when the first lane was; -1: none yet */
   enum status status;
@@ -59,6 +67,7 @@ struct processor {
 };
 
 static void check_stopped(struct processor *processor);
+static void check_caught_up(struct processor *processor);
 static void open_lanes(struct processor *processor);
 
 /* Ends the run: every lane publishes what it has decided and is given up. The first reason
@@ -99,25 +108,74 @@ static void add_totals(struct processor *processor, const struct lane_task *task
   processor->summary->totals.dead_letters += totals.dead_letters;
 }
 
+static void on_others(void *context) {
+  struct processor *processor = context;
+  const struct others *others = &processor->others;
+  processor->others_are_looked_at = false;
+  processor->others_mono_ms = clock_mono_ms();
+  if (others->status != STATUS_OK) {
+    processor->error = others->error;
+  } else {
+    for (uint32_t lane = 0; lane < processor->setup.lane_count; lane++) {
+      processor->is_done[lane] =
+          processor->is_done[lane] || (processor->is_asked[lane] && !others->is_waited_for[lane]);
+    }
+    if (others->taken != processor->others_taken) {
+      processor->others_taken = others->taken;
+      processor->progress_mono_ms = processor->others_mono_ms;
+    }
+  }
+  check_caught_up(processor);
+  check_stopped(processor);
+}
+
+static void run_others(void *context) {
+  struct processor *processor = context;
+  others_look(&processor->others);
+}
+
+/* Lanes that are not ours are another member's, or will be ours when the group has noticed that
+ * their owner is gone. Either way the run goes on until they have caught up, too. */
+static void look_at_others(struct processor *processor) {
+  if (!processor->others_are_looked_at &&
+      clock_mono_ms() - processor->others_mono_ms >= OTHERS_MS) {
+    for (uint32_t lane = 0; lane < processor->setup.lane_count; lane++) {
+      processor->is_asked[lane] = processor->others.is_waited_for[lane] =
+          processor->tasks[lane] == NULL && !processor->is_done[lane];
+    }
+    processor->others_are_looked_at = true;
+    worker_submit(processor->worker, run_others, on_others, processor);
+  }
+}
+
 static void check_caught_up(struct processor *processor) {
   if (!processor->until_caught_up || !processor->is_assigned || processor->is_stopping) {
     return;
   }
+  bool others_are_done = true;
   for (size_t lane = 0; lane < processor->setup.lane_count; lane++) {
     const struct lane_task *task = processor->tasks[lane];
     if (task != NULL && !lane_task_is_caught_up(task)) {
       return;
     }
+    others_are_done = others_are_done && (task != NULL || processor->is_done[lane]);
+  }
+  if (!others_are_done) {
+    look_at_others(processor);
+    return;
   }
   if (processor->loaded_mono_ms >= 0) {
-    processor->summary->seconds = (double)(clock_mono_ms() - processor->loaded_mono_ms) / 1000;
+    processor->summary->seconds =
+        (double)(processor->progress_mono_ms - processor->loaded_mono_ms) / 1000;
   }
   stop(processor, STATUS_OK, NULL);
 }
 
 static void on_caught_up(void *context, struct lane_task *task) {
   (void)task;
-  check_caught_up(context);
+  struct processor *processor = context;
+  processor->progress_mono_ms = clock_mono_ms();
+  check_caught_up(processor);
 }
 
 static void on_failed(void *context, struct lane_task *task, enum status status,
@@ -181,6 +239,8 @@ static void open_lane(struct processor *processor, int32_t lane) {
                  .published = on_published},
   };
   memcpy(options.environment, processor->environment_digest, DIGEST_SIZE);
+  memcpy(options.stop_offsets, processor->preflight.ends[lane].offsets,
+         sizeof options.stop_offsets);
   options.setup.lane = options.setup.encoding.lane = (uint32_t)lane;
   processor->task_count++;
   processor->tasks[lane] = lane_task_open(&options);
@@ -316,7 +376,17 @@ static void run_preflight(void *context) {
 }
 
 static void set_up_lanes(struct processor *processor) {
-  processor->setup.lane_count = processor->preflight.lane_count;
+  const uint32_t lane_count = processor->setup.lane_count = processor->preflight.lane_count;
+  processor->is_done = calloc(lane_count, sizeof *processor->is_done);
+  processor->others = (struct others){
+      .config = processor->config,
+      .ends = processor->preflight.ends,
+      .is_waited_for = calloc(lane_count, sizeof *processor->others.is_waited_for),
+      .lane_count = lane_count,
+  };
+  processor->is_asked = calloc(lane_count, sizeof *processor->is_asked);
+  assert(processor->is_asked != NULL && processor->is_done != NULL &&
+         processor->others.is_waited_for != NULL);
   processor->tasks = calloc(processor->setup.lane_count, sizeof *processor->tasks);
   assert(processor->tasks != NULL);
   processor->environment = environment_text(
@@ -403,6 +473,7 @@ static void on_tick(uv_timer_t *timer) {
     }
   }
   http_step(processor->http);
+  check_caught_up(processor);
   check_deadlines(processor);
 }
 
@@ -478,7 +549,7 @@ static void on_worker_closed(void *context) {
 /* When the last lane is gone, the handles close and the loop runs out. */
 static void check_stopped(struct processor *processor) {
   if (!processor->is_stopping || processor->task_count > 0 || processor->preflight_is_running ||
-      uv_is_closing((uv_handle_t *)&processor->tick)) {
+      processor->others_are_looked_at || uv_is_closing((uv_handle_t *)&processor->tick)) {
     return;
   }
   uv_close((uv_handle_t *)&processor->tick, NULL);
@@ -540,6 +611,10 @@ static void close_parts(struct processor *processor) {
   schemas_close(processor->schemas);
   free(processor->environment);
   free(processor->tasks);
+  free(processor->is_done);
+  free(processor->is_asked);
+  free(processor->others.is_waited_for);
+  free(processor->preflight.ends);
 }
 
 static void run_loop(struct processor *processor) {

@@ -90,7 +90,7 @@ const struct setting settings[] = {
      .choices = framings},
     {FIELD(kafka, cloudevents), .type = SETTING_SWITCH, .fallback = "false"},
     /* The upper limit is librdkafka's message.max.bytes, less the room for our own headers. */
-    {FIELD(kafka, message_bytes_max), .type = SETTING_BYTES, .fallback = "1048576", .minimum = 1024,
+    {FIELD(kafka, message_bytes_max), .type = SETTING_BYTES, .fallback = "1048576", .minimum = 1,
      .maximum = 1000000000 - 65536},
     {TEXT(schemas, directory, "")},
     {TEXT(schemas, registry_url, ""), .is_secret = true, .check = check_url_or_empty},

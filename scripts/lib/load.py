@@ -61,7 +61,7 @@ MODELS = (
 LAPSES = ("os", "antivirus", "signatures", "disk", "pin")
 # Texts that are no version, or nearly one.
 VERSIONS = ("", "unknown", "10.0.22631.1", "010.000.022631", "10.0.22630.99999", "14", "13", "1e3", "10..0", ".10",
-            "10.", "99999999999999999999999.0", "17,4", "١٧")
+            "10.", "99.", "99999999999999999999999.0", "17,4", "١٧")
 
 
 def murmur2(key):
@@ -289,6 +289,14 @@ def has_an_odd_serial(device):
     return [device.enrollment(device.enrolled_at), *device.visits()]
 
 
+def keeps_step(device):
+    """Enrolled, and at fault, in the same millisecond as others: so many things are due at once."""
+    at = device.enrolled_at - device.enrolled_at % (20 * MINUTE)
+    if device.index % 2:
+        return [device.enrollment(at)]
+    return [device.enrollment(at), device.checkin(at + MINUTE), device.report(at + 2 * MINUTE, disk_encrypted=False)]
+
+
 def writes_in_capitals(device):
     events = [device.enrollment(device.enrolled_at), *device.visits()]
     return [(at, topic, dict(record, event_id=record["event_id"].upper())) for at, topic, record in events]
@@ -297,7 +305,7 @@ def writes_in_capitals(device):
 ODD = (never_checks_in, checks_in_late, never_enrols, enrols_twice, changes_hands, is_refused_first, is_refused_later,
        syncs_on_demand, has_odd_versions, reports_little, recovers_on_the_hour, has_more_wrong_each_day, signatures_age,
        visits_in_one_moment, enrols_in_one_moment, fails_and_starts_over, fails_on_the_minute, has_an_odd_serial,
-       writes_in_capitals)
+       keeps_step, writes_in_capitals)
 
 
 # ---- Messages ----
@@ -365,6 +373,11 @@ def year_2100(rnd, message, context):
     message.at = YEAR_2100 + rnd.randrange(365 * 24 * HOUR)
 
 
+def late(rnd, message, context):
+    """A stamp long past, which the log has left behind."""
+    message.at -= rnd.randrange(48 * HOUR)
+
+
 def bad_key(rnd, message, context):
     message.key = rnd.choice((b"", b"\xff\xfe" + message.key, message.key + b"\xc3", b"\xed\xa0\x80"))
 
@@ -395,7 +408,7 @@ def noise(rnd, message, context):
     message.value = message.value[:rnd.randrange(12)] + rnd.randbytes(rnd.choice((1, 10, 100, 2000)))
 
 
-DAMAGE = {f.__name__.replace("_", "-"): f for f in (flip, truncate, partition, null_key, unknown_serial, year_2100, bad_key,
+DAMAGE = {f.__name__.replace("_", "-"): f for f in (flip, truncate, partition, null_key, unknown_serial, year_2100, late, bad_key,
                                                     other_key, null_value, trailing, other_schema, noise)}
 
 

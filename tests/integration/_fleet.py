@@ -47,6 +47,7 @@ class World:
         self.name = "%s-%s" % (name, uuid.uuid4().hex[:6])
         self.prefix, self.lanes, self.settings = self.name + ".", lanes, list(settings)
         self.directory, self.generation = directory, 0
+        self.sent, self.confluent_ids = {}, {}
         self.key_file = os.path.join(directory, "subject.key")
         with open(self.key_file, "wb") as f:
             f.write(SUBJECT_KEY)
@@ -91,6 +92,7 @@ class World:
         holds(done.returncode == 0, "the load failed: %s", done.stderr[-500:])
         sent = json.loads(done.stdout)
         for topic, count in sent["messages"].items():
+            count = self.sent[topic] = self.sent.get(topic, 0) + count
             in_topic = sum(self.end_offset(self.prefix + topic, lane) for lane in range(self.lanes))
             equal(in_topic, count, "messages in %s" % topic)
         return sent
@@ -148,7 +150,7 @@ class World:
 
     def decided(self, lane, inputs):
         """What the oracle says of a lane."""
-        return _oracle.Lane(lane, self.lanes, _oracle.Inputs()).run(inputs)
+        return _oracle.Lane(lane, self.lanes, _oracle.Inputs(self.confluent_ids)).run(inputs)
 
     def sql(self, query, *parameters):
         with psycopg.connect(self.dsn) as connection:

@@ -624,6 +624,15 @@ def chain_of(record, previous, prefix):
     return hashlib.sha256(out).digest()
 
 
+def left_behind(world):
+    """How many batches are committed and not published."""
+    committed = dict(world.sql("select lane, count(*) from muster.journal where kind = 'BATCH' group by lane"))
+    published = {lane: len(records) for lane, records in world.journal().items()}
+    rest = {lane: committed.get(lane, 0) - count for lane, count in published.items()}
+    assert all(count >= 0 for count in rest.values()), f"published but not committed: {rest}"
+    return sum(rest.values())
+
+
 def differences(left, right, limit=3):
     """The first places where two dicts differ, for a message; empty when they are equal."""
     found = []
@@ -662,6 +671,9 @@ def main(*cases, names=None):
         except Exception:  # noqa: BLE001: whatever it is, the next case is run
             failed, verdict = failed + 1, "FAILED"
             traceback.print_exc()
+            # What it had stopped when it failed, the next one needs.
+            stack("kafka-start")
+            stack("pg-start")
             for made in opened:
                 for process in made.processes:
                     print(f"  {process.log_path}:\n{tail(process.log(), 15)}", file=sys.stderr)

@@ -44,6 +44,9 @@ def test(directory):
     # All that the generator knows, thickly.
     check_accounts(directory, "wreck", 2, "--devices", 500, "--rounds", 10, "--seed", 4, "--odd", 0.3, "--damage", 0.4, "--traceparent", 0.5)
 
+    # Bits of the rarer fields, too.
+    check_accounts(directory, "flips", 2, "--devices", 500, "--rounds", 20, "--seed", 6, "--damage", 0.5, "--damage-kinds", "flip,truncate")
+
     # Logs of one length, since what is read ahead of a short one is less.
     few, few_letters = rss_of(directory, "few", "--damage", 0.01)
     many, many_letters = rss_of(directory, "many", "--damage", 0.5)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""usage: check_kill.py [--kills N] [--seed N]
+"""usage: check_kill.py [--kills N] [--seed N] [CASE...]
 
 Kills muster with SIGKILL at random moments, over as many backlogs as it takes, and starts it
 again each time; at the end the same events, under another prefix, are processed undisturbed.
@@ -11,8 +11,8 @@ import os
 import random
 import time
 
-from _world import (HOUR, LONG_AGO, MINUTE, World, check_in, differences, enroll, garbage, main, report, tail,
-                    wait_until)
+from _world import (HOUR, LONG_AGO, MINUTE, SECOND, check_in, differences, enroll, garbage, left_behind, main,
+                    now_ms, report, tail, time_text, wait_until)
 
 LANES = 3
 DEVICES_PER_BACKLOG = 40
@@ -64,15 +64,6 @@ def kill_once(world, rng):
     return f"{delay:5.3f} s {moment}, batches of {batch}"
 
 
-def left_behind(world):
-    """Batches committed, and those of them that were not published."""
-    committed = dict(world.sql("select lane, count(*) from muster.journal where kind = 'BATCH' group by lane"))
-    published = {lane: len(records) for lane, records in world.journal().items()}
-    rest = {lane: count - published[lane] for lane, count in committed.items()}
-    assert all(count >= 0 for count in rest.values()), f"published but not committed: {rest}"
-    return sum(committed.values()), sum(rest.values())
-
-
 def same_results_as_undisturbed(make):
     rng = random.Random(options.seed)
     key = b"one key for both of the worlds"
@@ -85,9 +76,9 @@ def same_results_as_undisturbed(make):
         hit = kill_once(disturbed, rng)
         if hit is not None:
             kills += 1
-            committed, unpublished = left_behind(disturbed)
+            unpublished = left_behind(disturbed)
             torn += unpublished > 0
-            print(f"  {kills:3}: {hit}: {committed} batches, {unpublished} of them not published", flush=True)
+            print(f"  {kills:3}: {hit}: {unpublished} batches committed and not published", flush=True)
     rest = disturbed.catch_up()
     killed = disturbed.settled()
     print(f"  {kills} kills over {backlogs} backlogs, {torn} between a commit and its publication; "
@@ -104,8 +95,43 @@ def same_results_as_undisturbed(make):
     assert disturbed.devices() == devices, f"not as undisturbed:\n{differences(disturbed.devices(), devices)}"
 
 
+def killed_live(make):
+    """Killed while messages come and timers fire by the wall clock: each is decided once, in its time."""
+    rng = random.Random(options.seed)
+    world = make("live", lanes=LANES)
+    start = now_ms()
+    due = {f"DUE-{n:02}": start + 5 * SECOND + n * 200 for n in range(45)}
+    for n, (serial, at) in enumerate(due.items()):
+        world.send(enroll(serial, at - 25 * HOUR), check_in(serial, at - 25 * HOUR + 1),
+                   report(serial, at - 24 * HOUR, pin=0))
+    kills = max(4, options.kills // 4)
+    for kill in range(kills + 1):
+        muster = world.start("--set", f"batch.messages_max={rng.choice((3, 100000))}", http="off")
+        muster.wait_log("lane taken", LANES)
+        until = time.monotonic() + (3 if kill == kills else rng.expovariate(1 / 1.5))
+        while time.monotonic() < until:
+            serial = f"TALK-{rng.randrange(60):02}"
+            at = now_ms()
+            world.send(rng.choice((enroll, check_in, report))(serial, at), report(rng.choice(list(due)), at, pin=4))
+        if kill < kills:
+            muster.kill()
+    wait_until("all that is due", lambda: now_ms() > max(due.values()) + 2 * SECOND)
+    wait_until(lambda: f"all that is due decided; the log:\n{tail(muster.log())}", lambda: world.sql(
+        "select count(*) from muster.results where topic like '%access-decisions'") == [(len(due),)])
+    world.wait_caught_up()
+    muster.stop()
+    results = world.settled()
+    for topic in ("access-decisions", "tickets"):
+        found = {result["serial"]: result["at"] for result in results.values() if result["topic"] == topic}
+        assert found == {serial: time_text(at) for serial, at in due.items()}, f"{topic}: {found}"
+    devices = {row["serial"]: row for row in world.devices().values()}
+    print(f"  {kills} kills, {len(results)} results, {len(devices)} devices")
+    assert all(devices[serial]["ticket_open"] and devices[serial]["email_blocked"] for serial in due)
+
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("case", nargs="*")
 parser.add_argument("--kills", type=int, default=int(os.environ.get("MUSTER_KILLS", "8")))
 parser.add_argument("--seed", type=int, default=int(os.environ.get("MUSTER_SEED", "1")))
 options = parser.parse_args()
-main(same_results_as_undisturbed, names=[])
+main(same_results_as_undisturbed, killed_live, names=options.case)

@@ -319,6 +319,69 @@ START_TEST(touches_outlive_their_batch) {
 }
 END_TEST
 
+static void decide_one(struct lane *lane, const struct event *event) {
+  const struct message message = {.cause = {.topic = TOPIC_ENROLLMENTS}};
+  decide_event(lane, event, &message, &no_sink);
+}
+
+static const struct event enrolling = {
+    .kind = EVENT_ENROLLMENT,
+    .event_id = {1},
+    .serial = {.data = (const uint8_t *)"SN1", .size = 3},
+    .enrollment = {.subject = {1}, .os_version = {.data = (const uint8_t *)"11", .size = 2}},
+};
+static const struct event checking_in = {
+    .kind = EVENT_CHECKIN,
+    .serial = {.data = (const uint8_t *)"SN1", .size = 3},
+    .checkin = {.os_version = {.data = (const uint8_t *)"11", .size = 2}},
+};
+
+START_TEST(a_device_is_new_until_it_has_a_row) {
+  struct lane *lane = &fixture.lane;
+  decide_one(lane, &enrolling);
+  ck_assert(lane->touches.items[0].is_new);
+  decide_one(lane, &checking_in);
+  lane_end_batch(lane);
+  decide_one(lane, &checking_in);
+  ck_assert(lane->touches.items[0].is_new);
+  lane_end_batch(lane);
+  lane_clear_touches(lane);
+  decide_one(lane, &checking_in);
+  ck_assert_uint_eq(lane->touches.count, 0); /* nothing has changed */
+  lane->clock_ms = START_MS;
+  decide_one(lane, &checking_in);
+  ck_assert_uint_eq(lane->touches.count, 1);
+  ck_assert(!lane->touches.items[0].is_new);
+}
+END_TEST
+
+/* States are compared as bytes, so a fact that was cleared is as one never reported. */
+START_TEST(starting_over_leaves_no_fact) {
+  struct lane *lane = &fixture.lane;
+  decide_one(lane, &enrolling);
+  decide_one(lane, &checking_in);
+  struct device fresh = lane->devices[0];
+  const struct event report = {
+      .kind = EVENT_REPORT,
+      .serial = enrolling.serial,
+      .report = {.antivirus_enabled = TRI_TRUE,
+                 .has_antivirus_signatures_at = true,
+                 .antivirus_signatures_at_ms = START_MS,
+                 .disk_encrypted = TRI_TRUE,
+                 .has_screen_lock_pin_length = true,
+                 .screen_lock_pin_length = 9},
+  };
+  decide_one(lane, &report);
+  lane->devices[0].status = DEVICE_RETIRED;
+  struct event again = enrolling;
+  again.event_id[0] = 2;
+  decide_one(lane, &again);
+  decide_one(lane, &checking_in);
+  fresh.enrollment = lane->devices[0].enrollment;
+  ck_assert_mem_eq(&lane->devices[0], &fresh, sizeof fresh);
+}
+END_TEST
+
 START_TEST(touches_keep_up_with_new_devices) {
   struct lane *lane = &fixture.lane;
   const struct cause cause = {.topic = TOPIC_ENROLLMENTS};
@@ -515,6 +578,8 @@ static Suite *suite(void) {
   tcase_add_test(tests, what_happens_next_follows_from_the_state);
   tcase_add_test(tests, a_batch_touches_a_device_once);
   tcase_add_test(tests, touches_outlive_their_batch);
+  tcase_add_test(tests, a_device_is_new_until_it_has_a_row);
+  tcase_add_test(tests, starting_over_leaves_no_fact);
   tcase_add_test(tests, touches_keep_up_with_new_devices);
   tcase_add_test(tests, an_image_tells_the_last_change);
   tcase_add_loop_test(tests, a_lane_comes_back_as_it_was_stored, 0, 10);
