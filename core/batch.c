@@ -60,6 +60,12 @@ static bool key_before(struct merge_key a, struct merge_key b) {
  * only if a merge that had seen it all along would take it here. An unbelieved one sorts by the
  * clock at its turn, which has moved since: it always begins a new batch. */
 static bool must_close(const struct batch *batch, const struct head *head, struct merge_key key) {
+  /* While the lane had no clock, it sorted by a stamp that may not be in the batch: it has waited
+   * for a timer that fired before that stamp, and would not wait when the ranges are all. */
+  if (!head->is_believed && batch->clock_before_ms == LANE_CLOCK_START_MS &&
+      batch->timer_count > 0) {
+    return true;
+  }
   if (!batch->was_blind[key.topic]) {
     return false;
   }

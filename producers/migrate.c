@@ -210,8 +210,9 @@ static enum status keep_subject_key(const struct migration *migration, struct er
   return status;
 }
 
-enum status store_migrate(const char *dsn, void (*say_line)(void *context, const char *line),
-                          void *context, struct error *error) {
+enum status store_migrate(const char *dsn, bool keeps_subject_key,
+                          void (*say_line)(void *context, const char *line), void *context,
+                          struct error *error) {
   struct migration migration = {.say = say_line, .context = context};
   enum status status = store_connect(dsn, "muster migrate", &migration.connection, error);
   if (status != STATUS_OK) {
@@ -227,7 +228,7 @@ enum status store_migrate(const char *dsn, void (*say_line)(void *context, const
   if (status == STATUS_OK) {
     status = apply_all(&migration, error);
   }
-  if (status == STATUS_OK) {
+  if (status == STATUS_OK && keeps_subject_key) {
     status = keep_subject_key(&migration, error);
   }
   PQfinish(migration.connection); /* lets go of the lock */

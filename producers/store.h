@@ -115,11 +115,12 @@ int store_fd(const struct store *store);
 bool store_wants_write(const struct store *store);
 
 /* Runs the binary's numbered migrations that the database lacks, each in a transaction, under an
- * advisory lock; creates the roles and the subject key where they are missing and it may. Says
- * what it did and skipped through `say`, a line without its end at a time. STATUS_CONFIG: the
- * database does not let this user create the schema. */
-enum status store_migrate(const char *dsn, void (*say)(void *context, const char *line),
-                          void *context, struct error *error) MUST_USE;
+ * advisory lock; creates the roles and, with `keeps_subject_key`, the subject key where they are
+ * missing and it may. Says what it did and skipped through `say`, a line without its end at a
+ * time. STATUS_CONFIG: the database does not let this user create the schema. */
+enum status store_migrate(const char *dsn, bool keeps_subject_key,
+                          void (*say)(void *context, const char *line), void *context,
+                          struct error *error) MUST_USE;
 
 enum { SUBJECT_KEY_SIZE = 32 };
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { PRODUCE_FROM };
@@ -34,7 +35,7 @@ enum { CHUNK_SIZE = 1 << 16, LINE_SIZE_MAX = 8 << 20 };
 struct waiting {
   int64_t timestamp_ms;
   enum topic topic;
-  uint64_t line;
+  uint64_t line, record;                         /* as graph_record says */
   size_t key_at, key_size, value_at, value_size; /* in `bytes` */
 };
 
@@ -42,6 +43,8 @@ struct production {
   const struct config *config;
   const char *file_name;
   FILE *file;
+  bool is_graph;
+  bool has_begun; /* the first bytes are read */
   struct schemas *schemas;
   struct outbox *outbox;
   int64_t schema_ids[TOPIC_COUNT]; /* SCHEMA_ID_NONE: single-object framing */
@@ -58,8 +61,26 @@ static void refuse(struct production *production, uint64_t line, const char *rea
   fprintf(stderr, "%s:%" PRIu64 ": %s\n", production->file_name, line, reason);
 }
 
+static void refuse_record(struct production *production, uint64_t line, uint64_t record,
+                          const char *reason) {
+  if (record == 0) {
+    refuse(production, line, reason);
+    return;
+  }
+  char text[ERROR_TEXT_SIZE + 32];
+  snprintf(text, sizeof text, "record %" PRIu64 ": %s", record, reason);
+  refuse(production, line, text);
+}
+
+/* The tag is the line's number, in a Graph import the place among the messages that waited. */
 static void take_refused(void *context, uint64_t tag, const char *reason) {
-  refuse(context, tag, reason);
+  struct production *const production = context;
+  if (production->is_graph) {
+    const struct waiting *const waiting = &production->waiting[tag];
+    refuse_record(production, waiting->line, waiting->record, reason);
+  } else {
+    refuse(production, tag, reason);
+  }
 }
 
 /* ---- One message ---- */
@@ -96,7 +117,7 @@ static void send_one(struct production *production, const struct outgoing_messag
   struct error error;
   const enum status status = outbox_send(production->outbox, message, &error);
   if (status == STATUS_REFUSED) {
-    refuse(production, message->tag, error.text);
+    take_refused(production, message->tag, error.text);
   } else if (status != STATUS_OK) {
     production->status = error_set(production->error, status, "%s", error.text);
   }
@@ -179,33 +200,39 @@ static void lines_push(struct lines *lines, struct span chunk) {
   }
 }
 
-static size_t read_chunk(struct production *production, uint8_t *chunk) {
-  const size_t size = fread(chunk, 1, CHUNK_SIZE, production->file);
+/* Fills `buffer`, of CHUNK_SIZE; false at the end of the file, and when it cannot be read. */
+static bool read_chunk(struct production *production, uint8_t *buffer, struct span *chunk) {
+  const size_t size = fread(buffer, 1, CHUNK_SIZE, production->file);
   if (size == 0 && ferror(production->file)) {
-    production->status = error_set(production->error, STATUS_UNAVAILABLE, "%s: %s",
-                                   production->file_name, strerror(errno));
+    production->status = error_set(production->error, STATUS_USAGE, "%s: %s", production->file_name,
+                                   strerror(errno));
   }
-  return size;
+  *chunk = span_of(buffer, size);
+  if (!production->has_begun) {
+    *chunk = import_without_mark(*chunk);
+    production->has_begun = true;
+  }
+  return size > 0;
 }
 
 static void produce_lines(struct production *production) {
   struct lines lines = {.production = production, .number = 1};
-  uint8_t *const chunk = memory_zeroed(CHUNK_SIZE, 1);
-  size_t size;
-  while (production->status == STATUS_OK && (size = read_chunk(production, chunk)) > 0) {
-    lines_push(&lines, span_of(chunk, size));
+  uint8_t *const buffer = memory_zeroed(CHUNK_SIZE, 1);
+  struct span chunk;
+  while (production->status == STATUS_OK && read_chunk(production, buffer, &chunk)) {
+    lines_push(&lines, chunk);
   }
   if (production->status == STATUS_OK && (lines.rest.size > 0 || lines.is_too_long)) {
     line_end(&lines, buffer_span(&lines.rest));
   }
   buffer_fini(&lines.rest);
-  free(chunk);
+  free(buffer);
 }
 
 /* ---- Graph ---- */
 
 static void wait_in_line(struct production *production, const struct import_message *message,
-                         uint64_t line, struct span key, struct span value) {
+                         const struct graph_record *record, struct span key, struct span value) {
   if (production->waiting_count == production->waiting_capacity) {
     production->waiting_capacity = production->waiting_capacity * 2 + 1024;
     production->waiting = memory_grown(production->waiting, production->waiting_capacity,
@@ -214,7 +241,8 @@ static void wait_in_line(struct production *production, const struct import_mess
   struct waiting *const waiting = &production->waiting[production->waiting_count++];
   *waiting = (struct waiting){.timestamp_ms = message->timestamp_ms,
                               .topic = message->topic,
-                              .line = line,
+                              .line = record->line,
+                              .record = record->number,
                               .key_at = production->bytes.size,
                               .key_size = key.size,
                               .value_at = production->bytes.size + key.size,
@@ -224,7 +252,7 @@ static void wait_in_line(struct production *production, const struct import_mess
 }
 
 /* A record is taken whole or not at all. */
-static enum status take_messages(struct production *production, uint64_t line,
+static enum status take_messages(struct production *production, const struct graph_record *record,
                                  const struct import_message *messages, size_t count,
                                  struct error *error) {
   const size_t waiting_before = production->waiting_count;
@@ -237,25 +265,25 @@ static enum status take_messages(struct production *production, uint64_t line,
       production->waiting_count = waiting_before;
       return status;
     }
-    wait_in_line(production, &messages[i], line, event.serial, span_of(data, size));
+    wait_in_line(production, &messages[i], record, event.serial, span_of(data, size));
     free(data);
   }
   return STATUS_OK;
 }
 
-static void take_record(void *context, struct span text, uint64_t line, const char *problem) {
+static void take_record(void *context, const struct graph_record *record) {
   struct production *const production = context;
-  if (problem != NULL) {
-    refuse(production, line, problem);
+  if (record->problem != NULL) {
+    refuse_record(production, record->line, record->number, record->problem);
     return;
   }
   json_error_t where;
-  json_t *const device = json_loadb((const char *)text.data, text.size, 0, &where);
+  json_t *const device = json_loadb((const char *)record->text.data, record->text.size, 0, &where);
   if (device == NULL) {
     const int lines_into = where.line > 0 ? where.line - 1 : 0;
     char reason[ERROR_TEXT_SIZE];
     snprintf(reason, sizeof reason, "not JSON: %s", where.text);
-    refuse(production, line + (uint64_t)lines_into, reason);
+    refuse_record(production, record->line + (uint64_t)lines_into, record->number, reason);
     return;
   }
   struct import_message messages[GRAPH_MESSAGES_MAX];
@@ -263,14 +291,14 @@ static void take_record(void *context, struct span text, uint64_t line, const ch
   struct error error;
   enum status status = graph_convert(device, messages, &count, &error);
   if (status == STATUS_OK) {
-    status = take_messages(production, line, messages, count, &error);
+    status = take_messages(production, record, messages, count, &error);
   }
   for (size_t i = 0; i < count; i++) {
     json_decref(messages[i].value);
   }
   json_decref(device);
   if (status != STATUS_OK) {
-    refuse(production, line, error.text);
+    refuse_record(production, record->line, record->number, error.text);
   }
 }
 
@@ -303,17 +331,17 @@ static void send_waiting(struct production *production) {
                              .timestamp_ms = waiting->timestamp_ms,
                              .key = span_of(bytes + waiting->key_at, waiting->key_size),
                              .value = span_of(bytes + waiting->value_at, waiting->value_size),
-                             .tag = waiting->line});
+                             .tag = i});
   }
 }
 
 static void produce_graph(struct production *production) {
   struct graph_scanner scanner;
   graph_scanner_init(&scanner, take_record, production);
-  uint8_t *const chunk = memory_zeroed(CHUNK_SIZE, 1);
-  size_t size;
-  while (production->status == STATUS_OK && (size = read_chunk(production, chunk)) > 0) {
-    graph_scanner_push(&scanner, span_of(chunk, size));
+  uint8_t *const buffer = memory_zeroed(CHUNK_SIZE, 1);
+  struct span chunk;
+  while (production->status == STATUS_OK && read_chunk(production, buffer, &chunk)) {
+    graph_scanner_push(&scanner, chunk);
   }
   graph_scanner_end(&scanner);
   if (graph_scanner_lacks_page(&scanner)) {
@@ -324,7 +352,7 @@ static void produce_graph(struct production *production) {
     send_waiting(production);
   }
   graph_scanner_fini(&scanner);
-  free(chunk);
+  free(buffer);
 }
 
 /* ---- The command ---- */
@@ -378,8 +406,8 @@ static enum status choose_framing(struct production *production, struct error *e
   return STATUS_OK;
 }
 
-static enum status produce(struct production *production, bool is_graph, struct error *error) {
-  if (is_graph) {
+static enum status produce(struct production *production, struct error *error) {
+  if (production->is_graph) {
     produce_graph(production);
   } else {
     produce_lines(production);
@@ -404,6 +432,10 @@ static enum status open_file(struct production *production, const char *path, st
   if (production->file == NULL) {
     return error_set(error, STATUS_USAGE, "%s: %s", path, strerror(errno));
   }
+  struct stat opened;
+  if (fstat(fileno(production->file), &opened) == 0 && S_ISDIR(opened.st_mode)) {
+    return error_set(error, STATUS_USAGE, "%s: %s", path, strerror(EISDIR));
+  }
   return STATUS_OK;
 }
 
@@ -414,7 +446,7 @@ enum status command_produce(const struct command_line *line, struct error *error
   if (!is_graph && strcasecmp(from, "ndjson") != 0) {
     return error_set(error, STATUS_USAGE, "--from %s: ndjson or graph is needed", from);
   }
-  struct production production = {.config = &line->config, .error = error};
+  struct production production = {.config = &line->config, .is_graph = is_graph, .error = error};
   const char *const directory = line->config.schemas.directory;
   enum status status = open_file(&production, line->arguments[0], error);
   if (status == STATUS_OK) {
@@ -427,7 +459,7 @@ enum status command_produce(const struct command_line *line, struct error *error
     status = outbox_open(&line->config, take_refused, &production, &production.outbox, error);
   }
   if (status == STATUS_OK) {
-    status = produce(&production, is_graph, error);
+    status = produce(&production, error);
   }
   outbox_close(production.outbox);
   schemas_close(production.schemas);

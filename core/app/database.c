@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { COLUMNS_MAX = 64, OPTIONS_MAX = 64 };
+enum { COLUMNS_MAX = 64, OPTIONS_MAX = 64, CONNECT_PAUSE_MS = 250 };
 
 /* libpq's texts end with a line's end and may have several lines; ours are one line. */
 static void copy_line(char *line, size_t size, const char *text) {
@@ -57,14 +58,74 @@ static int host_count(const PQconninfoOption *options) {
 }
 
 /* Seconds for each host: what the dsn or PGCONNECT_TIMEOUT says, else ours, all of them within
- * the deadline. libpq takes 0 as for ever and nothing below 2. */
-static int connect_timeout_s(const PQconninfoOption *options) {
+ * what is left. libpq takes 0 as for ever and nothing below 2. */
+static int connect_timeout_s(const PQconninfoOption *options, int left_s) {
   const char *text = option_value(options, "connect_timeout");
   text = text == NULL ? getenv("PGCONNECT_TIMEOUT") : text;
-  const int share_s = DATABASE_DEADLINE_S / host_count(options);
+  const int share_s = left_s / host_count(options);
   const long asked_s = text == NULL ? DATABASE_CONNECT_S : strtol(text, NULL, 10);
   const int timeout_s = asked_s <= 0 || asked_s > share_s ? share_s : (int)asked_s;
   return timeout_s < 2 ? 2 : timeout_s;
+}
+
+/* NULL when memory is out. */
+static PGconn *connect_once(const char *dsn, int timeout_s) {
+  char timeout[16];
+  snprintf(timeout, sizeof timeout, "%d", timeout_s);
+  /* The dsn is expanded in its place; what stands behind it wins over it. */
+  const char *const keywords[] = {"fallback_application_name", "dbname", "connect_timeout",
+                                  "client_encoding", NULL};
+  const char *const values[] = {"muster", dsn, timeout, "UTF8", NULL};
+  return PQconnectdbParams(keywords, values, 1);
+}
+
+/* What the server of a connection says to one more, whatever became of that one. */
+static PGPing ping(PGconn *connection) {
+  PQconninfoOption *const options = PQconninfo(connection);
+  const char *keywords[OPTIONS_MAX + 1] = {NULL};
+  const char *values[OPTIONS_MAX + 1] = {NULL};
+  size_t count = 0;
+  for (const PQconninfoOption *at = options; at != NULL && at->keyword != NULL; at++) {
+    if (at->val != NULL && count < OPTIONS_MAX) {
+      keywords[count] = at->keyword;
+      values[count++] = at->val;
+    }
+  }
+  const PGPing answer = PQpingParams(keywords, values, 0);
+  PQconninfoFree(options);
+  return answer;
+}
+
+static int64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Tries again while waiting may help. A server that answers may have come up just after the
+ * attempt: only when it answers and refuses twice in a row has it a reason that stays, such as a
+ * wrong password. */
+static PGconn *connect_in_time(const char *dsn, const PQconninfoOption *options) {
+  const int64_t deadline_ms = now_ms() + DATABASE_DEADLINE_S * 1000;
+  bool has_answered = false;
+  for (;;) {
+    const int64_t left_ms = deadline_ms - now_ms();
+    PGconn *const connection = connect_once(dsn, connect_timeout_s(options, (int)(left_ms / 1000)));
+    if (connection == NULL || PQstatus(connection) == CONNECTION_OK ||
+        now_ms() + CONNECT_PAUSE_MS >= deadline_ms) {
+      return connection;
+    }
+    const PGPing answer = ping(connection);
+    const bool may_heal = answer == PQPING_NO_RESPONSE || answer == PQPING_REJECT;
+    if ((!may_heal && has_answered) || now_ms() + CONNECT_PAUSE_MS >= deadline_ms) {
+      return connection;
+    }
+    PQfinish(connection);
+    has_answered = !may_heal;
+    if (may_heal) {
+      poll(NULL, 0, CONNECT_PAUSE_MS);
+    }
+  }
 }
 
 enum status database_open(const char *dsn, struct pg_conn **database, struct error *error) {
@@ -74,14 +135,8 @@ enum status database_open(const char *dsn, struct pg_conn **database, struct err
   if (status != STATUS_OK) {
     return status;
   }
-  char timeout[16];
-  snprintf(timeout, sizeof timeout, "%d", connect_timeout_s(options));
+  PGconn *const connection = connect_in_time(dsn, options);
   PQconninfoFree(options);
-  /* The dsn is expanded in its place; what stands behind it wins over it. */
-  const char *const keywords[] = {"fallback_application_name", "dbname", "connect_timeout",
-                                  "client_encoding", NULL};
-  const char *const values[] = {"muster", dsn, timeout, "UTF8", NULL};
-  PGconn *const connection = PQconnectdbParams(keywords, values, 1);
   if (connection == NULL || PQstatus(connection) != CONNECTION_OK) {
     char reason[ERROR_TEXT_SIZE];
     copy_line(reason, sizeof reason,
@@ -134,18 +189,7 @@ static enum status failure_of(PGconn *connection, const PGresult *result, struct
 
 /* Whether the server still takes connections: a long query is silent, too. */
 static bool answers(PGconn *connection) {
-  PQconninfoOption *const options = PQconninfo(connection);
-  const char *keywords[OPTIONS_MAX + 1] = {NULL};
-  const char *values[OPTIONS_MAX + 1] = {NULL};
-  size_t count = 0;
-  for (const PQconninfoOption *at = options; at != NULL && at->keyword != NULL; at++) {
-    if (at->val != NULL && count < OPTIONS_MAX) {
-      keywords[count] = at->keyword;
-      values[count++] = at->val;
-    }
-  }
-  const PGPing answer = PQpingParams(keywords, values, 0);
-  PQconninfoFree(options);
+  const PGPing answer = ping(connection);
   return answer == PQPING_OK || answer == PQPING_REJECT;
 }
 

@@ -10,9 +10,9 @@ struct pg_conn;
 
 enum { DATABASE_CONNECT_S = 10, DATABASE_DEADLINE_S = 30 };
 
-/* Connects within the dsn's connect_timeout, else DATABASE_CONNECT_S a host, all hosts within
- * DATABASE_DEADLINE_S. A dsn that cannot be read is STATUS_CONFIG, no connection
- * STATUS_UNAVAILABLE. */
+/* Connects within the dsn's connect_timeout, else DATABASE_CONNECT_S a host, and tries again
+ * until DATABASE_DEADLINE_S in total while nobody answers or the server is starting up. A dsn that
+ * cannot be read is STATUS_CONFIG, no connection STATUS_UNAVAILABLE. Blocks. */
 enum status database_open(const char *dsn, struct pg_conn **database, struct error *error) MUST_USE;
 void database_close(struct pg_conn *database); /* NULL is allowed */
 

@@ -13,6 +13,9 @@ struct import_message {
   struct json_t *value; /* fields of the topic's schema, event_id and occurred_at among them */
 };
 
+/* The file's first bytes without the byte order mark that some editors put before UTF-8. */
+struct span import_without_mark(struct span beginning);
+
 /* The field's text: empty when it is missing, null or no text. */
 struct span import_text(const struct json_t *object, const char *name);
 

@@ -2,9 +2,8 @@
 
 #include "core/time_text.h"
 
-#include <inttypes.h>
 #include <jansson.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <strings.h>
 #include <uuid/uuid.h>
 
@@ -26,8 +25,25 @@ bool graph_scanner_lacks_page(const struct graph_scanner *scanner) {
   return scanner->page_count > 0 && scanner->next_link_count >= scanner->page_count;
 }
 
+static void hand_over(struct graph_scanner *scanner, struct span text, uint64_t line,
+                      const char *problem) {
+  const bool is_numbered = scanner->is_listed && line == scanner->document_line;
+  const struct graph_record record = {.text = text,
+                                      .problem = problem,
+                                      .line = line,
+                                      .number = is_numbered ? scanner->record_number : 0};
+  scanner->each(scanner->context, &record);
+}
+
 static void complain(struct graph_scanner *scanner, uint64_t line, const char *problem) {
-  scanner->each(scanner->context, span_of(NULL, 0), line, problem);
+  hand_over(scanner, span_of(NULL, 0), line, problem);
+}
+
+static void list_begin(struct graph_scanner *scanner, bool has_envelope) {
+  scanner->place = GRAPH_LIST;
+  scanner->is_listed = true;
+  scanner->has_envelope = has_envelope;
+  scanner->record_number = 0;
 }
 
 static void record_begin(struct graph_scanner *scanner) {
@@ -44,7 +60,7 @@ static void record_end(struct graph_scanner *scanner) {
   if (scanner->is_too_long) {
     complain(scanner, scanner->record_line, "a record of more than 4 MiB");
   } else {
-    scanner->each(scanner->context, buffer_span(&scanner->record), scanner->record_line, NULL);
+    hand_over(scanner, buffer_span(&scanner->record), scanner->record_line, NULL);
   }
   scanner->is_one_a_line |= !scanner->is_listed && scanner->record_line == scanner->line;
   scanner->place = scanner->is_listed ? GRAPH_LIST : GRAPH_TOP;
@@ -132,9 +148,7 @@ static void push_record(struct graph_scanner *scanner, uint8_t byte) {
   }
   if (is_document && !scanner->is_in_text && byte == '[' && scanner->depth == 1 &&
       scanner->previous == ':' && name_is(scanner, "value")) {
-    scanner->place = GRAPH_LIST;
-    scanner->is_listed = true;
-    scanner->has_envelope = true;
+    list_begin(scanner, true);
     scanner->page_count++;
     return;
   }
@@ -157,6 +171,7 @@ static void push_list(struct graph_scanner *scanner, uint8_t byte) {
   case ',':
     break;
   case '{':
+    scanner->record_number++;
     record_begin(scanner);
     push_record(scanner, byte);
     break;
@@ -167,6 +182,7 @@ static void push_list(struct graph_scanner *scanner, uint8_t byte) {
     scanner->is_in_text = false;
     break;
   default:
+    scanner->record_number++;
     complain(scanner, scanner->line, "not a JSON object");
     scanner->place = GRAPH_JUNK;
   }
@@ -180,13 +196,13 @@ static void push_top(struct graph_scanner *scanner, uint8_t byte) {
   case '\n':
     break;
   case '{':
+    scanner->document_line = scanner->line;
     record_begin(scanner);
     push_record(scanner, byte);
     break;
   case '[':
-    scanner->place = GRAPH_LIST;
-    scanner->is_listed = true;
-    scanner->has_envelope = false;
+    scanner->document_line = scanner->line;
+    list_begin(scanner, false);
     break;
   default:
     complain(scanner, scanner->line, "not a JSON object");
@@ -233,6 +249,7 @@ void graph_scanner_end(struct graph_scanner *scanner) {
   if (scanner->place == GRAPH_RECORD) {
     complain(scanner, scanner->record_line, "not a whole JSON object");
   } else if (scanner->place == GRAPH_TAIL || scanner->is_listed) {
+    scanner->is_listed = false; /* it is the list that is not finished, no record of it */
     complain(scanner, scanner->line, "the file ends inside of a list of records");
   }
   scanner->place = GRAPH_TOP;
@@ -340,24 +357,28 @@ static json_t *text_value(struct span text) {
   return json_stringn((const char *)text.data, text.size);
 }
 
-/* The fields that every kind has. The id is made of what the event is, so that an import that
- * is repeated, or overlaps another, is ignored where it says nothing new. */
-static json_t *event_value(const struct managed_device *device, enum topic topic, int64_t at_ms) {
+/* The fields that every kind has, but for the event's id. */
+static json_t *event_value(const struct managed_device *device, int64_t at_ms) {
+  return json_pack("{s:I, s:o}", "occurred_at", (json_int_t)at_ms, "serial",
+                   text_value(device->serial));
+}
+
+/* The id is made of all that the event says: an import that is repeated, or overlaps another, is
+ * ignored where it says nothing new, and a record that has changed since renews its device though
+ * its dates have not. */
+static void put_event_id(json_t *value, struct span device_id, enum topic topic) {
   static const uuid_t namespace = {0x6f, 0x0e, 0x4c, 0x1d, 0x9a, 0x52, 0x4b, 0x37,
                                    0x8d, 0x6a, 0x2b, 0x91, 0xc4, 0x7e, 0x05, 0xf8};
-  const struct span id = device->id.size > 0 ? device->id : device->serial;
-  char what[64];
-  snprintf(what, sizeof what, "/%s/%" PRId64, topic_name(topic), at_ms);
-  struct buffer name = {0};
-  buffer_append(&name, id.data, id.size);
-  buffer_append(&name, what, strlen(what));
+  json_t *const content = json_pack("[o, s, O]", text_value(device_id), topic_name(topic), value);
+  char *const name = json_dumps(content, JSON_COMPACT | JSON_SORT_KEYS);
+  json_decref(content);
+  assert(name != NULL);
   uuid_t event_id;
-  uuid_generate_sha1(event_id, namespace, (const char *)name.data, name.size);
-  buffer_fini(&name);
+  uuid_generate_sha1(event_id, namespace, name, strlen(name));
+  free(name);
   char text[UUID_STR_LEN];
   uuid_unparse_lower(event_id, text);
-  return json_pack("{s:s, s:I, s:o}", "event_id", text, "occurred_at", (json_int_t)at_ms, "serial",
-                   text_value(device->serial));
+  json_object_set_new(value, "event_id", json_string(text));
 }
 
 static void add(struct import_message *messages, size_t *count, enum topic topic, int64_t at_ms,
@@ -369,7 +390,7 @@ static void add(struct import_message *messages, size_t *count, enum topic topic
 
 static json_t *enrollment_value(const struct managed_device *device) {
   const bool is_mobile = device->platform == PLATFORM_IOS || device->platform == PLATFORM_ANDROID;
-  json_t *const value = event_value(device, TOPIC_ENROLLMENTS, device->enrolled_at_ms);
+  json_t *const value = event_value(device, device->enrolled_at_ms);
   json_object_set_new(value, "user_email", text_value(device->user));
   json_object_set_new(value, "platform", json_string(platform_name(device->platform)));
   json_object_set_new(value, "profile",
@@ -381,14 +402,14 @@ static json_t *enrollment_value(const struct managed_device *device) {
 }
 
 static json_t *checkin_value(const struct managed_device *device) {
-  json_t *const value = event_value(device, TOPIC_CHECKINS, device->synced_at_ms);
+  json_t *const value = event_value(device, device->synced_at_ms);
   json_object_set_new(value, "os_version", text_value(device->os_version));
   json_object_set_new(value, "trigger", json_string("SCHEDULED"));
   return value;
 }
 
 static json_t *report_value(const struct managed_device *device) {
-  json_t *const value = event_value(device, TOPIC_REPORTS, device->synced_at_ms);
+  json_t *const value = event_value(device, device->synced_at_ms);
   json_object_set_new(value, "os_version",
                       device->os_version.size > 0 ? text_value(device->os_version) : json_null());
   json_object_set_new(value, "antivirus_enabled", json_null());
@@ -414,6 +435,9 @@ enum status graph_convert(const struct json_t *device,
   if (read.was_synced) {
     add(messages, count, TOPIC_CHECKINS, read.synced_at_ms, checkin_value(&read));
     add(messages, count, TOPIC_REPORTS, read.synced_at_ms, report_value(&read));
+  }
+  for (size_t i = 0; i < *count; i++) {
+    put_event_id(messages[i].value, read.id, messages[i].topic);
   }
   return STATUS_OK;
 }

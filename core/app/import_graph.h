@@ -11,10 +11,17 @@
 
 enum { GRAPH_MESSAGES_MAX = 3, GRAPH_RECORD_SIZE_MAX = 4 << 20 };
 
-/* Takes a record's JSON text, or, where `problem` is not NULL, what is wrong with a piece of the
- * file; `line` is the first line of either, from 1. */
-typedef void (*graph_record_fn)(void *context, struct span text, uint64_t line,
-                                const char *problem);
+/* A record, or what is wrong with a piece of the file. */
+struct graph_record {
+  struct span text;    /* JSON; empty where there is a problem */
+  const char *problem; /* NULL: none */
+  uint64_t line;       /* its first, from 1 */
+  uint64_t number;     /* in its list, from 1, where the list's document begins on that line, too:
+                        * then the line does not tell its records apart. Otherwise 0. */
+};
+
+/* The record is valid during the call. */
+typedef void (*graph_record_fn)(void *context, const struct graph_record *record);
 
 enum graph_place {
   GRAPH_TOP,    /* between documents */
@@ -39,6 +46,8 @@ struct graph_scanner {
   size_t name_size; /* beyond sizeof name - 1 when it did not fit */
   uint64_t line;    /* at the next byte */
   uint64_t record_line;
+  uint64_t document_line;
+  uint64_t record_number; /* of the newest item of the list, from 1 */
   uint64_t page_count, next_link_count;
   struct buffer record;
 };
@@ -54,7 +63,8 @@ void graph_scanner_end(struct graph_scanner *scanner);
 bool graph_scanner_lacks_page(const struct graph_scanner *scanner);
 
 /* Fills `messages`, of which the caller owns the values. STATUS_REFUSED says why the record
- * becomes none; then `*count` is 0. The same record gives the same event ids every time. */
+ * becomes none; then `*count` is 0. The same record gives the same event ids every time; a message
+ * with another field has another. */
 enum status graph_convert(const struct json_t *device,
                           struct import_message messages[GRAPH_MESSAGES_MAX], size_t *count,
                           struct error *error) MUST_USE;

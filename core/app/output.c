@@ -205,21 +205,35 @@ static void put_json_row(struct output *output, const struct cell *cells) {
   fputc('}', output->stream);
 }
 
-/* RFC 4180: quotes around what holds a comma, a quote or a line's end; quotes doubled. */
-static void put_csv_field(FILE *stream, const char *text) {
-  if (strpbrk(text, ",\"\r\n") == NULL) {
-    fputs(text, stream);
-    return;
+static bool needs_quotes(struct span text) {
+  for (size_t i = 0; i < text.size; i++) {
+    if (text.data[i] == ',' || text.data[i] == '"' || text.data[i] == '\r' ||
+        text.data[i] == '\n') {
+      return true;
+    }
   }
-  fputc('"', stream);
-  for (const char *at = text; *at != '\0'; at++) {
-    fputs(*at == '"' ? "\"" : "", stream);
-    fputc(*at, stream);
-  }
-  fputc('"', stream);
+  return false;
 }
 
-/* A program gets every byte of a text as it is; only people are spared control characters. */
+/* RFC 4180: quotes around what holds a comma, a quote or a line's end; quotes doubled. The file
+ * is UTF-8 whatever a text holds, and without zero bytes, which end a text for many a reader. */
+static void put_csv_field(FILE *stream, struct span text) {
+  const bool is_quoted = needs_quotes(text);
+  const bool is_utf8 = span_is_utf8(text);
+  fputs(is_quoted ? "\"" : "", stream);
+  for (size_t i = 0; i < text.size; i++) {
+    const uint8_t byte = text.data[i];
+    fputs(byte == '"' ? "\"" : "", stream);
+    if (byte == 0 || (byte >= 0x80 && !is_utf8)) {
+      fputs("\xef\xbf\xbd", stream);
+    } else {
+      fputc(byte, stream);
+    }
+  }
+  fputs(is_quoted ? "\"" : "", stream);
+}
+
+/* A program gets a text as it is; only people are spared control characters. */
 static void put_csv_row(struct output *output, const struct cell *cells) {
   for (size_t i = 0; i < output->column_count; i++) {
     fputs(i == 0 ? "" : ",", output->stream);
@@ -227,12 +241,13 @@ static void put_csv_row(struct output *output, const struct cell *cells) {
       continue;
     }
     const enum column_type type = output->columns[i].type;
-    const bool is_text = type == COLUMN_TEXT || type == COLUMN_JSON;
-    char *const text = is_text
-                           ? text_copy_size((const char *)cells[i].text.data, cells[i].text.size)
-                           : plain_text(type, &cells[i], ",");
-    put_csv_field(output->stream, text);
-    free(text);
+    if (type == COLUMN_TEXT || type == COLUMN_JSON) {
+      put_csv_field(output->stream, cells[i].text);
+    } else {
+      char *const text = plain_text(type, &cells[i], ",");
+      put_csv_field(output->stream, span_text(text));
+      free(text);
+    }
   }
   fputs("\r\n", output->stream);
 }
@@ -240,7 +255,7 @@ static void put_csv_row(struct output *output, const struct cell *cells) {
 static void put_csv_header(const struct output *output) {
   for (size_t i = 0; i < output->column_count; i++) {
     fputs(i == 0 ? "" : ",", output->stream);
-    put_csv_field(output->stream, output->columns[i].name);
+    put_csv_field(output->stream, span_text(output->columns[i].name));
   }
   fputs("\r\n", output->stream);
 }

@@ -5,14 +5,14 @@
 
 START_TEST(migrate_twice_does_it_once) {
   char lines[LINES_SIZE] = "";
-  must(store_migrate(dsn, collect, lines, &error));
+  must(store_migrate(dsn, true, collect, lines, &error));
   ck_assert_ptr_nonnull(strstr(lines, "applied 0001_init\n"));
   ck_assert_ptr_nonnull(strstr(lines, "privacy.subject_key_file"));
   uint8_t key[SUBJECT_KEY_SIZE];
   uint8_t again[SUBJECT_KEY_SIZE];
   must(store_subject_key(dsn, key, &error));
   lines[0] = '\0';
-  must(store_migrate(dsn, collect, lines, &error));
+  must(store_migrate(dsn, true, collect, lines, &error));
   ck_assert_ptr_nonnull(strstr(lines, "up to date: 0001_init\n"));
   ck_assert_ptr_nonnull(strstr(lines, "kept existing roles: muster_owner, muster_writer, "
                                       "muster_reader, muster_auditor, muster_admin\n"));
@@ -20,6 +20,17 @@ START_TEST(migrate_twice_does_it_once) {
   must(store_subject_key(dsn, again, &error));
   ck_assert_mem_eq(key, again, sizeof key);
   answers("SELECT count(*) FROM muster.migrations", "1");
+}
+END_TEST
+
+START_TEST(migrate_makes_no_subject_key_that_nobody_needs) {
+  char lines[LINES_SIZE] = "";
+  must(store_migrate(dsn, false, collect, lines, &error));
+  ck_assert_ptr_null(strstr(lines, "subject key"));
+  ck_assert_ptr_null(strstr(lines, "for trying out"));
+  answers("SELECT count(*) FROM muster.secret", "0");
+  uint8_t key[SUBJECT_KEY_SIZE];
+  ck_assert_int_eq(store_subject_key(dsn, key, &error), STATUS_CONFIG);
 }
 END_TEST
 
@@ -231,6 +242,7 @@ int main(void) {
   tcase_add_checked_fixture(empty, make_database, drop_database);
   tcase_set_timeout(empty, 60);
   tcase_add_test(empty, migrate_twice_does_it_once);
+  tcase_add_test(empty, migrate_makes_no_subject_key_that_nobody_needs);
   tcase_add_test(empty, open_without_migration_names_the_command);
   tcase_add_test(empty, open_tells_what_is_out_of_reach);
   TCase *const tests = tcase_create("a migrated database");

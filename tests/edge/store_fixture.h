@@ -67,7 +67,7 @@ static inline void must(enum status status) {
 
 static inline void migrate(void) {
   char lines[LINES_SIZE] = "";
-  must(store_migrate(dsn, collect, lines, &error));
+  must(store_migrate(dsn, true, collect, lines, &error));
 }
 
 static inline void make_migrated_database(void) {

@@ -12,7 +12,7 @@ import uuid
 
 import fastavro
 import psycopg
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 import _oracle
@@ -32,6 +32,9 @@ class Failed(AssertionError):
 
 def equal(found, expected, what):
     if found != expected:
+        if isinstance(found, dict) and isinstance(expected, dict):
+            both = found.keys() | expected.keys()
+            found, expected = ({name: d.get(name) for name in both if found.get(name) != expected.get(name)} for d in (found, expected))
         raise Failed("%s: expected %r, found %r" % (what, expected, found))
 
 
@@ -104,7 +107,21 @@ class World:
 
     def run(self, *settings):
         """Runs until caught up; returns the summary and what it took."""
-        return self.start(*settings).finish()
+        summary = self.start(*settings).finish()
+        self.check_published()
+        return summary
+
+    def check_published(self):
+        """When it has ended, readers of committed messages see all there is: of a transaction
+        whose commit was answered, but not yet marked in a topic, they see nothing there."""
+        clients = [Consumer({"bootstrap.servers": KAFKA, "group.id": "reader", "isolation.level": level})
+                   for level in ("read_committed", "read_uncommitted")]
+        partitions = [TopicPartition(self.prefix + topic, lane) for topic in RECORDS for lane in range(self.lanes)]
+        seen, present = ([client.get_watermark_offsets(p, timeout=20)[1] for p in partitions] for client in clients)
+        for client in clients:
+            client.close()
+        hidden = ["%s/%d" % (p.topic, p.partition) for p, a, b in zip(partitions, seen, present) if a < b]
+        equal(hidden, [], "outputs whose end cannot be read when the program has ended")
 
     # ---- Reading ----
 
@@ -130,8 +147,10 @@ class World:
             for message in consumer.consume(10000, 0.05):
                 if message.error() is None:
                     messages.append((message.offset(), message.timestamp()[1], message.key(), message.value(), message.headers() or []))
-                else:
+                elif message.error().code() == KafkaError._PARTITION_EOF:
                     is_at_end = True
+                else:
+                    raise Failed("reading %s/%d: %s" % (topic, lane, message.error()))
         consumer.close()
         return messages
 
@@ -182,7 +201,8 @@ class Run:
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None
 
     def signal(self, number):
-        self.process.send_signal(number)
+        """Not through Popen, which would collect a process that has just ended."""
+        os.kill(self.process.pid, number)
 
     def kill(self):
         self.signal(signal.SIGKILL)
@@ -235,6 +255,11 @@ def decided_of(topic, value):
     raise Failed("nothing is decided of %s" % topic)
 
 
+def traceparent_of(message):
+    """What is carried over from the message that caused something."""
+    return [header for header in message[4] if header[0] == "traceparent"] if message else []
+
+
 def check_result(world, lane, topic, expected, found):
     """A record of an output against what was to be decided."""
     _, timestamp, key, value, headers = found
@@ -250,8 +275,7 @@ def check_result(world, lane, topic, expected, found):
     equal((value["policy"], value["subject"]), ("default", _oracle.subject_of(SUBJECT_KEY, email)), "%s: policy, subject" % where)
     if "user_email" in value:
         equal(_oracle.lowered(value["user_email"]), _oracle.lowered(email), "%s: user_email" % where)
-    carried = [header for header in message[4] if header[0] == "traceparent"] if message else []
-    equal(headers, carried, "%s: headers" % where)
+    equal(headers, traceparent_of(message), "%s: headers" % where)
 
 
 def check_dead_letter(world, lane, expected, found):
@@ -351,14 +375,14 @@ def check_kind_view(world, view, topic, lane, found):
         equal({name: row[name] for name in value}, value, "muster.%s, lane %d, seq %d" % (view, lane, value["seq"]))
 
 
-def check_devices(world, lane, oracle):
+def check_devices(world, lane, oracle, inputs):
     """muster.devices is what the oracle says, and the compacted topic's last word but for the
     time of the last sync, which alone makes no record."""
-    last = {record[2].decode(): record[3] for record in world.records("devices", world.read("devices", lane))}
+    last = {record[2].decode(): record[3:] for record in world.records("devices", world.read("devices", lane))}
     rows = {row["device_id"]: row for row in map(as_values, world.sql("SELECT * FROM muster.devices WHERE lane = %s", lane))}
     equal((len(rows), len(last)), (len(oracle.devices), len(oracle.devices)), "devices of lane %d, rows and records" % lane)
     for device in oracle.devices:
-        row, record, due = rows[device.id], last[device.id], device.due()
+        row, (record, headers), due = rows[device.id], last[device.id], device.due()
         expected = {
             "serial": device.serial, "platform": device.platform, "profile": device.profile, "ownership": device.ownership,
             "os_version": device.os_version, "status": device.status, "compliance": device.compliance,
@@ -372,6 +396,9 @@ def check_devices(world, lane, oracle):
         holds((record["last_sync_at"] or 0) <= (device.last_sync_at or 0), "%s last synced later in the topic", device.id)
         equal({name: record[name] for name in record if name != "last_sync_at"},
               {name: row[name] for name in record if name != "last_sync_at"}, "the topic devices, %s" % device.id)
+        cause = record["cause"]
+        message = cause and inputs[cause["topic"][len(world.prefix):]][cause["offset"]]
+        equal(headers, traceparent_of(message), "the topic devices, %s: headers" % device.id)
 
 
 # ---- The journal ----
@@ -474,7 +501,7 @@ def check_lane_in_all(world, lane, oracle, inputs):
     check_results_view(world, lane, found)
     check_kind_view(world, "compliance_history", "compliance-changes", lane, found)
     check_kind_view(world, "audit", "audit", lane, found)
-    check_devices(world, lane, oracle)
+    check_devices(world, lane, oracle, inputs)
     return found, check_journal(world, lane, oracle, inputs)
 
 

@@ -26,6 +26,7 @@ OUTPUTS = {"compliance-changes": "ComplianceChange", "notifications": "Notificat
 
 MESSAGE_BYTES_MAX = 1 << 20
 BELIEVED_AHEAD = 5000
+CLOCK_START = 1  # of a lane that has taken no believed message: clients take a stamp of 0 for none
 PENDING_MAX = 30 * 60_000
 BLOCK_AFTER = 24 * HOUR
 SIGNATURES_AGE_MAX = 168 * HOUR
@@ -282,7 +283,7 @@ class Lane:
     def __init__(self, lane, lanes, inputs):
         self.lane, self.lanes, self.inputs = lane, lanes, inputs
         self.wall = int(time.time() * 1000)
-        self.clock = 0
+        self.clock = CLOCK_START
         self.devices, self.by_serial, self.timers = [], {}, []
         # In order: (topic, at, cause, event_id, device_id, serial, email, what is decided, the cause's message)
         self.results = []
@@ -294,16 +295,11 @@ class Lane:
         topics = [messages.get(topic, []) for topic in INPUTS]
         next_of = [0] * len(INPUTS)
         while True:
-            best = None
-            for rank, log in enumerate(topics):
-                if next_of[rank] < len(log):
-                    stamp = log[next_of[rank]][1]
-                    key = (stamp if self.believes(stamp) else self.clock, rank)
-                    if best is None or key < best:
-                        best = key
-            if best is None:
+            stamps = [(log[at][1], rank) for rank, (log, at) in enumerate(zip(topics, next_of)) if at < len(log)]
+            if not stamps:
                 return self
-            rank = best[1]
+            now = self.now(stamps)
+            rank = min((stamp if self.believes(stamp) else now, rank) for stamp, rank in stamps)[1]
             message = topics[rank][next_of[rank]]
             next_of[rank] += 1
             if self.believes(message[1]):
@@ -311,6 +307,13 @@ class Lane:
                 self.clock = max(self.clock, message[1])
             self.message_count += 1
             self.take(INPUTS[rank], message)
+
+    def now(self, stamps):
+        """What a message counts as stamped with when its stamp is not believed: the clock; before
+        there is one, the first stamp that would be, so that ranks decide."""
+        if self.clock != CLOCK_START:
+            return self.clock
+        return min((stamp for stamp, _ in stamps if self.believes(stamp)), default=CLOCK_START)
 
     def believes(self, stamp):
         return 0 <= stamp <= self.wall + BELIEVED_AHEAD

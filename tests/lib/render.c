@@ -2,20 +2,28 @@
 
 #include <inttypes.h>
 
-enum { MS_PER_SECOND = 1000, MS_PER_MINUTE = 60000, MS_PER_HOUR = 3600000 };
+enum { MS_PER_SECOND = 1000, MS_PER_MINUTE = 60000 };
+#define MS_PER_HOUR INT64_C(3600000)
+
+/* Of a lane's first hours without a clock: no test is in the year 1970. */
+static bool is_near_start(int64_t at_ms) {
+  return at_ms >= LANE_CLOCK_START_MS && at_ms < LANE_CLOCK_START_MS + 1000 * MS_PER_HOUR;
+}
 
 void render_time(const struct render *render, int64_t at_ms) {
-  if (at_ms == TIME_NONE || at_ms == 0) {
-    fputs(at_ms == 0 ? "0" : "-", render->out);
+  if (at_ms == TIME_NONE) {
+    fputc('-', render->out);
     return;
   }
   static const struct {
     int64_t ms;
     const char *name;
   } units[] = {{MS_PER_HOUR, "h"}, {MS_PER_MINUTE, "m"}, {MS_PER_SECOND, "s"}, {1, "ms"}};
-  const int64_t distance_ms = at_ms - render->base_ms;
+  const bool is_start = is_near_start(at_ms);
+  const int64_t distance_ms = at_ms - (is_start ? LANE_CLOCK_START_MS : render->base_ms);
   int64_t left_ms = distance_ms < 0 ? -distance_ms : distance_ms;
-  fputs(distance_ms == 0 ? "T" : distance_ms < 0 ? "T-" : "T+", render->out);
+  fputs(is_start ? "start" : "T", render->out);
+  fputs(distance_ms == 0 ? "" : distance_ms < 0 ? "-" : "+", render->out);
   for (size_t i = 0; i < COUNT_OF(units); i++) {
     if (left_ms >= units[i].ms) {
       fprintf(render->out, "%" PRId64 "%s", left_ms / units[i].ms, units[i].name);

@@ -1,9 +1,10 @@
 /* One line of text for what a lane does: steps, results, devices, batches. The form that golden
  * traces are recorded in; it shows everything that decides, and nothing that does not.
  *
- * Instants are told from the base: T, T+23h59m59s999ms, T-1h. "-" is no such instant, "0" is
- * 1970. Ids and subjects are shown as the text they were made of. No
- * function writes the end of the line. */
+ * Instants are told from the base: T, T+23h59m59s999ms, T-1h; or from the clock of a lane that has
+ * none yet: start, start+30m. "-" is no such instant. Ids and subjects are shown as the text they
+ * were made of. No function writes the end of the line.
+ */
 #ifndef MUSTER_TESTS_LIB_RENDER_H
 #define MUSTER_TESTS_LIB_RENDER_H
 

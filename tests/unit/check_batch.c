@@ -52,6 +52,7 @@ struct live {
   int64_t wall_ms;
   uint64_t limit; /* steps that make a batch full */
   bool may_wait;  /* topics may be waited for; otherwise they are at their ends at once */
+  int stampless;  /* so many of the first messages have no stamp, or nearly none of them */
   struct journal_row *rows;
   char **texts; /* the steps of each batch */
   size_t row_count;
@@ -106,6 +107,10 @@ static void make_event(struct dice *dice, enum topic topic, int64_t at_ms, struc
 static int64_t make_stamp(struct live *live) {
   struct dice *const dice = &live->dice;
   const int64_t coarse_ms = live->wall_ms / (10 * MINUTE_MS) * (10 * MINUTE_MS);
+  if (live->stampless > 0) {
+    live->stampless--;
+    return one_in(dice, 6) ? coarse_ms : -1;
+  }
   switch (below(dice, 12)) {
   case 0:
     return -1;
@@ -303,6 +308,7 @@ static void live_init(struct live *live, uint64_t seed) {
   stepper_init(&live->stepper, seed % LANE_COUNT, LANE_COUNT, &(struct render){.base_ms = BASE_MS});
   live->limit = one_in(&live->dice, 3) ? 1 + below(&live->dice, 4) : 8 + below(&live->dice, 60);
   live->may_wait = one_in(&live->dice, 2);
+  live->stampless = one_in(&live->dice, 3) ? 30 : 0;
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
     live->seen[topic] = SEEN_AT_END;
   }

@@ -186,7 +186,7 @@ static const struct {
     {"kafka:\n  cloudevents: maybe\n", ":2:16: kafka.cloudevents must be true or false"},
     {"kafka:\n  message_bytes_max: 5d\n", ":2:22: kafka.message_bytes_max must be a number of"},
     {"kafka:\n  message_bytes_max: -1\n", ":2:22: kafka.message_bytes_max must be a number of"},
-    {"kafka:\n  message_bytes_max: 10\n", ":2:22: kafka.message_bytes_max must be between"},
+    {"kafka:\n  message_bytes_max: 0\n", ":2:22: kafka.message_bytes_max must be between"},
     {"batch:\n  messages_max: 1kB\n", ":2:17: batch.messages_max must be a whole number"},
     {"batch:\n  messages_max: 0\n", ":2:17: batch.messages_max must be between 1 and"},
     {"http:\n  listen: 9464\n", ":2:11: http.listen must be HOST:PORT"},

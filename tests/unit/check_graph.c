@@ -82,6 +82,49 @@ START_TEST(the_same_record_has_the_same_event_ids) {
 }
 END_TEST
 
+#define RECORD(id, serial, user, system, version, owner, encrypted)                                \
+  "{\"id\":\"" id "\",\"serialNumber\":\"" serial "\",\"userPrincipalName\":\"" user               \
+  "\",\"operatingSystem\":\"" system "\",\"osVersion\":\"" version                                 \
+  "\",\"managedDeviceOwnerType\":\"" owner "\",\"isEncrypted\":" encrypted "," ENROLLED SYNCED "}"
+#define SAME RECORD("i", "S1", "u@x", "Windows", "10.0", "company", "true")
+
+/* A record, and which of its messages say something else than those of SAME. */
+static const struct {
+  const char *device;
+  bool differs[GRAPH_MESSAGES_MAX];
+} changes[] = {
+    {SAME, {false, false, false}},
+    {RECORD("j", "S1", "u@x", "Windows", "10.0", "company", "true"), {true, true, true}},
+    {RECORD("i", "S2", "u@x", "Windows", "10.0", "company", "true"), {true, true, true}},
+    {RECORD("i", "S1", "v@x", "Windows", "10.0", "company", "true"), {true, false, false}},
+    {RECORD("i", "S1", "u@x", "macOS", "10.0", "company", "true"), {true, false, false}},
+    {RECORD("i", "S1", "u@x", "iOS", "10.0", "company", "true"), {true, false, false}},
+    {RECORD("i", "S1", "u@x", "Windows", "10.1", "company", "true"), {true, true, true}},
+    {RECORD("i", "S1", "u@x", "Windows", "10.0", "personal", "true"), {true, false, false}},
+    {RECORD("i", "S1", "u@x", "Windows", "10.0", "company", "false"), {false, false, true}},
+    {RECORD("i", "S1", "u@x", "Windows", "10.0", "company", "null"), {false, false, true}},
+};
+
+START_TEST(a_message_that_says_something_else_has_another_event_id) {
+  struct import_message first[GRAPH_MESSAGES_MAX], second[GRAPH_MESSAGES_MAX];
+  size_t count;
+  struct error error;
+  json_t *const same = device_of(SAME);
+  json_t *const changed = device_of(changes[_i].device);
+  ck_assert_int_eq(graph_convert(same, first, &count, &error), STATUS_OK);
+  ck_assert_int_eq(graph_convert(changed, second, &count, &error), STATUS_OK);
+  ck_assert_uint_eq(count, GRAPH_MESSAGES_MAX);
+  for (size_t i = 0; i < count; i++) {
+    const bool differs = strcmp(field(&first[i], "event_id"), field(&second[i], "event_id")) != 0;
+    ck_assert_msg(differs == changes[_i].differs[i], "message %zu of %s", i, changes[_i].device);
+  }
+  release(first, count);
+  release(second, count);
+  json_decref(same);
+  json_decref(changed);
+}
+END_TEST
+
 static const struct {
   const char *device;
   size_t count;
@@ -182,18 +225,23 @@ END_TEST
 
 /* ---- Files ---- */
 
-/* What the scanner handed over: "1:{…}" for a record, "2!" for a complaint, by line. */
+/* What the scanner handed over: "1:{…}" for a record, "2!" for a complaint, by line; "1/3:{…}"
+ * for the third of its line. */
 struct heard {
   char text[512];
   size_t size;
 };
 
-static void hear(void *context, struct span text, uint64_t line, const char *problem) {
+static void hear(void *context, const struct graph_record *record) {
   struct heard *const heard = context;
-  const int written =
-      snprintf(heard->text + heard->size, sizeof heard->text - heard->size, "%s%d%s%.*s",
-               heard->size > 0 ? " " : "", (int)line, problem != NULL ? "!" : ":", (int)text.size,
-               text.size > 0 ? (const char *)text.data : "");
+  char number[24] = "";
+  if (record->number > 0) {
+    snprintf(number, sizeof number, "/%d", (int)record->number);
+  }
+  const int written = snprintf(heard->text + heard->size, sizeof heard->text - heard->size,
+                               "%s%d%s%s%.*s", heard->size > 0 ? " " : "", (int)record->line,
+                               number, record->problem != NULL ? "!" : ":", (int)record->text.size,
+                               record->text.size > 0 ? (const char *)record->text.data : "");
   heard->size += (size_t)written;
 }
 
@@ -202,20 +250,21 @@ static const struct {
 } files[] = {
     {"", ""},
     {"\n \r\n", ""},
-    {"{\"value\":[{\"a\":1},{\"b\":2}]}", "1:{\"a\":1} 1:{\"b\":2}"},
+    {"{\"value\":[{\"a\":1},{\"b\":2}]}", "1/1:{\"a\":1} 1/2:{\"b\":2}"},
     {"{\"value\":[]}", ""},
     {"{\n\"x\":{\"value\":[{}]},\n\"value\" : [\n{\"a\":[{}]}\n,\n{}\n],\"y\":\"]}\"}\n",
      "4:{\"a\":[{}]} 6:{}"},
-    {"{\"value\":[{\"a\":1}]}\n{\"value\":[{\"b\":2}]}\n", "1:{\"a\":1} 2:{\"b\":2}"},
-    {"[{\"a\":1},\n{\"b\":\"}\\\"\"}]", "1:{\"a\":1} 2:{\"b\":\"}\\\"\"}"},
+    {"{\"value\":[{\"a\":1}]}\n{\"value\":[{\"b\":2}]}\n", "1/1:{\"a\":1} 2/1:{\"b\":2}"},
+    {"[{\"a\":1},\n{\"b\":\"}\\\"\"}]", "1/1:{\"a\":1} 2:{\"b\":\"}\\\"\"}"},
     {"{\"a\":1}\n\n{\"b\":2}", "1:{\"a\":1} 3:{\"b\":2}"},
     {"{\"value\":7}\n{\"v\":\"value\",\"w\":[1]}", "1:{\"value\":7} 2:{\"v\":\"value\",\"w\":[1]}"},
     {"{\"a\":1}\n{\"b\":\n{\"c\":3}\nnull\n{\"d\":4}", "1:{\"a\":1} 2! 3:{\"c\":3} 4! 5:{\"d\":4}"},
     {"{\"a\":\"x\n{\"b\":2}\n", "1! 2:{\"b\":2}"},
-    {"[7,{\"a\":1},null]\n", "1! 1:{\"a\":1} 1!"},
-    {"{\"value\":[{\"a\":1},{\"b\"", "1:{\"a\":1} 1!"},
-    {"{\"value\":[{\"a\":1}\n", "1:{\"a\":1} 2!"},
-    {"{\"value\":[{\"a\":1}],\n", "1:{\"a\":1} 2!"},
+    {"[7,{\"a\":1},null]\n", "1/1! 1/2:{\"a\":1} 1/3!"},
+    {"{\"value\":[{\"a\":1},{\"b\"", "1/1:{\"a\":1} 1/2!"},
+    {"{\"value\":[{\"a\":1}\n", "1/1:{\"a\":1} 2!"},
+    {"{\"value\":[{\"a\":1}", "1/1:{\"a\":1} 1!"},
+    {"{\"value\":[{\"a\":1}],\n", "1/1:{\"a\":1} 2!"},
     {"{\"a\":", "1!"},
 };
 
@@ -263,6 +312,8 @@ static Suite *suite(void) {
   TCase *const tests = tcase_create("graph");
   tcase_add_test(tests, the_published_sample_becomes_three_messages);
   tcase_add_test(tests, the_same_record_has_the_same_event_ids);
+  tcase_add_loop_test(tests, a_message_that_says_something_else_has_another_event_id, 0,
+                      (int)COUNT_OF(changes));
   tcase_add_loop_test(tests, a_placeholder_is_no_date, 0, (int)COUNT_OF(dates));
   tcase_add_loop_test(tests, a_record_without_what_is_needed_is_refused, 0, (int)COUNT_OF(refused));
   tcase_add_loop_test(tests, systems_become_platforms_and_profiles, 0, (int)COUNT_OF(systems));

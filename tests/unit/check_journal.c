@@ -149,6 +149,22 @@ START_TEST(the_list_is_told_from_what_follows_it) {
 }
 END_TEST
 
+START_TEST(a_long_list_has_room) {
+  enum { COUNT = 500 };
+  struct row filled;
+  fill(&filled);
+  struct topic_offset *const list = calloc(COUNT, sizeof *list);
+  filled.row.not_believed = list;
+  filled.row.not_believed_count = COUNT;
+  uint8_t *const bytes = malloc(journal_canonical_size_max(&filled.row));
+  const size_t size = journal_canonical(&filled.row, filled.previous, bytes);
+  ck_assert_uint_gt(size, COUNT * 16);
+  ck_assert_uint_le(size, journal_canonical_size_max(&filled.row));
+  free(bytes);
+  free(list);
+}
+END_TEST
+
 /* The layout is what other programs verify: it is fixed for good. */
 START_TEST(integers_are_big_endian_and_in_order) {
   struct row filled;
@@ -176,6 +192,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, whether_a_timer_fired_changes_the_bytes);
   tcase_add_test(tests, the_chain_itself_does_not);
   tcase_add_test(tests, the_list_is_told_from_what_follows_it);
+  tcase_add_test(tests, a_long_list_has_room);
   tcase_add_test(tests, integers_are_big_endian_and_in_order);
   suite_add_tcase(all, tests);
   return all;

@@ -176,34 +176,52 @@ END_TEST
 
 static void id_of(uint32_t number, uint8_t event_id[EVENT_ID_SIZE]) {
   memset(event_id, 0, EVENT_ID_SIZE);
-  event_id[0] = (uint8_t)number;
+  memcpy(event_id, &number, sizeof number);
   event_id[15] = 7;
 }
 
-START_TEST(the_last_sixteen_enrolments_are_remembered) {
+static bool has_seen(const struct lane *lane, uint32_t index, uint32_t number) {
+  uint8_t id[EVENT_ID_SIZE];
+  id_of(number, id);
+  return lane_enrollment_seen(lane, &lane->devices[index], id);
+}
+
+START_TEST(only_the_last_enrolments_are_remembered) {
+  enum { COUNT = ENROLLMENTS_SEEN_MAX + 30 };
   struct lane *lane = &fixture.lane;
   const uint32_t index = add(lane, "A", "1");
   const uint32_t other = add(lane, "B", "1");
   uint8_t id[EVENT_ID_SIZE];
-  for (uint32_t i = 0; i < 40; i++) {
+  for (uint32_t i = 0; i < COUNT; i++) {
+    ck_assert(!has_seen(lane, index, i));
     id_of(i, id);
-    ck_assert(!lane_enrollment_seen(lane, &lane->devices[index], id));
     lane_remember_enrollment(lane, &lane->devices[index], id);
-    for (uint32_t seen = 0; seen <= i; seen++) {
-      id_of(seen, id);
-      ck_assert_int_eq(lane_enrollment_seen(lane, &lane->devices[index], id),
-                       i - seen < ENROLLMENTS_SEEN_MAX);
-      ck_assert(!lane_enrollment_seen(lane, &lane->devices[other], id));
-    }
+    ck_assert(has_seen(lane, index, i));
+    ck_assert(has_seen(lane, index, i < ENROLLMENTS_SEEN_MAX ? 0 : i + 1 - ENROLLMENTS_SEEN_MAX));
+    ck_assert(i < ENROLLMENTS_SEEN_MAX || !has_seen(lane, index, i - ENROLLMENTS_SEEN_MAX));
+    ck_assert(!has_seen(lane, other, i));
   }
-  uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+  static uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
   struct device_image image;
   lane_image(lane, index, NULL, ids, &image);
   ck_assert_uint_eq(image.enrollment_ids.size, sizeof ids);
   for (uint32_t i = 0; i < ENROLLMENTS_SEEN_MAX; i++) {
-    id_of(39 - i, id);
+    id_of(COUNT - 1 - i, id);
     ck_assert_mem_eq(ids + (size_t)i * EVENT_ID_SIZE, id, EVENT_ID_SIZE);
   }
+
+  /* The same list comes back, in its order. */
+  struct lane restored;
+  lane_init(&restored, 0, 1, &fixture.memory);
+  lane_restore(&restored, &image);
+  ck_assert(has_seen(&restored, 0, COUNT - 1));
+  ck_assert(has_seen(&restored, 0, COUNT - ENROLLMENTS_SEEN_MAX));
+  ck_assert(!has_seen(&restored, 0, COUNT - ENROLLMENTS_SEEN_MAX - 1));
+  id_of(COUNT, id);
+  lane_remember_enrollment(&restored, &restored.devices[0], id);
+  ck_assert(!has_seen(&restored, 0, COUNT - ENROLLMENTS_SEEN_MAX));
+  ck_assert(has_seen(&restored, 0, COUNT + 1 - ENROLLMENTS_SEEN_MAX));
+  lane_fini(&restored);
 }
 END_TEST
 
@@ -415,7 +433,9 @@ START_TEST(an_image_tells_the_last_change) {
   ck_assert_str_eq(image.policy, "default");
   ck_assert_mem_eq(image.subject, "ann", 4);
 
-  const struct cause cause = {.topic = TOPIC_CHECKINS, .offset = 9};
+  char traceparent[] = "00-1-2-01";
+  const struct cause cause = {
+      .topic = TOPIC_CHECKINS, .offset = 9, .traceparent = span_text(traceparent)};
   device->status = DEVICE_ENROLLED;
   lane->seq = 3;
   lane->clock_ms = START_MS;
@@ -424,7 +444,10 @@ START_TEST(an_image_tells_the_last_change) {
   ck_assert(!image.is_changed);
   ck_assert_ptr_null(image.next_action);
   ck_assert_int_eq(image.next_due_at_ms, TIME_NONE);
-  lane_image(lane, index, lane_touch(lane, index, true, &cause), ids, &image);
+  const struct touch *changed = lane_touch(lane, index, true, &cause);
+  memset(traceparent, 'x', sizeof traceparent); /* the message goes away */
+  lane_image(lane, index, changed, ids, &image);
+  ck_assert(span_equal(image.cause.traceparent, span_text("00-1-2-01")));
   ck_assert(image.is_changed);
   ck_assert_uint_eq(image.seq, 3);
   ck_assert_int_eq(image.at_ms, START_MS);
@@ -574,7 +597,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, version_texts_that_come_and_go_take_no_room);
   tcase_add_test(tests, versions_know_where_they_are_outdated);
   tcase_add_test(tests, persons_are_dense_in_order_of_first_sight);
-  tcase_add_test(tests, the_last_sixteen_enrolments_are_remembered);
+  tcase_add_test(tests, only_the_last_enrolments_are_remembered);
   tcase_add_test(tests, what_happens_next_follows_from_the_state);
   tcase_add_test(tests, a_batch_touches_a_device_once);
   tcase_add_test(tests, touches_outlive_their_batch);

@@ -101,6 +101,23 @@ START_TEST(event_ids_differ) {
 }
 END_TEST
 
+static const struct {
+  const char *file, *text;
+} beginnings[] = {
+    {"\xef\xbb\xbf{}", "{}"},
+    {"\xef\xbb\xbf", ""},
+    {"\xef\xbb", "\xef\xbb"},
+    {"{\xef\xbb\xbf}", "{\xef\xbb\xbf}"},
+    {"\xef\xbb\xbf\xef\xbb\xbf", "\xef\xbb\xbf"},
+    {"", ""},
+};
+
+START_TEST(a_byte_order_mark_is_skipped) {
+  const struct span rest = import_without_mark(span_text(beginnings[_i].file));
+  ck_assert(span_equal(rest, span_text(beginnings[_i].text)));
+}
+END_TEST
+
 static Suite *suite(void) {
   Suite *const all = suite_create("ndjson");
   TCase *const tests = tcase_create("ndjson");
@@ -108,6 +125,7 @@ static Suite *suite(void) {
   tcase_add_loop_test(tests, a_bad_line_is_refused_with_its_reason, 0, (int)COUNT_OF(bad));
   tcase_add_test(tests, what_is_given_is_kept);
   tcase_add_test(tests, event_ids_differ);
+  tcase_add_loop_test(tests, a_byte_order_mark_is_skipped, 0, (int)COUNT_OF(beginnings));
   suite_add_tcase(all, tests);
   return all;
 }

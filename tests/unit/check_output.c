@@ -99,6 +99,24 @@ START_TEST(csv_quotes_what_must_be_quoted) {
 }
 END_TEST
 
+START_TEST(csv_is_utf8_whatever_a_text_holds) {
+  static const struct column two[] = {{"id", COLUMN_TEXT, false}, {"cause", COLUMN_JSON, false}};
+  struct output *const output = output_open(stream, OUTPUT_CSV, two, COUNT_OF(two));
+  const char with_zero[] = "a\0\x1b\xc3\xbc";
+  const struct cell rows[][COUNT_OF(two)] = {
+      {cell_text(span_text("\xff\",M\xc3\xbc")), cell_text(span_text("\"\xed\xa0\x80\""))},
+      {cell_text(span_of(with_zero, sizeof with_zero - 1)), cell_text(span_of(NULL, 0))},
+  };
+  output_row(output, rows[0]);
+  output_row(output, rows[1]);
+#define NO_TEXT "\xef\xbf\xbd"
+  assert_written(output, "id,cause\r\n"
+                         "\"" NO_TEXT "\"\",M" NO_TEXT NO_TEXT "\",\"\"\"" NO_TEXT NO_TEXT NO_TEXT
+                         "\"\"\"\r\n"
+                         "a" NO_TEXT "\x1b\xc3\xbc,\r\n");
+}
+END_TEST
+
 START_TEST(an_empty_csv_has_its_header) {
   assert_written(open_format(OUTPUT_CSV), "id,count,share,is_blocked,at,violations,cause\r\n");
 }
@@ -225,6 +243,7 @@ int main(void) {
   tcase_add_test(cases, an_empty_list_is_an_empty_array);
   tcase_add_test(cases, ndjson_is_one_object_a_line);
   tcase_add_test(cases, csv_quotes_what_must_be_quoted);
+  tcase_add_test(cases, csv_is_utf8_whatever_a_text_holds);
   tcase_add_test(cases, an_empty_csv_has_its_header);
   tcase_add_test(cases, a_table_is_aligned_by_characters);
   tcase_add_test(cases, a_long_table_streams_with_the_widths_of_its_first_rows);

@@ -20,9 +20,12 @@ END_TEST
 
 START_TEST(printable_is_space_to_tilde) {
   for (unsigned byte = 0; byte < 256; byte++) {
-    const uint8_t data[] = {'a', (uint8_t)byte, 'z'};
-    ck_assert_int_eq(span_is_printable_ascii(span_of(data, sizeof data)),
-                     byte >= 0x20 && byte <= 0x7e);
+    for (size_t at = 0; at < 3; at++) {
+      uint8_t data[] = {'a', 'm', 'z'};
+      data[at] = (uint8_t)byte;
+      ck_assert_int_eq(span_is_printable_ascii(span_of(data, sizeof data)),
+                       byte >= 0x20 && byte <= 0x7e);
+    }
   }
   ck_assert(span_is_printable_ascii((struct span){0}));
 }
@@ -87,6 +90,16 @@ START_TEST(ill_formed_utf8_is_refused) {
 }
 END_TEST
 
+START_TEST(what_follows_the_span_is_not_its) {
+  static const char text[] = "abc\xf0\x9f\x98\x80";
+  for (size_t size = 4; size < sizeof text - 1; size++) {
+    ck_assert(!span_is_utf8(span_of(text, size)));
+    ck_assert(!span_is_utf8_text(span_of(text, size)));
+  }
+  ck_assert(span_is_utf8_text(span_of(text, sizeof text - 1)));
+}
+END_TEST
+
 START_TEST(text_may_be_empty_or_long) {
   ck_assert(span_is_utf8((struct span){0}));
   ck_assert(span_is_utf8_text((struct span){0}));
@@ -104,6 +117,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, printable_is_space_to_tilde);
   tcase_add_test(tests, utf8_is_every_code_point_but_surrogates);
   tcase_add_loop_test(tests, ill_formed_utf8_is_refused, 0, (int)COUNT_OF(ill_formed));
+  tcase_add_test(tests, what_follows_the_span_is_not_its);
   tcase_add_test(tests, text_may_be_empty_or_long);
   suite_add_tcase(all, tests);
   return all;
