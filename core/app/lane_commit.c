@@ -59,6 +59,37 @@ static bool is_idle(const struct lane_task *task) {
          task->publishing.count == 0 && (task->filling == NULL || batch_is_empty(&task->batch));
 }
 
+static void run_settle(void *context) {
+  struct lane_task *task = context;
+  task->status = lane_settle(&task->options.setup, &task->resources, &task->error);
+}
+
+static void on_settled(void *context) {
+  struct lane_task *task = context;
+  if (task->phase == LANE_RELEASING) {
+    return;
+  }
+  task->worker_is_busy = false;
+  if (task->status != STATUS_OK) {
+    const struct error error = task->error;
+    lane_fail(task, task->status, &error);
+    return;
+  }
+  task->is_settled = true;
+  lane_pump(task);
+}
+
+/* Nothing more is to come: says so once it can be read. */
+static void catch_up(struct lane_task *task) {
+  if (!task->is_settled) {
+    task->worker_is_busy = true;
+    worker_submit(task->worker, run_settle, on_settled, task);
+    return;
+  }
+  task->is_caught_up = true;
+  task->options.events.caught_up(task->options.events.context, task);
+}
+
 void lane_check_idle(struct lane_task *task) {
   if (!is_idle(task)) {
     return;
@@ -69,13 +100,14 @@ void lane_check_idle(struct lane_task *task) {
   }
   if (task->phase == LANE_DRAINING) {
     lane_give_up(task, LANE_STOPPED);
-  } else if (task->options.until_caught_up && task->is_at_end && !task->is_caught_up) {
-    task->is_caught_up = true;
-    task->options.events.caught_up(task->options.events.context, task);
+  } else if (task->options.until_caught_up && task->is_at_end && !task->is_caught_up &&
+             !task->worker_is_busy) {
+    catch_up(task);
   }
 }
 
 static void note_published(struct lane_task *task, const struct carrier *carrier) {
+  task->is_settled = false;
   const uint32_t lane = task->options.setup.lane;
   int64_t next_offsets[TOPIC_COUNT];
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {

@@ -220,6 +220,7 @@ static enum status publish_rest(const struct lane_setup *setup, struct lane_reso
   enum status status = store_load_batches(resources->store, setup->lane, resources->published_batch,
                                           checkpoint_batch, &replay, error);
   if (status == STATUS_OK) {
+    resources->has_republished = true;
     end_row(&republish);
     send_records(&republish);
     status = republish.status;
@@ -333,6 +334,13 @@ enum status lane_start(const struct lane_setup *setup, struct lane_resources *re
     status = open_sources(setup, resources, error);
   }
   return status;
+}
+
+enum status lane_settle(const struct lane_setup *setup, struct lane_resources *resources,
+                        struct error *error) {
+  publisher_close(resources->publisher);
+  resources->publisher = NULL;
+  return open_publisher(setup, resources, error);
 }
 
 void lane_resources_release(struct lane_resources *resources) {

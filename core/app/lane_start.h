@@ -30,6 +30,7 @@ struct lane_resources {
   struct ownership_of_lane ownership;
   struct lane_head head;
   uint64_t published_batch;
+  bool has_republished; /* what an earlier owner left */
   /* Batches that device rows do not reflect yet: decided again from their inputs, and compared
    * by their chain. Those after head.row.batch the database has lost: they are committed again.
    * Those after published_batch are published. */
@@ -41,6 +42,11 @@ struct lane_resources {
  * gives it up with lane_resources_release. */
 enum status lane_start(const struct lane_setup *setup, struct lane_resources *resources,
                        struct error *error) MUST_USE;
+
+/* Returns when readers of committed messages see all that was published: a commit is answered
+ * before the broker has marked every partition, and initialising transactions anew waits for it. */
+enum status lane_settle(const struct lane_setup *setup, struct lane_resources *resources,
+                        struct error *error) MUST_USE;
 
 /* Gives everything up. Blocks for as long as the clients take to end their threads. */
 void lane_resources_release(struct lane_resources *resources);

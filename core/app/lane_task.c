@@ -170,6 +170,8 @@ static void begin_running(struct lane_task *task) {
   task->phase = LANE_RUNNING;
   task->last_row = task->resources.head.checkpoint;
   task->redone_count = 0;
+  task->is_settled = task->resources.published_batch >= task->resources.head.row.batch &&
+                     !task->resources.has_republished;
   task->checkpoint_mono_ms = clock_mono_ms();
   task->message_count_since = 0;
   set_intakes(task);

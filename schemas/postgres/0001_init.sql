@@ -270,6 +270,7 @@ END $$;
 -- than what it calls, so that a view's plan holds the expression itself and calls nothing.
 CREATE FUNCTION muster.device_id(number bigint) RETURNS text LANGUAGE sql IMMUTABLE
 RETURN 'D' || CASE WHEN number < 1000 THEN lpad(number::text, 3, '0') ELSE number::text END;
+CREATE INDEX device_row_device_id ON muster.device_row (muster.device_id(number));
 CREATE FUNCTION muster.time_text(at timestamptz) RETURNS text LANGUAGE sql STABLE
 RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 CREATE FUNCTION muster.topic_name(topic integer) RETURNS text LANGUAGE sql IMMUTABLE

@@ -273,7 +273,8 @@ static inline void sample_init(struct sample *sample, const struct ownership_of_
     const struct result result = sample_result(kinds[i % COUNT_OF(kinds)], first_seq + i);
     store_append_result(&sample->results, &sample->letters, LANE, batch, &result);
   }
-  const struct device_image image = sample_device(6, "SN-6");
+  struct device_image image = sample_device(6, "SN-6");
+  image.changed_batch = batch;
   store_append_device(&sample->devices, batch, &image);
   store_append_person(&sample->persons, subject, span_text("anna@example.org"));
   store_append_person(&sample->persons, subject, span_text("Anna@example.org"));
