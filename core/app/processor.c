@@ -399,6 +399,10 @@ static void on_preflight(void *context) {
   struct processor *processor = context;
   processor->preflight_is_running = false;
   if (processor->is_stopping) {
+    if (processor->status == STATUS_UNAVAILABLE &&
+        processor->preflight.status == STATUS_UNAVAILABLE) {
+      processor->error = processor->preflight.error; /* what the deadline was spent on */
+    }
     check_stopped(processor);
     return;
   }

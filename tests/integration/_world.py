@@ -14,6 +14,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -677,5 +678,8 @@ def main(*cases, names=None):
             for made in opened:
                 for process in made.processes:
                     print(f"  {process.log_path}:\n{tail(process.log(), 15)}", file=sys.stderr)
+        if verdict == "ok":
+            for made in opened:
+                shutil.rmtree(made.directory)
         print(f"{verdict:6} {time.monotonic() - start:6.1f} s  {case.__name__}", flush=True)
     sys.exit(1 if failed else 0)

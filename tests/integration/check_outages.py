@@ -192,6 +192,7 @@ def until_caught_up_gives_up(make):
         said = next(line for line in run.log().splitlines() if line.startswith("muster: "))
         print(f"  {name}: exit {status}: {said[:150]}")
         assert status == EX_UNAVAILABLE, f"{name}: exit {status}\n{tail(run.log())}"
+        assert "PostgreSQL" in said or "Kafka" in said, f"{name}: it does not say who is out of reach: {said}"
     assert time.monotonic() - started < 50
 
 

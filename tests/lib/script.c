@@ -169,7 +169,7 @@ static bool parse_report_word(struct span word, const struct script_context *con
                               struct report *report) {
   struct span value;
   int index;
-  int64_t number;
+  int64_t number = 0;
   if (is_word(word, "healthy")) {
     report->antivirus_enabled = report->disk_encrypted = TRI_TRUE;
     report->has_antivirus_signatures_at = report->has_screen_lock_pin_length = true;
