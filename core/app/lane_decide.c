@@ -52,6 +52,9 @@ static void seal_carrier(struct lane_task *task, const struct recorded_batch *re
       .witness = {.epoch = task->resources.ownership.epoch, .committed_at_ms = clock_wall_ms()},
   };
   memcpy(seal.witness.owner, task->resources.ownership.owner, sizeof seal.witness.owner);
+  if (recorded != NULL) {
+    seal.witness = recorded->witness;
+  }
   struct span batch_last[TOPIC_COUNT];
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
     batch_last[topic] = buffer_span(&task->batch_last[topic]);

@@ -56,8 +56,7 @@ static enum status open_publisher(const struct lane_setup *setup, struct lane_re
 
 static void record_row(void *context, const struct journal_row *row,
                        const struct journal_witness *witness) {
-  (void)witness;
-  recorded_add(context, row);
+  recorded_add(context, row, witness);
 }
 
 static void record_environment(void *context, const struct journal_row *row,

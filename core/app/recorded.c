@@ -23,13 +23,18 @@ static int64_t integer_of(const json_t *object, const char *name) {
   return json_is_integer(value) ? (int64_t)json_integer_value(value) : TIME_NONE;
 }
 
-static void digest_of_hex(const json_t *object, const char *name, uint8_t digest[DIGEST_SIZE]) {
+/* `size` bytes from twice as many hexadecimal digits; zeros when it is anything else. */
+static void bytes_of_hex(const json_t *object, const char *name, uint8_t *bytes, size_t size) {
   const char *text = json_string_value(json_object_get(object, name));
-  memset(digest, 0, DIGEST_SIZE);
-  for (size_t i = 0; text != NULL && i < DIGEST_SIZE && strlen(text) == 2 * DIGEST_SIZE; i++) {
+  memset(bytes, 0, size);
+  for (size_t i = 0; text != NULL && strlen(text) == 2 * size && i < size; i++) {
     const char pair[3] = {text[2 * i], text[2 * i + 1], '\0'};
-    digest[i] = (uint8_t)strtoul(pair, NULL, 16);
+    bytes[i] = (uint8_t)strtoul(pair, NULL, 16);
   }
+}
+
+static void digest_of_hex(const json_t *object, const char *name, uint8_t digest[DIGEST_SIZE]) {
+  bytes_of_hex(object, name, digest, DIGEST_SIZE);
 }
 
 /* Which input topic a full name is; TOPIC_COUNT for none. */
@@ -104,7 +109,10 @@ static void take_row(struct reading *reading, const json_t *record) {
   digest_of_hex(digests, "results", row.results);
   digest_of_hex(digests, "chain", row.chain);
   take_lists(reading, record, &row);
-  struct recorded_batch *added = recorded_add(reading->batches, &row);
+  struct journal_witness witness = {.epoch = integer_of(record, "epoch"),
+                                    .committed_at_ms = integer_of(record, "committed_at")};
+  bytes_of_hex(record, "owner", witness.owner, sizeof witness.owner);
+  struct recorded_batch *added = recorded_add(reading->batches, &row, &witness);
   buffer_append(&added->environment, reading->environment.data, reading->environment.size);
   buffer_clear(&reading->environment);
   free((void *)(uintptr_t)row.not_believed);
@@ -134,12 +142,12 @@ static bool take_message(void *context, const rd_kafka_message_t *message) {
   return true;
 }
 
-struct recorded_batch *recorded_add(struct recorded_batches *batches,
-                                    const struct journal_row *row) {
+struct recorded_batch *recorded_add(struct recorded_batches *batches, const struct journal_row *row,
+                                    const struct journal_witness *witness) {
   batches->items = realloc(batches->items, (batches->count + 1) * sizeof *batches->items);
   assert(batches->items != NULL);
   struct recorded_batch *added = &batches->items[batches->count++];
-  *added = (struct recorded_batch){.row = *row};
+  *added = (struct recorded_batch){.row = *row, .witness = *witness};
   struct topic_offset *list = calloc(row->not_believed_count + 1, sizeof *list);
   assert(list != NULL);
   if (row->not_believed_count > 0) {

@@ -5,13 +5,14 @@
 
 #include "core/app/config.h"
 #include "core/journal.h"
-#include "producers/buffer.h"
+#include "producers/encode.h"
 
 struct schemas;
 
 struct recorded_batch {
-  struct journal_row row;    /* owns its not_believed list */
-  struct buffer environment; /* content of the environment that began with it, if one did */
+  struct journal_row row;         /* owns its not_believed list */
+  struct journal_witness witness; /* who committed it: its record says so, whoever publishes it */
+  struct buffer environment;      /* content of the environment that began with it, if one did */
 };
 
 struct recorded_batches {
@@ -20,8 +21,8 @@ struct recorded_batches {
 };
 
 /* Adds a batch at the end: a copy of the row, with its list. Returns it, valid until the next. */
-struct recorded_batch *recorded_add(struct recorded_batches *batches,
-                                    const struct journal_row *row);
+struct recorded_batch *recorded_add(struct recorded_batches *batches, const struct journal_row *row,
+                                    const struct journal_witness *witness);
 void recorded_fini(struct recorded_batches *batches);
 
 /* Reads a lane's batches after `batch` from the journal's topic and adds them. STATUS_CONFIG when
