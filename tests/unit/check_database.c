@@ -127,7 +127,9 @@ START_TEST(a_refusal_that_lasts_is_told_at_once) {
   ck_assert_ptr_null(database);
   ck_assert_ptr_nonnull(strstr(error.text, lasting[_i]));
   stop_server();
-  ck_assert_int_eq(server.count, 6);
+  /* Two connections an attempt, of which the second may be gone before it is seen. */
+  ck_assert_int_ge(server.count, 4);
+  ck_assert_int_le(server.count, 6);
 }
 END_TEST
 
