@@ -20,6 +20,7 @@ enum {
   MISSING_TOPIC_WAIT_MS = 2000, /* one just created may not be known to every broker yet */
   TRANSACTION_TIMEOUT_MS = 60000,
   PRODUCE_TIMEOUT_MS = 50000, /* leaves time for the commit before the broker aborts */
+  DRAIN_TIMEOUT_MS = 1000,    /* see drop_client */
   PAUSE_MS = 2,               /* see pause_after_commit */
   POLL_INTERVAL = 1024,       /* records between two looks at what was acknowledged */
   MESSAGE_ROOM = 65536,       /* beside a dead letter's original */
@@ -150,11 +151,20 @@ static enum status configure(rd_kafka_conf_t *conf, const struct publisher_optio
   return status;
 }
 
-/* Ends the client. It may be in the middle of anything; purging lets go of the records. */
+/* Ends the client. It may be in the middle of anything; purging lets go of the records.
+ *
+ * What is in flight is waited for, since librdkafka (2.0.2 and later ones) frees the text of a
+ * transaction's fatal error when it ends, while the threads that still take answers write it: of
+ * a client that was fenced, each answer under way has one. */
 static void drop_client(struct publisher *publisher) {
   if (publisher->client == NULL) {
     return;
   }
+  const int64_t deadline_ms = mono_ms() + DRAIN_TIMEOUT_MS;
+  do {
+    rd_kafka_purge(publisher->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
+  } while (rd_kafka_poll(publisher->client, 10) >= 0 && rd_kafka_outq_len(publisher->client) > 0 &&
+           mono_ms() < deadline_ms);
   rd_kafka_purge(publisher->client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                                         RD_KAFKA_PURGE_F_NON_BLOCKING);
   for (size_t i = 0; i < RECORD_COUNT; i++) {
