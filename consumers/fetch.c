@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* Messages taken from a queue at once: enough that the queue's lock does not show. */
-enum { TAKEN_MAX = 512, CLOSE_DEADLINE_MS = 2000 };
+enum { TAKEN_MAX = 512 };
 
 struct fetch {
   rd_kafka_t *client;

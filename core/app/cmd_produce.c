@@ -11,7 +11,6 @@
 #include "core/app/outbox.h"
 #include "core/app/text.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -359,27 +358,6 @@ static void produce_graph(struct production *production) {
 
 /* With Confluent framing a value names its schema by id: the lowest one under which the
  * directory has exactly ours. */
-static void find_schema_ids(struct production *production, DIR *directory) {
-  for (const struct dirent *entry; (entry = readdir(directory)) != NULL;) {
-    char *end;
-    errno = 0;
-    const unsigned long long id = strtoull(entry->d_name, &end, 10);
-    if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || strcmp(end, ".avsc") != 0 ||
-        errno != 0 || id > UINT32_MAX) {
-      continue;
-    }
-    const struct writer *const writer = schemas_find_id(production->schemas, (uint32_t)id);
-    for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
-      const struct writer *const ours = schemas_reader(production->schemas, topic);
-      int64_t *const known = &production->schema_ids[topic];
-      if (writer != NULL && ours != NULL && writer->fingerprint == ours->fingerprint &&
-          (*known == SCHEMA_ID_NONE || (int64_t)id < *known)) {
-        *known = (int64_t)id;
-      }
-    }
-  }
-}
-
 static enum status choose_framing(struct production *production, struct error *error) {
   for (size_t i = 0; i < TOPIC_COUNT; i++) {
     production->schema_ids[i] = SCHEMA_ID_NONE;
@@ -388,15 +366,13 @@ static enum status choose_framing(struct production *production, struct error *e
   if (config->kafka.framing != FRAMING_CONFLUENT && config->schemas.registry_url[0] == '\0') {
     return STATUS_OK;
   }
-  DIR *const directory =
-      config->schemas.directory[0] != '\0' ? opendir(config->schemas.directory) : NULL;
-  if (directory != NULL) {
-    find_schema_ids(production, directory);
-    closedir(directory);
-  }
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     const struct writer *const ours = schemas_reader(production->schemas, topic);
-    if (ours != NULL && production->schema_ids[topic] == SCHEMA_ID_NONE) {
+    if (ours == NULL) {
+      continue;
+    }
+    production->schema_ids[topic] = schemas_id_of(production->schemas, ours);
+    if (production->schema_ids[topic] == SCHEMA_ID_NONE) {
       return error_set(error, STATUS_CONFIG,
                        "Confluent's framing needs the id of %s: put the schema into "
                        "schemas.directory as <id>.avsc",

@@ -259,11 +259,12 @@ static enum status open_source(const struct lane_setup *setup, struct lane_resou
   topic_full_name(setup->config, topic, name);
   const int32_t partition = topic_partition(topic, setup->lane);
   int64_t first;
-  enum status status = fetch_offsets(resources->fetch, name, partition, OFFSETS_TIMEOUT_MS, &first,
-                                     &resources->end_offsets[topic], error);
+  int64_t end;
+  enum status status =
+      fetch_offsets(resources->fetch, name, partition, OFFSETS_TIMEOUT_MS, &first, &end, error);
   int64_t next = resources->head.checkpoint.ranges[topic].to;
   if (status == STATUS_OK) {
-    status = check_offsets(name, partition, next, first, resources->end_offsets[topic], error);
+    status = check_offsets(name, partition, next, first, end, error);
   }
   if (status != STATUS_OK) {
     return status;

@@ -35,7 +35,6 @@ struct lane_resources {
    * by their chain. Those after head.row.batch the database has lost: they are committed again.
    * Those after published_batch are published. */
   struct recorded_batches recorded;
-  int64_t end_offsets[TOPIC_COUNT]; /* of each topic when the lane was taken */
 };
 
 /* Takes the lane. On failure what was acquired so far is in `resources` all the same: the caller
