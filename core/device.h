@@ -30,6 +30,9 @@ struct device {
   uint8_t reserved[3]; /* no padding: states are compared as bytes */
 };
 
+/* What happens to a device by itself, first of all. At equal times the smaller goes first. */
+enum timer_kind { TIMER_KIND_NONE, TIMER_KIND_FAIL, TIMER_KIND_BLOCK };
+
 static_assert(sizeof(struct device) == 80, "ten million devices are to fit");
 
 /* All that is stored of a device, with its texts: what a row and a Device record are made of. */
@@ -42,8 +45,8 @@ struct device_image {
   uint32_t person;
   struct span enrollment_ids; /* EVENT_ID_SIZE bytes each, newest first */
   struct device state;
-  int64_t next_due_at_ms;  /* TIME_NONE: nothing will happen by itself */
-  const char *next_action; /* "block", "fail"; NULL with TIME_NONE */
+  int64_t next_due_at_ms; /* TIME_NONE: nothing will happen by itself */
+  enum timer_kind next_timer;
   /* Of the last change that its Device record shows; when `is_changed` is false, only
    * last_sync_at or facts' dates moved since, and what is stored of these stays. */
   bool is_changed;

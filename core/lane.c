@@ -365,8 +365,7 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
       .cause = {.offset = -1},
   };
   memcpy(image->subject, lane->persons.items[device->person].subject, SUBJECT_SIZE);
-  image->next_action =
-      timer_kind_name(device_next_timer(lane->policy, device, &image->next_due_at_ms));
+  image->next_timer = device_next_timer(lane->policy, device, &image->next_due_at_ms);
   if (touch != NULL && touch->is_changed) {
     image->is_changed = true;
     image->changed_batch = touch->batch;

@@ -133,7 +133,6 @@ void lane_remember_enrollment(struct lane *lane, struct device *device,
                               const uint8_t event_id[EVENT_ID_SIZE]);
 
 /* What happens to a device by itself, first of all. */
-enum timer_kind { TIMER_KIND_NONE, TIMER_KIND_FAIL, TIMER_KIND_BLOCK };
 enum timer_kind device_next_timer(const struct policy *policy, const struct device *device,
                                   int64_t *due_at_ms);
 const char *timer_kind_name(enum timer_kind kind); /* "fail", "block"; NULL for none */

@@ -216,6 +216,9 @@ static void script_batch(struct store *store, const struct store_batch *batch) {
     script_copy(store, "muster.device_row", store_device_columns, batch->created);
   }
   if (batch->devices.size > 0) {
+    /* Row by row through the key, however many there are: a plan made for many would be kept, and
+     * read the whole table for one. */
+    store_script(script, "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;");
     script_stage(store, "stage_device", store_device_columns, "store_devices", batch->devices);
   }
   if (batch->results.size > 0) {

@@ -77,7 +77,7 @@ enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batc
  * DEAD_LETTER also appends to `letters`. */
 void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t lane, uint64_t batch,
                          const struct result *result);
-void store_append_device(struct buffer *rows, uint64_t batch, const struct device_image *device);
+void store_append_device(struct buffer *rows, const struct device_image *device);
 void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE],
                          struct span user_email);
 

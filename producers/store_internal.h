@@ -49,6 +49,25 @@ extern const char store_device_columns[];
 extern const char store_result_columns[];
 extern const char store_letter_columns[];
 
+/* What a device row keeps in `flags`, from the lowest bit; the view takes it apart the same way. */
+enum device_flag {
+  FLAG_PLATFORM,
+  FLAG_PROFILE,
+  FLAG_OWNERSHIP,
+  FLAG_STATUS,
+  FLAG_COMPLIANCE,
+  FLAG_STAGE,
+  FLAG_ANTIVIRUS_ENABLED,
+  FLAG_DISK_ENCRYPTED,
+  FLAG_NEXT_TIMER,
+  FLAG_EMAIL_BLOCKED,
+  FLAG_SAP_BLOCKED,
+  FLAG_TICKET_OPEN,
+  FLAG_COUNT
+};
+void flag_put(uint32_t *flags, enum device_flag flag, uint32_t value);
+uint8_t flag_get(uint32_t flags, enum device_flag flag);
+
 /* A row of a binary COPY out. Texts that must be terminated are kept in `texts`, which has room
  * for the whole row before the first of them. */
 struct row_reader {

@@ -12,7 +12,7 @@
  * emptied behind each use: ON COMMIT DELETE ROWS would truncate it in every commit, which takes
  * longer than all the rest of a small one (1 ms) and throws the prepared plan away. A row with
  * changed_batch 0 moved only what its topic does not show: of the last change the stored stays.
- * Sorted by key, so that two sessions can never wait for each other. */
+ * Persons are sorted by key, so that two sessions can never wait for each other. */
 static const char stage_sql[] =
     "CREATE TEMP TABLE IF NOT EXISTS stage_person (LIKE muster.person);"
     "CREATE TEMP TABLE IF NOT EXISTS stage_device (LIKE muster.device_row);"
@@ -21,19 +21,18 @@ static const char stage_sql[] =
     " SELECT subject, user_email FROM stage_person ORDER BY subject ON CONFLICT DO NOTHING;";
 
 #define KEPT(column)                                                                               \
-#column " = CASE excluded.changed_batch WHEN 0 THEN d." #column " ELSE excluded." #column " END, "
-#define MOVED(column) #column " = excluded." #column ", "
+#column " = CASE s.changed_batch WHEN 0 THEN d." #column " ELSE s." #column " END, "
+#define MOVED(column) #column " = s." #column ", "
 
-static const char upsert_sql[] =
-    " ORDER BY number ON CONFLICT (lane, number) DO UPDATE SET " KEPT(changed_batch) KEPT(seq)
-        KEPT(at) KEPT(policy) KEPT(cause_topic) KEPT(cause_offset) KEPT(event_id) KEPT(traceparent)
-            MOVED(os_version) MOVED(subject) MOVED(enrollment_ids) MOVED(platform) MOVED(profile)
-                MOVED(ownership) MOVED(status) MOVED(compliance) MOVED(stage)
-                    MOVED(antivirus_enabled) MOVED(disk_encrypted) MOVED(screen_lock_pin_length)
-                        MOVED(email_blocked) MOVED(sap_blocked) MOVED(ticket_open) MOVED(episode)
-                            MOVED(violations) MOVED(pending_since) MOVED(last_sync_at)
-                                MOVED(noncompliant_since) MOVED(antivirus_signatures_at)
-                                    MOVED(next_due_at) MOVED(next_action) "batch = excluded.batch;";
+static const char update_sql[] =
+    "PREPARE store_devices AS WITH written AS (UPDATE muster.device_row d SET " KEPT(
+        changed_batch) KEPT(seq) KEPT(at) KEPT(policy) KEPT(cause_topic) KEPT(cause_offset)
+        KEPT(event_id) KEPT(traceparent) MOVED(os_version) MOVED(subject) MOVED(enrollment_ids) MOVED(
+            flags) MOVED(episode) MOVED(screen_lock_pin_length) MOVED(violations)
+            MOVED(pending_since) MOVED(last_sync_at) MOVED(noncompliant_since) MOVED(
+                antivirus_signatures_at) "next_due_at = s.next_due_at "
+                                         "FROM stage_device s WHERE d.lane = s.lane AND d.number = s.number RETURNING 1) "
+                                         "SELECT muster.check_written(count(*), (SELECT count(*) FROM stage_device)) FROM written;";
 
 static const char journal_columns[] =
     "j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after, j.range_from, "
@@ -219,10 +218,7 @@ static enum status take_script(struct store *store, const struct ownership_of_la
   }
   store_script(script, "SET application_name = 'muster lane %" PRIu32 "'; %s", lane->lane,
                stage_sql);
-  store_script(script,
-               "PREPARE store_devices AS INSERT INTO muster.device_row AS d (%s) "
-               "SELECT %s FROM stage_device%s",
-               store_device_columns, store_device_columns, upsert_sql);
+  store_script(script, "%s", update_sql);
   store_script(script, "SELECT muster.check_lanes(%" PRIu32 ", %s);", lane_count, prefix);
   store_script(script, "SELECT muster.end_owner(%" PRIu32 ");", lane->lane);
   store_script(script,

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+enum { ROWS_KEPT_MAX = 256 * 1024 }; /* bytes */
+
 struct carrier *carrier_open(const struct encoding *encoding) {
   struct carrier *carrier = calloc(1, sizeof *carrier);
   assert(carrier != NULL);
@@ -49,6 +51,7 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
   carrier->dead_letter_count = 0;
   memset(carrier->kind_counts, 0, sizeof carrier->kind_counts);
   memset(carrier->reject_counts, 0, sizeof carrier->reject_counts);
+  memset(carrier->message_counts, 0, sizeof carrier->message_counts);
   carrier->begun_mono_ms = now_mono_ms;
   carrier->next = NULL;
 }
@@ -78,6 +81,11 @@ size_t carrier_size(const struct carrier *carrier) {
   return carrier->results.size + carrier->letters.size + carrier->records.size;
 }
 
+void carrier_trim(struct carrier *carrier) {
+  buffer_trim(&carrier->created, ROWS_KEPT_MAX);
+  buffer_trim(&carrier->devices, ROWS_KEPT_MAX);
+}
+
 /* One record for a device, whatever its row in the database. */
 static void encode_changed(struct carrier *carrier) {
   struct lane *lane = &carrier->state->lane;
@@ -100,7 +108,7 @@ void carrier_write_devices(struct carrier *carrier, struct lane_state *state, ui
     uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
     struct device_image image;
     lane_image(lane, touch->device, touch, ids, &image);
-    store_append_device(touch->is_new ? &carrier->created : &carrier->devices, batch, &image);
+    store_append_device(touch->is_new ? &carrier->created : &carrier->devices, &image);
   }
   lane_clear_touches(lane);
   carrier->checkpoint_batch = batch;

@@ -26,6 +26,7 @@ struct carrier {
   uint64_t checkpoint_batch; /* what all device rows reflect with it; 0: it writes none */
   uint64_t result_count, dead_letter_count;
   uint64_t kind_counts[RESULT_KIND_COUNT], reject_counts[REJECT_COUNT]; /* the same, by kind */
+  uint64_t message_counts[TOPIC_COUNT];
   int64_t committed_at_ms;
   int64_t begun_mono_ms, commit_mono_ms;
 };
@@ -56,6 +57,10 @@ struct seal {
  * the last message taken in this batch; a span of no data keeps the previous row's digest. */
 void carrier_seal(struct carrier *carrier, const struct batch *batch, const struct seal *seal,
                   const struct span batch_last[TOPIC_COUNT]);
+
+/* The rows have been committed: gives back what a checkpoint took, which may be many times what
+ * batches take. */
+void carrier_trim(struct carrier *carrier);
 
 /* Adds the rows of all devices touched since the last checkpoint, which reflect `batch`: the one
  * just sealed, or the last one when the carrier brings device rows alone. */

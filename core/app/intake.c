@@ -56,7 +56,10 @@ static void find_subject(struct intake *intake, const struct intake_rules *rules
     const uint8_t byte = email.data[i];
     intake->email[i] = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte | 0x20) : byte;
   }
-  subject_of(rules->subject_key, span_of(intake->email, email.size), enrollment->subject);
+  if (intake->subjects == NULL) {
+    intake->subjects = subject_hash_open(rules->subject_key);
+  }
+  subject_hash_of(intake->subjects, span_of(intake->email, email.size), enrollment->subject);
 }
 
 static void check(struct intake *intake, const struct intake_rules *rules,
@@ -228,6 +231,7 @@ void intake_pop(struct intake *intake) {
 }
 
 void intake_fini(struct intake *intake) {
+  subject_hash_close(intake->subjects);
   buffer_fini(&intake->headers);
   buffer_fini(&intake->canonical);
 }

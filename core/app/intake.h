@@ -33,6 +33,7 @@ struct intake {
   struct reject reject; /* otherwise */
   struct message message;
   uint8_t email[USER_EMAIL_SIZE_MAX]; /* of an enrolment, ASCII letters lowered */
+  struct subject_hash *subjects;      /* made at the first enrolment */
   struct buffer headers;
   struct buffer canonical; /* the message as digests see it */
 };

@@ -33,12 +33,14 @@ void carriers_recycle(struct lane_task *task, struct carriers *carriers) {
 
 static void run_publish(void *context) {
   struct lane_task *task = context;
-  task->status = STATUS_OK;
-  for (const struct carrier *carrier = task->publishing.first;
-       carrier != NULL && task->status == STATUS_OK; carrier = carrier->next) {
-    task->status =
-        publisher_publish(task->resources.publisher, buffer_span(&carrier->records), &task->error);
+  struct span parts[CARRIERS_MAX];
+  size_t count = 0;
+  for (const struct carrier *carrier = task->publishing.first; carrier != NULL;
+       carrier = carrier->next) {
+    assert(count < COUNT_OF(parts));
+    parts[count++] = buffer_span(&carrier->records);
   }
+  task->status = publisher_publish(task->resources.publisher, parts, count, &task->error);
 }
 
 static void on_published(void *context);
@@ -151,6 +153,10 @@ static void note_committed(struct lane_task *task, const struct carrier *carrier
   metric_add(metrics, METRIC_COMMIT_BYTES, lane->number, 0,
              (double)(carrier->results.size + carrier->created.size + carrier->devices.size +
                       carrier->letters.size));
+  for (uint32_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    metric_add(metrics, METRIC_MESSAGES, lane->number, topic,
+               (double)carrier->message_counts[topic]);
+  }
   for (uint32_t kind = 0; kind < RESULT_KIND_COUNT; kind++) {
     metric_add(metrics, METRIC_RESULTS, lane->number, kind, (double)carrier->kind_counts[kind]);
   }
@@ -182,6 +188,7 @@ static void advance_commit(struct lane_task *task) {
     struct carrier *carrier = task->committing;
     task->committing = NULL;
     note_committed(task, carrier);
+    carrier_trim(carrier);
     carrier->commit_mono_ms = clock_mono_ms();
     const bool is_published =
         !carrier->has_row || carrier->batch <= task->resources.published_batch;

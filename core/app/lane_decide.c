@@ -3,10 +3,9 @@
 #include "core/app/lane_task_internal.h"
 
 enum {
-  CARRIERS_MAX = 3,              /* one being filled, one committed, one published */
   NOT_BELIEVED_MAX = 5000,       /* the journal's record must stay below a message's size */
   DEVICE_SIZE_GUESS = 250,       /* bytes of a changed device's record, encoded at the end */
-  CHECKPOINT_MS = 3000,          /* device rows may be 5 s behind (the public contract) */
+  CHECKPOINT_MS = 4000,          /* device rows may be 5 s behind (the public contract) */
   MESSAGES_BEHIND_MAX = 1000000, /* that are decided again after a crash, at most */
   TEXTS_SIZE_MAX = 2 << 20,      /* of traceparents kept for device records */
   TOUCHED_MAX = 50000,           /* rows of one checkpoint: they are held in memory */
@@ -163,7 +162,7 @@ static void take_message(struct lane_task *task, enum topic topic) {
     }
     decide_event(&state->lane, &intake->event, &intake->message, &sink);
   }
-  metric_add(task->options.metrics, METRIC_MESSAGES, state->lane.number, topic, 1);
+  task->filling->message_counts[topic]++;
   intake_pop(intake);
 }
 

@@ -139,8 +139,9 @@ struct republish {
 
 static void send_records(struct republish *republish) {
   if (republish->status == STATUS_OK && republish->records.size > 0) {
-    republish->status = publisher_publish(republish->resources->publisher,
-                                          buffer_span(&republish->records), republish->error);
+    const struct span records = buffer_span(&republish->records);
+    republish->status =
+        publisher_publish(republish->resources->publisher, &records, 1, republish->error);
   }
   buffer_clear(&republish->records);
 }

@@ -10,6 +10,9 @@
 /* The first wait after a failure; it doubles until a batch has been published. */
 enum { RETRY_MS_MIN = 100 };
 
+/* One being filled, one committed, one published. */
+enum { CARRIERS_MAX = 3 };
+
 /* Before a timer fires by the wall clock, the ends of the lane's topics are asked for: an end
  * seen once is a memory, and a broker that was away may hold the recovery. */
 struct tick {

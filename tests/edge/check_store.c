@@ -123,8 +123,6 @@ START_TEST(device_row_keeps_its_last_change) {
   struct store *const store = take(&lane, &head);
   struct sample sample;
   sample_init(&sample, &lane, 1, 1, 1);
-  sample.batch.created = sample.batch.devices;
-  sample.batch.devices = span_of("", 0);
   must(commit(store, &sample));
   buffer_clear(&sample.devices);
   struct device_image image = sample_device(6, "SN-6");
@@ -132,14 +130,28 @@ START_TEST(device_row_keeps_its_last_change) {
   image.policy = NULL;
   image.seq = 77;
   image.state.last_sync_at_ms = AT_MS + 100;
-  store_append_device(&sample.devices, 2, &image);
+  store_append_device(&sample.devices, &image);
   sample.row = sample_row(2, 2, 1);
   sample.batch = (struct store_batch){.lane = &lane, .devices = buffer_span(&sample.devices)};
   must(commit(store, &sample));
-  answers("SELECT concat_ws(' ', batch, changed_batch, seq, policy, cause_offset, at = "
+  answers("SELECT concat_ws(' ', changed_batch, seq, policy, cause_offset, at = "
           "'2026-11-01 00:00:00.123Z', last_sync_at = '2026-11-01 00:00:00.223Z') "
           "FROM muster.device_row",
-          "2 1 9 default 1007 t t");
+          "1 9 default 1007 t t");
+  sample_fini(&sample);
+  store_close(store);
+}
+END_TEST
+
+START_TEST(commit_of_a_device_without_a_row_is_refused) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct sample sample;
+  sample_init(&sample, &lane, 2, 1, 1); /* its device was never written as a new one */
+  ck_assert_int_eq(commit(store, &sample), STATUS_REFUSED);
+  ck_assert_msg(strstr(error.text, "0 of 1 device rows") != NULL, "%s", error.text);
+  answers("SELECT count(*) FROM muster.journal_row", "0");
   sample_fini(&sample);
   store_close(store);
 }
@@ -228,7 +240,6 @@ START_TEST(commit_of_a_wrong_row_is_refused_whole) {
   struct sample sample;
   sample_init(&sample, &lane, 1, 1, 8);
   must(commit(store, &sample));
-  sample.row.batch = 2; /* the same results again */
   ck_assert_int_eq(commit(store, &sample), STATUS_REFUSED);
   ck_assert_ptr_nonnull(strstr(error.text, "23505"));
   answers("SELECT count(*) FROM muster.journal_row", "1");
@@ -252,6 +263,7 @@ int main(void) {
   tcase_add_test(tests, take_refuses_other_topics);
   tcase_add_test(tests, commit_lets_go_of_published_letters);
   tcase_add_test(tests, device_row_keeps_its_last_change);
+  tcase_add_test(tests, commit_of_a_device_without_a_row_is_refused);
   tcase_add_test(tests, commit_of_a_stale_owner_is_fenced);
   tcase_add_test(tests, take_ends_an_owner_that_holds_the_lock);
   tcase_add_test(tests, commit_of_a_wrong_row_is_refused_whole);

@@ -243,8 +243,8 @@ void render_device(const struct render *render, const struct device_image *image
   put_standing(render, device);
   put_instant(render, " synced=", device->last_sync_at_ms);
   put_facts(render, device);
-  if (image->next_action != NULL) {
-    fprintf(render->out, " next=%s@", image->next_action);
+  if (image->next_timer != TIMER_KIND_NONE) {
+    fprintf(render->out, " next=%s@", timer_kind_name(image->next_timer));
     render_time(render, image->next_due_at_ms);
   }
 }
