@@ -20,19 +20,31 @@ static const char stage_sql[] =
     "PREPARE store_persons AS INSERT INTO muster.person (subject, user_email)"
     " SELECT subject, user_email FROM stage_person ORDER BY subject ON CONFLICT DO NOTHING;";
 
-#define KEPT(column)                                                                               \
-#column " = CASE s.changed_batch WHEN 0 THEN d." #column " ELSE s." #column " END, "
-#define MOVED(column) #column " = s." #column ", "
+/* Of the last change that a device's topic shows; the others follow every touch. */
+static const char *const columns_of_change[] = {"changed_batch", "seq",         "at",
+                                                "policy",        "cause_topic", "cause_offset",
+                                                "event_id",      "traceparent"};
+static const char *const columns_of_state[] = {
+    "os_version",   "subject",     "enrollment_ids",     "flags",
+    "episode",      "violations",  "pending_since",      "screen_lock_pin_length",
+    "last_sync_at", "next_due_at", "noncompliant_since", "antivirus_signatures_at"};
 
-static const char update_sql[] =
-    "PREPARE store_devices AS WITH written AS (UPDATE muster.device_row d SET " KEPT(
-        changed_batch) KEPT(seq) KEPT(at) KEPT(policy) KEPT(cause_topic) KEPT(cause_offset)
-        KEPT(event_id) KEPT(traceparent) MOVED(os_version) MOVED(subject) MOVED(enrollment_ids) MOVED(
-            flags) MOVED(episode) MOVED(screen_lock_pin_length) MOVED(violations)
-            MOVED(pending_since) MOVED(last_sync_at) MOVED(noncompliant_since) MOVED(
-                antivirus_signatures_at) "next_due_at = s.next_due_at "
-                                         "FROM stage_device s WHERE d.lane = s.lane AND d.number = s.number RETURNING 1) "
-                                         "SELECT muster.check_written(count(*), (SELECT count(*) FROM stage_device)) FROM written;";
+static void script_update(struct buffer *script) {
+  store_script(script, "PREPARE store_devices AS WITH written AS (UPDATE muster.device_row d SET ");
+  for (size_t i = 0; i < COUNT_OF(columns_of_change); i++) {
+    const char *const column = columns_of_change[i];
+    store_script(script, "%s = CASE s.changed_batch WHEN 0 THEN d.%s ELSE s.%s END, ", column,
+                 column, column);
+  }
+  for (size_t i = 0; i < COUNT_OF(columns_of_state); i++) {
+    const char *const column = columns_of_state[i];
+    store_script(script, "%s%s = s.%s", i > 0 ? ", " : "", column, column);
+  }
+  store_script(script,
+               " FROM stage_device s WHERE d.lane = s.lane AND d.number = s.number RETURNING 1) "
+               "SELECT muster.check_written(count(*), (SELECT count(*) FROM stage_device)) "
+               "FROM written;");
+}
 
 static const char journal_columns[] =
     "j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after, j.range_from, "
@@ -218,7 +230,7 @@ static enum status take_script(struct store *store, const struct ownership_of_la
   }
   store_script(script, "SET application_name = 'muster lane %" PRIu32 "'; %s", lane->lane,
                stage_sql);
-  store_script(script, "%s", update_sql);
+  script_update(script);
   store_script(script, "SELECT muster.check_lanes(%" PRIu32 ", %s);", lane_count, prefix);
   store_script(script, "SELECT muster.end_owner(%" PRIu32 ");", lane->lane);
   store_script(script,
