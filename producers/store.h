@@ -81,6 +81,15 @@ void store_append_device(struct buffer *rows, const struct device_image *device)
 void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE],
                          struct span user_email);
 
+/* Device rows that are made while they are sent, because there are too many to be held. */
+struct store_devices {
+  bool has_created, has_others;
+  void *context;
+  /* Replaces what is in `rows` by some more rows: of devices that have no row yet when
+   * `is_created`, first, then of the others. False: there are no more of these. */
+  bool (*next)(void *context, bool is_created, struct buffer *rows);
+};
+
 /* One batch, or device rows alone. What it points to stays valid until the commit has ended. */
 struct store_batch {
   const struct ownership_of_lane *lane;
@@ -93,6 +102,7 @@ struct store_batch {
   struct span created;           /* store_append_device rows of devices that have no row yet,
                                   * straight in: twice as fast as `devices`; each is_changed */
   struct span devices;           /* store_append_device rows of any other device */
+  struct store_devices streamed; /* instead of `created` and `devices`; a `next` of NULL: none */
   struct span results;           /* store_append_result rows */
   struct span letters;           /* original bytes of dead letters, until they are published */
 };

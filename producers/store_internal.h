@@ -10,12 +10,20 @@ struct pg_result; /* libpq's PGresult */
 enum { COPY_COUNT_MAX = 5 }; /* persons, created, devices, results, letters */
 
 /* Where the sending of one COPY's data stands. */
-enum copy_part { COPY_HEADER, COPY_ROWS, COPY_TRAILER, COPY_END };
+enum copy_part { COPY_HEADER, COPY_ROWS, COPY_END };
+
+/* Rows of one COPY: there, or asked for piece by piece. */
+struct copy {
+  struct span rows;
+  bool is_streamed, is_created;
+};
 
 struct store {
   struct pg_conn *connection;
   struct buffer script;               /* the commit under way, as one query text; terminated */
-  struct span copies[COPY_COUNT_MAX]; /* the data that the script asks for, in its order */
+  struct copy copies[COPY_COUNT_MAX]; /* the data that the script asks for, in its order */
+  struct store_devices streamed;
+  struct buffer piece; /* of streamed rows */
   size_t copy_count;
   size_t copy_index;
   size_t copy_sent; /* bytes of the present copy's rows */

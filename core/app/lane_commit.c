@@ -96,6 +96,9 @@ void lane_check_idle(struct lane_task *task) {
   if (!is_idle(task)) {
     return;
   }
+  for (struct carrier *carrier = task->spare.first; carrier != NULL; carrier = carrier->next) {
+    carrier_rest(carrier);
+  }
   if (lane_wants_checkpoint(task)) {
     lane_flush(task);
     return;
@@ -188,7 +191,10 @@ static void advance_commit(struct lane_task *task) {
     struct carrier *carrier = task->committing;
     task->committing = NULL;
     note_committed(task, carrier);
-    carrier_trim(carrier);
+    if (carrier->streamed_count > 0) {
+      carrier_devices_written(carrier);
+      task->is_streaming = false;
+    }
     carrier->commit_mono_ms = clock_mono_ms();
     const bool is_published =
         !carrier->has_row || carrier->batch <= task->resources.published_batch;
@@ -231,6 +237,7 @@ void lane_commit_next(struct lane_task *task) {
       .persons = buffer_span(&carrier->persons),
       .created = buffer_span(&carrier->created),
       .devices = buffer_span(&carrier->devices),
+      .streamed = carrier_streamed(carrier),
       .results = buffer_span(&carrier->results),
       .letters = buffer_span(&carrier->letters),
   };

@@ -4,11 +4,12 @@
 
 enum {
   NOT_BELIEVED_MAX = 5000,       /* the journal's record must stay below a message's size */
+  BATCH_BYTES_MIN = 256 * 1024,  /* however many lanes there are: small batches cost too much */
   DEVICE_SIZE_GUESS = 250,       /* bytes of a changed device's record, encoded at the end */
   CHECKPOINT_MS = 4000,          /* device rows may be 5 s behind (the public contract) */
   MESSAGES_BEHIND_MAX = 1000000, /* that are decided again after a crash, at most */
   TEXTS_SIZE_MAX = 2 << 20,      /* of traceparents kept for device records */
-  TOUCHED_MAX = 50000,           /* rows of one checkpoint: they are held in memory */
+  TOUCHED_MAX = 50000,           /* rows of one checkpoint: for as long the lane stands still */
   STEPS_PER_TURN = 2000,         /* then the loop gets its turn */
   LINGER_MS = 5,                 /* how long a batch waits for messages that are on their way */
   FRESH_MS = 1000,               /* an unknown serial's message waits until it is this old */
@@ -63,7 +64,8 @@ static void seal_carrier(struct lane_task *task, const struct recorded_batch *re
 }
 
 static void write_devices(struct lane_task *task) {
-  carrier_write_devices(task->filling, task->resources.state, task->last_row.batch);
+  task->is_streaming =
+      carrier_write_devices(task->filling, task->resources.state, task->last_row.batch);
   task->checkpoint_mono_ms = clock_mono_ms();
   task->message_count_since = 0;
 }
@@ -111,6 +113,15 @@ void lane_seal(struct lane_task *task) {
   send_carrier(task);
 }
 
+/* What a batch may grow to, so that all carriers of all lanes here fit the memory they may take. */
+static size_t bytes_max(const struct lane_task *task) {
+  const struct config *config = task->options.setup.config;
+  const int64_t share =
+      config->batch.memory_max / (CARRIERS_MAX * (int64_t)*task->options.lanes_here);
+  const int64_t least = share > BATCH_BYTES_MIN ? share : BATCH_BYTES_MIN;
+  return (size_t)(least < config->batch.bytes_max ? least : config->batch.bytes_max);
+}
+
 static bool is_full(const struct lane_task *task) {
   const struct config *config = task->options.setup.config;
   return task->batch.message_count + task->batch.timer_count >=
@@ -120,7 +131,7 @@ static bool is_full(const struct lane_task *task) {
          carrier_size(task->filling) +
                  (size_t)task->resources.state->lane.touches.batch_changed_count *
                      DEVICE_SIZE_GUESS >=
-             (size_t)config->batch.bytes_max;
+             bytes_max(task);
 }
 
 /* A fresh message of an unknown serial waits for its enrolment, which may be on its way in
@@ -374,7 +385,7 @@ static bool step(struct lane_task *task) {
     return false;
   case NEXT_CLOSE:
     lane_seal(task);
-    return task->phase == LANE_RUNNING;
+    return task->phase == LANE_RUNNING && !task->is_streaming;
   case NEXT_TIMER:
     if (is_held(task, topic)) {
       return false;
@@ -398,7 +409,7 @@ static bool step(struct lane_task *task) {
   if (is_full(task)) {
     lane_seal(task);
   }
-  return task->phase == LANE_RUNNING;
+  return task->phase == LANE_RUNNING && !task->is_streaming;
 }
 
 /* Nothing more is at hand: the batch goes out when nothing else is on its way, unless more
@@ -426,7 +437,7 @@ void lane_pump(struct lane_task *task) {
     lane_check_idle(task);
     return;
   }
-  if (task->phase != LANE_RUNNING) {
+  if (task->phase != LANE_RUNNING || task->is_streaming) {
     return;
   }
   lane_pump_again(task, false);
@@ -444,7 +455,7 @@ void lane_pump(struct lane_task *task) {
       return; /* a carrier that comes back wakes us */
     }
     if (!step(task)) {
-      if (task->phase == LANE_RUNNING && begin_batch(task)) {
+      if (task->phase == LANE_RUNNING && !task->is_streaming && begin_batch(task)) {
         rest(task);
       }
       return;

@@ -279,13 +279,16 @@ static enum status open_source(const struct lane_setup *setup, struct lane_resou
 
 static enum status open_sources(const struct lane_setup *setup, struct lane_resources *resources,
                                 struct error *error) {
+  /* A client asks a broker for one thing at a time: while it waits for topics that are at their
+   * end, those that have run empty meanwhile wait too (fetch.wait.max.ms), and what is queued
+   * must last as long. A queued message takes five times its size in memory. */
   static const struct kafka_property properties[] = {
       {"group.id", "muster-fetch"}, /* the client wants one; nothing is committed under it */
       {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"},
       {"auto.offset.reset", "error"},        {"enable.partition.eof", "true"},
-      {"isolation.level", "read_committed"}, {"fetch.wait.max.ms", "100"},
-      {"fetch.error.backoff.ms", "100"},     {"queued.min.messages", "10000"},
-      {"queued.max.messages.kbytes", "512"}, {"fetch.message.max.bytes", "262144"},
+      {"isolation.level", "read_committed"}, {"fetch.error.backoff.ms", "100"},
+      {"queued.min.messages", "10000"},      {"queued.max.messages.kbytes", "384"},
+      {"fetch.message.max.bytes", "131072"}, {"fetch.wait.max.ms", "30"},
       {"reconnect.backoff.max.ms", "1000"},  {NULL, NULL},
   };
   struct rd_kafka_conf_s *conf = kafka_conf(setup->config, properties, error);

@@ -57,6 +57,8 @@ struct lane_task_options {
   uint8_t environment[DIGEST_SIZE];
   struct span environment_content;
   struct metrics *metrics;
+  const size_t
+      *lanes_here; /* how many tasks there are at the moment: they share batch.memory_max */
   struct lane_events events;
 };
 

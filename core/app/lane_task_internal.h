@@ -54,6 +54,7 @@ struct lane_task {
   int64_t checkpoint_mono_ms;
   uint64_t message_count_since;
   bool is_at_end, is_caught_up;
+  bool is_streaming;   /* device rows are made from the lane while they are sent: it stands still */
   bool is_settled;     /* what was published can be read by everybody */
   bool worker_is_busy; /* with carriers that are being published */
   struct lane_totals totals;

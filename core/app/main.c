@@ -3,8 +3,8 @@
 #include <malloc.h>
 
 enum {
-  ARENAS_MAX = 2,               /* of the allocator; each thread would get one of its own */
-  MMAP_THRESHOLD = 1024 * 1024, /* bytes; a fixed one, so that big blocks go back at once */
+  ARENAS_MAX = 2,              /* of the allocator; each thread would get one of its own */
+  MMAP_THRESHOLD = 128 * 1024, /* bytes; a fixed one, so that big blocks always go back */
 };
 
 int main(int argc, char **argv) {

@@ -231,6 +231,7 @@ static void open_lane(struct processor *processor, int32_t lane) {
       .until_caught_up = processor->until_caught_up,
       .environment_content = span_text(processor->environment),
       .metrics = processor->metrics,
+      .lanes_here = &processor->task_count,
       .events = {.context = processor,
                  .started = on_started,
                  .caught_up = on_caught_up,

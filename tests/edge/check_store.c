@@ -143,6 +143,53 @@ START_TEST(device_row_keeps_its_last_change) {
 }
 END_TEST
 
+/* Devices 6, 9, 12, …, one piece of rows after the other. */
+struct stream {
+  size_t created_left, others_left;
+  uint64_t next_number;
+};
+
+static bool next_rows(void *context, bool is_created, struct buffer *rows) {
+  struct stream *const stream = context;
+  size_t *const left = is_created ? &stream->created_left : &stream->others_left;
+  buffer_clear(rows);
+  for (size_t i = 0; i < 2 && *left > 0; i++, --*left) {
+    char serial[32];
+    snprintf(serial, sizeof serial, "SN-%u", (unsigned)stream->next_number);
+    const struct device_image image = sample_device(stream->next_number, serial);
+    store_append_device(rows, &image);
+    stream->next_number += 3;
+  }
+  return rows->size > 0;
+}
+
+START_TEST(device_rows_can_be_made_while_they_are_sent) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct stream stream = {.created_left = 5, .next_number = 6};
+  struct sample sample;
+  sample_init(&sample, &lane, 1, 1, 1);
+  sample.batch.created = span_of("", 0);
+  sample.batch.streamed =
+      (struct store_devices){.has_created = true, .context = &stream, .next = next_rows};
+  must(commit(store, &sample));
+  answers("SELECT count(*) || ' ' || max(number) FROM muster.device_row", "5 18");
+  sample_fini(&sample);
+
+  sample_init(&sample, &lane, 2, 2, 1);
+  stream = (struct stream){.created_left = 3, .others_left = 5, .next_number = 21};
+  sample.batch.streamed.has_created = sample.batch.streamed.has_others = true;
+  sample.batch.streamed.context = &stream;
+  sample.batch.streamed.next = next_rows;
+  ck_assert_int_eq(commit(store, &sample), STATUS_REFUSED); /* the five others have no rows */
+  ck_assert_uint_eq(stream.others_left, 0);
+  answers("SELECT count(*) FROM muster.device_row", "5");
+  sample_fini(&sample);
+  store_close(store);
+}
+END_TEST
+
 START_TEST(commit_of_a_device_without_a_row_is_refused) {
   struct ownership_of_lane lane = owner_of(1);
   struct lane_head head;
@@ -263,6 +310,7 @@ int main(void) {
   tcase_add_test(tests, take_refuses_other_topics);
   tcase_add_test(tests, commit_lets_go_of_published_letters);
   tcase_add_test(tests, device_row_keeps_its_last_change);
+  tcase_add_test(tests, device_rows_can_be_made_while_they_are_sent);
   tcase_add_test(tests, commit_of_a_device_without_a_row_is_refused);
   tcase_add_test(tests, commit_of_a_stale_owner_is_fenced);
   tcase_add_test(tests, take_ends_an_owner_that_holds_the_lock);
