@@ -1,0 +1,162 @@
+/* Runs seeds of the simulation and tells how many, how far, and what went wrong in them.
+ *
+ *   muster-sim [--seeds N] [--from N] [--minutes M] [--twice]   many seeds; 1000 from 1
+ *   muster-sim --seed N [--trace]                               one, step by step */
+#include "tests/sim/broker.h"
+#include "tests/sim/database.h"
+#include "tests/sim/feed.h"
+#include "tests/sim/member.h"
+#include "tests/sim/oracle.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+enum { DRAIN_STEPS_MAX = 300000, TWICE_EVERY = 100, HOUR_MS = 3600000 };
+
+struct wanted {
+  uint64_t from, count;
+  int64_t seconds; /* 0: no limit */
+  bool is_tracing, is_one, runs_twice;
+};
+
+/* A sanitizer's finding is a failed seed: it ends in SIGABRT, as an assertion does. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+  return "abort_on_error=1:detect_leaks=1";
+}
+const char *__ubsan_default_options(void);
+const char *__ubsan_default_options(void) {
+  return "abort_on_error=1:print_stacktrace=1";
+}
+
+static void on_abort(int number) {
+  (void)number;
+  signal(SIGABRT, SIG_DFL);
+  violation("the program aborted");
+}
+
+static void run_until_idle(int64_t not_before_ms) {
+  uint32_t steps = 0;
+  while (sim.now_ms < not_before_ms || !feed_is_over() || !members_are_idle() ||
+         !oracle_is_covered()) {
+    CHECK_THAT(++steps < DRAIN_STEPS_MAX,
+               "nothing goes wrong any more, and the lanes do not finish");
+    sim_step();
+  }
+}
+
+static void drain(void) {
+  sim.is_draining = true;
+  trace("nothing goes wrong from here on");
+  members_drain();
+  broker_drain();
+  database_drain();
+  if (sim.plan.is_tampered) { /* lanes may have halted */
+    for (uint32_t i = 0; i < 3000; i++) {
+      sim_step();
+    }
+    return;
+  }
+  run_until_idle(0);
+  if (!sim.plan.is_backlog) {
+    sim.now_ms += 26 * (int64_t)HOUR_MS;
+    run_until_idle(sim.now_ms + 10000);
+  }
+}
+
+/* Returns the hash of the seed's trace. */
+static uint64_t run_seed(uint64_t seed, bool is_tracing) {
+  sim_begin(seed, is_tracing);
+  broker_begin();
+  database_begin();
+  feed_begin();
+  members_begin();
+  const uint32_t steps = 500 + draw(4000);
+  for (uint32_t i = 0; i < steps; i++) {
+    sim_step();
+  }
+  drain();
+  const uint64_t hash = sim.trace_hash;
+  oracle_check();
+  members_end();
+  broker_end();
+  database_end();
+  feed_end();
+  return hash;
+}
+
+/* Real time: the simulated clock is the program's. */
+static double real_seconds(void) {
+  struct timeval now;
+  gettimeofday(&now, NULL);
+  return (double)now.tv_sec + (double)now.tv_usec / 1e6;
+}
+
+static void report(uint64_t seeds, double seconds) {
+  printf("%" PRIu64 " seeds, %" PRIu64 " steps, %.1f s, %.0f seeds a minute\n", seeds, sim.steps,
+         seconds, (double)seeds / seconds * 60);
+  for (enum fault_kind kind = 0; kind < FAULT_COUNT; kind++) {
+    printf("%10" PRIu64 "  %s\n", sim.faults[kind], fault_text(kind));
+  }
+}
+
+static bool parse(int count, char **words, struct wanted *wanted) {
+  *wanted = (struct wanted){.from = 1, .count = 1000};
+  for (int i = 1; i < count; i++) {
+    const char *value = i + 1 < count ? words[i + 1] : "";
+    if (strcmp(words[i], "--trace") == 0) {
+      wanted->is_tracing = true;
+    } else if (strcmp(words[i], "--twice") == 0) {
+      wanted->runs_twice = true;
+    } else if (strcmp(words[i], "--seed") == 0) {
+      wanted->is_one = true;
+      wanted->from = strtoull(value, NULL, 10);
+      wanted->count = 1;
+      i++;
+    } else if (strcmp(words[i], "--seeds") == 0) {
+      wanted->count = strtoull(value, NULL, 10);
+      i++;
+    } else if (strcmp(words[i], "--from") == 0) {
+      wanted->from = strtoull(value, NULL, 10);
+      i++;
+    } else if (strcmp(words[i], "--minutes") == 0) {
+      wanted->seconds = (int64_t)(60 * strtod(value, NULL));
+      wanted->count = UINT64_MAX;
+      i++;
+    } else {
+      return false;
+    }
+  }
+  return wanted->count > 0;
+}
+
+int main(int count, char **words) {
+  struct wanted wanted;
+  if (!parse(count, words, &wanted)) {
+    fprintf(stderr, "usage: %s [--seed N [--trace]] [--seeds N] [--from N] [--minutes M] "
+                    "[--twice]\n",
+            words[0]);
+    return 2;
+  }
+  sim.command = words[0];
+  signal(SIGABRT, on_abort);
+  shared_open();
+  const double begun = real_seconds();
+  uint64_t done = 0;
+  while (done < wanted.count &&
+         (wanted.seconds == 0 || real_seconds() - begun < (double)wanted.seconds)) {
+    const uint64_t seed = wanted.from + done++;
+    const uint64_t hash = run_seed(seed, wanted.is_tracing);
+    if (wanted.runs_twice || (seed % TWICE_EVERY == 0 && !wanted.is_one)) {
+      CHECK_THAT(run_seed(seed, false) == hash, "the seed does not run the same way twice");
+    }
+  }
+  shared_close();
+  report(done, real_seconds() - begun);
+  return 0;
+}
