@@ -16,7 +16,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { DRAIN_STEPS_MAX = 300000, TWICE_EVERY = 100, HOUR_MS = 3600000 };
+enum { DRAIN_STEPS_MAX = 300000, IDLE_MS = 5000, TWICE_EVERY = 100, HOUR_MS = 3600000 };
 
 struct wanted {
   uint64_t from, count;
@@ -40,13 +40,17 @@ static void on_abort(int number) {
   violation("the program aborted");
 }
 
-static void run_until_idle(int64_t not_before_ms) {
-  uint32_t steps = 0;
-  while (sim.now_ms < not_before_ms || !feed_is_over() || !members_are_idle() ||
-         !oracle_is_covered()) {
-    CHECK_THAT(++steps < DRAIN_STEPS_MAX,
-               "nothing goes wrong any more, and the lanes do not finish");
+static bool is_idle(void) {
+  return feed_is_over() && members_are_idle() && oracle_is_covered();
+}
+
+/* Until nothing has been left to do for a while. */
+static void run_until_idle(void) {
+  int64_t idle_since_ms = sim.now_ms;
+  for (uint32_t steps = 0; sim.now_ms < idle_since_ms + IDLE_MS; steps++) {
+    CHECK_THAT(steps < DRAIN_STEPS_MAX, "nothing goes wrong any more, and the lanes do not finish");
     sim_step();
+    idle_since_ms = is_idle() ? idle_since_ms : sim.now_ms;
   }
 }
 
@@ -62,10 +66,10 @@ static void drain(void) {
     }
     return;
   }
-  run_until_idle(0);
+  run_until_idle();
   if (!sim.plan.is_backlog) {
     sim.now_ms += 26 * (int64_t)HOUR_MS;
-    run_until_idle(sim.now_ms + 10000);
+    run_until_idle();
   }
 }
 

@@ -140,12 +140,13 @@ static void fire(struct oracle *oracle) {
   oracle->timer_count++;
 }
 
-static void fire_until(struct oracle *oracle, int64_t at_ms) {
-  const struct timer *timer;
-  while ((timer = timers_first(&oracle->state->lane.timers)) != NULL &&
-         timer->due_at_ms <= at_ms) {
-    fire(oracle);
-  }
+/* Whether a timer goes before the message whose turn it is. */
+static bool is_timer_first(const struct oracle *oracle, const struct head *head) {
+  const struct timer *timer = timers_first(&oracle->state->lane.timers);
+  const int64_t clock_ms = oracle->state->lane.clock_ms;
+  return timer != NULL &&
+         (timer->due_at_ms <= clock_ms ||
+          (head->is_believed && timer->due_at_ms <= head->timestamp_ms));
 }
 
 static void check_fired(const struct oracle *oracle, enum topic topic) {
@@ -186,11 +187,11 @@ static void take_message(struct oracle *oracle, enum topic topic) {
 
 static void decide_range(struct oracle *oracle) {
   for (enum topic topic; (topic = pick(oracle)) != TOPIC_COUNT;) {
-    const struct head *head = &oracle->heads[topic];
-    const int64_t clock_ms = oracle->state->lane.clock_ms;
-    fire_until(oracle, head->is_believed && head->timestamp_ms > clock_ms ? head->timestamp_ms
-                                                                          : clock_ms);
-    take_message(oracle, topic);
+    if (is_timer_first(oracle, &oracle->heads[topic])) {
+      fire(oracle); /* which may move the clock, and with it the order */
+    } else {
+      take_message(oracle, topic);
+    }
   }
 }
 

@@ -359,6 +359,7 @@ static void draw_plan(struct plan *plan) {
   for (enum fault_kind kind = FAULT_STORE_CUT; kind <= FAULT_STORE_LOST_ANSWER; kind++) {
     plan->rates[kind] = rate(5, 60);
   }
+  plan->rates[FAULT_STORE_LATE] = rate(7, 800); /* of those cut */
   for (enum fault_kind kind = FAULT_PRODUCE_RESENT; kind <= FAULT_END_DUPLICATE; kind++) {
     plan->rates[kind] = rate(5, 100);
   }
