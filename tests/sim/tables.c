@@ -354,7 +354,7 @@ static void add_devices(struct lane_tables *lane, const struct change *change, s
     const uint64_t number = row_number(row, store_device_columns, "number");
     const size_t index = (size_t)(number - 1) / sim.plan.lane_count;
     check_person(row, store_device_columns);
-    CHECK_THAT(index <= lane->device_count && (!are_new || index == lane->device_count),
+    CHECK_THAT(are_new ? index == lane->device_count : index < lane->device_count,
                "lane %u: the row of device %" PRIu64 " is new, or not, against all order",
                change->ownership.lane, number);
     if (index == lane->device_count) {
