@@ -49,7 +49,7 @@ static struct {
 void database_begin(void) {
   memset(&database, 0, sizeof database);
   database.next_fd = SESSION_FD;
-  database.may_end_backends = draw(8) != 9;
+  database.may_end_backends = draw(8) != 0;
   tables_begin();
 }
 
@@ -121,8 +121,7 @@ static void answer(struct pg_conn *session, enum status status) {
   }
 }
 
-static bool fence_holds(const struct pg_conn *session) {
-  const struct ownership_of_lane *ownership = &session->batch->ownership;
+static bool owns(const struct ownership_of_lane *ownership) {
   const struct lane_tables *lane = tables_lane(ownership->lane);
   return lane->exists && lane->epoch == ownership->epoch &&
          memcmp(lane->owner, ownership->owner, OWNER_SIZE) == 0;
@@ -160,7 +159,7 @@ static void execute(void *context, int64_t argument) {
     session->progress = PROGRESS_FENCE;
     break;
   case PROGRESS_FENCE:
-    if (!fence_holds(session)) {
+    if (!owns(&session->batch->ownership)) {
       answer(session, STATUS_FENCED);
       break;
     }
@@ -419,6 +418,14 @@ enum status store_load_devices(struct store *store, uint32_t lane, store_device_
     hand_device(&tables->devices[i], each, context);
   }
   return STATUS_OK;
+}
+
+enum status store_check_owner(struct store *store, const struct ownership_of_lane *lane,
+                              struct error *error) {
+  if (!ask(store, "sees who owns the lane") || store->connection->is_killed) {
+    return lost(error);
+  }
+  return owns(lane) ? STATUS_OK : error_set(error, STATUS_FENCED, "the lane has another owner");
 }
 
 /* The letter's bytes, in the order of its columns. */
