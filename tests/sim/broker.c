@@ -3,7 +3,10 @@
 #include "tests/sim/database.h"
 #include "tests/sim/member.h"
 
+#include "consumers/avro_json.h"
+
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +36,8 @@ struct coordinator {
   int64_t started_ms;
   /* What readers of committed records have been shown, or will be. */
   uint64_t seq, batch;
+  int64_t shown_epoch;
+  char shown_owner[33];
 };
 
 static struct {
@@ -181,6 +186,24 @@ static uint64_t seq_of(uint32_t record, const struct entry *entry) {
   return (uint64_t)take_long(&body);
 }
 
+/* Epochs of committers never fall, and none has two owners. */
+static void check_witness(uint32_t lane, struct span value) {
+  struct coordinator *shown = &broker.coordinators[lane];
+  struct reject reject;
+  json_t *record = avro_json_of_value(shared.schemas, value, &reject);
+  CHECK_THAT(record != NULL, "lane %u: a journal record cannot be read: %s", lane, reject.text);
+  const int64_t epoch = (int64_t)json_integer_value(json_object_get(record, "epoch"));
+  const char *owner = json_string_value(json_object_get(record, "owner"));
+  CHECK_THAT(epoch > shown->shown_epoch ||
+                 (epoch == shown->shown_epoch && strcmp(owner, shown->shown_owner) == 0),
+             "lane %u: readers see a batch of epoch %" PRId64 " by %s after one of epoch %" PRId64
+             " by %s",
+             lane, epoch, owner, shown->shown_epoch, shown->shown_owner);
+  shown->shown_epoch = epoch;
+  memcpy(shown->shown_owner, owner, sizeof shown->shown_owner);
+  json_decref(record);
+}
+
 /* A committed transaction ends with a batch's journal record, and goes on where the one before
  * ended: readers see each number of a lane once, and never a part of a batch. */
 static void check_committed(uint32_t lane, const struct transaction *transaction) {
@@ -188,8 +211,7 @@ static void check_committed(uint32_t lane, const struct transaction *transaction
   uint64_t last_seq = shown->seq;
   for (size_t i = 0; i < transaction->count; i++) {
     const struct place place = transaction->places[i];
-    const struct entry *entry =
-        &broker.logs[OUTPUT_FIRST + place.record][lane].items[place.offset];
+    const struct entry *entry = &broker.logs[OUTPUT_FIRST + place.record][lane].items[place.offset];
     if (place.record < RESULT_KIND_COUNT) {
       const uint64_t seq = seq_of(place.record, entry);
       CHECK_THAT(seq == shown->seq + 1,
@@ -216,11 +238,12 @@ static void check_committed(uint32_t lane, const struct transaction *transaction
                  lane, batch, shown->seq, last_seq);
       CHECK_THAT(database_has_committed(lane, batch),
                  "lane %u: batch %" PRIu64 " is published and was never committed", lane, batch);
+      check_witness(lane, entry->value);
       shown->batch = batch;
     }
   }
-  CHECK_THAT(last_seq == shown->seq, "lane %u: readers see a part of a batch, up to result %" PRIu64,
-             lane, shown->seq);
+  CHECK_THAT(last_seq == shown->seq,
+             "lane %u: readers see a part of a batch, up to result %" PRIu64, lane, shown->seq);
 }
 
 /* Transactions. -------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ enum { OUTPUT_FIRST = TOPIC_COUNT, TOPICS_ALL = TOPIC_COUNT + RECORD_COUNT };
 struct transaction;
 
 struct entry {
-  int64_t timestamp_ms; /* -1: none */
+  int64_t timestamp_ms;   /* -1: none */
   struct span key, value; /* owned */
   bool key_is_null, value_is_null;
   rd_kafka_headers_t *headers;     /* owned; NULL: none */

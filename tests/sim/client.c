@@ -47,6 +47,7 @@ struct stream {
   int32_t partition;
   size_t position;
   int64_t eof_at; /* where the end was told last; -1: nowhere */
+  uint64_t silent_until_step;
   rd_kafka_queue_t *queue;
   rd_kafka_queue_t own_queue;
 };
@@ -348,8 +349,7 @@ static rd_kafka_error_t *ask(rd_kafka_t *client, enum request_kind kind, int tim
   if (client->fatal != 0) {
     return error_of(client->fatal);
   }
-  return has_answer && client->answer == ANSWER_OK ? NULL
-                                                   : error_of(RD_KAFKA_RESP_ERR__TIMED_OUT);
+  return has_answer && client->answer == ANSWER_OK ? NULL : error_of(RD_KAFKA_RESP_ERR__TIMED_OUT);
 }
 
 rd_kafka_error_t *rd_kafka_init_transactions(rd_kafka_t *client, int timeout_ms) {
@@ -389,8 +389,7 @@ rd_kafka_resp_err_t rd_kafka_producev(rd_kafka_t *client, ...) {
     case RD_KAFKA_VTYPE_VALUE: {
       const void *data = va_arg(list, void *);
       const size_t size = va_arg(list, size_t);
-      struct span *span =
-          type == RD_KAFKA_VTYPE_KEY ? &outbound.entry.key : &outbound.entry.value;
+      struct span *span = type == RD_KAFKA_VTYPE_KEY ? &outbound.entry.key : &outbound.entry.value;
       *(type == RD_KAFKA_VTYPE_KEY ? &outbound.entry.key_is_null : &outbound.entry.value_is_null) =
           data == NULL;
       *span = span_of(copy_bytes(data, size), size);
@@ -407,8 +406,8 @@ rd_kafka_resp_err_t rd_kafka_producev(rd_kafka_t *client, ...) {
     }
   }
   va_end(list);
-  client->unsent = grow(client->unsent, client->unsent_count, &client->unsent_capacity,
-                        sizeof *client->unsent);
+  client->unsent =
+      grow(client->unsent, client->unsent_count, &client->unsent_capacity, sizeof *client->unsent);
   client->unsent[client->unsent_count++] = outbound;
   return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
@@ -551,6 +550,10 @@ static void deliver_entry(struct stream *stream, const struct entry *entry) {
 static void fetch_some(void *context, int64_t argument) {
   (void)argument;
   struct stream *stream = context;
+  if (stream->topic->client->member != NULL && fault(FAULT_FETCH_STALLED)) {
+    stream->silent_until_step = sim.step + 10 + draw(400);
+    return;
+  }
   const struct log *log = broker_log(stream->topic->topic, (uint32_t)stream->partition);
   const size_t end = log_stable_end(log);
   size_t left = draw(3) == 0 ? 1000 : 1 + draw(4);
@@ -568,8 +571,7 @@ static void fetch_some(void *context, int64_t argument) {
 static bool has_more(const struct stream *stream) {
   const struct log *log = broker_log(stream->topic->topic, (uint32_t)stream->partition);
   const size_t end = log_stable_end(log);
-  return stream->queue->count < 50 &&
-         (stream->position < end || stream->eof_at != (int64_t)end);
+  return stream->queue->count < 50 && (stream->position < end || stream->eof_at != (int64_t)end);
 }
 
 void clients_offer(void) {
@@ -581,7 +583,7 @@ void clients_offer(void) {
       sim_offer("records sent", client->member, 10, send_records, client, client->lane);
     }
     for (struct stream *stream = client->streams; stream != NULL; stream = stream->next) {
-      if (has_more(stream)) {
+      if (has_more(stream) && (sim.is_draining || sim.step >= stream->silent_until_step)) {
         sim_offer("fetch answered", client->member, 6, fetch_some, stream, stream->topic->topic);
       }
     }
@@ -670,8 +672,8 @@ ssize_t rd_kafka_consume_batch_queue(rd_kafka_queue_t *queue, int timeout_ms,
 }
 
 rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *client, const char *name,
-                                                     int32_t partition, int64_t *low,
-                                                     int64_t *high, int timeout_ms) {
+                                                     int32_t partition, int64_t *low, int64_t *high,
+                                                     int timeout_ms) {
   fiber_wait("asks for a partition's end", sim.now_ms, NULL, NULL);
   if (is_gone(client)) {
     return RD_KAFKA_RESP_ERR__DESTROY;
@@ -688,8 +690,7 @@ rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *client, const c
 }
 
 rd_kafka_resp_err_t rd_kafka_get_watermark_offsets(rd_kafka_t *client, const char *name,
-                                                   int32_t partition, int64_t *low,
-                                                   int64_t *high) {
+                                                   int32_t partition, int64_t *low, int64_t *high) {
   (void)client;
   *low = 0;
   *high = (int64_t)log_stable_end(broker_log(topic_of(name), (uint32_t)partition));

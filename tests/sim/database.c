@@ -49,7 +49,7 @@ static struct {
 void database_begin(void) {
   memset(&database, 0, sizeof database);
   database.next_fd = SESSION_FD;
-  database.may_end_backends = draw(8) != 0;
+  database.may_end_backends = draw(3) != 0;
   tables_begin();
 }
 
@@ -212,8 +212,8 @@ void database_offer(void) {
   }
   for (struct pg_conn *session = database.sessions; session != NULL; session = session->next) {
     if (can_execute(session)) {
-      static const char *const names[] = {"", "commit arrives", "persons committed", "fence",
-                                          "commit executed", ""};
+      static const char *const names[] = {"",      "commit arrives",  "persons committed",
+                                          "fence", "commit executed", ""};
       sim_offer(names[session->progress], NULL, 10, execute, session, session->lane);
     } else if (session->progress == PROGRESS_ANSWERED) {
       sim_offer("commit answered", NULL, 10, deliver_answer, session, session->lane);
@@ -286,7 +286,8 @@ static enum status lost(struct error *error) {
 /* One statement's way: false when its answer does not come. */
 static bool ask(const struct store *store, const char *what) {
   fiber_wait(what, sim.now_ms, NULL, NULL);
-  return !store->connection->is_broken && !member_is_cut_off(store->connection->member) && !is_down();
+  return !store->connection->is_broken && !member_is_cut_off(store->connection->member) &&
+         !is_down();
 }
 
 enum status store_open(const char *dsn, struct store **store, struct error *error) {
@@ -349,8 +350,8 @@ static enum status take(struct store *store, struct ownership_of_lane *ownership
                         int64_t epoch_above, struct lane_head *head, struct error *error) {
   struct pg_conn *session = store->connection;
   fiber_wait("waits for the lane's row", sim.now_ms + LOCK_TIMEOUT_MS, is_unlocked, session);
-  if (session->is_broken || session->is_killed || is_down() ||
-      member_is_cut_off(session->member) || !is_unlocked(session)) {
+  if (session->is_broken || session->is_killed || is_down() || member_is_cut_off(session->member) ||
+      !is_unlocked(session)) {
     return lost(error);
   }
   const struct lane_tables *lane = tables_lane(ownership->lane);
@@ -475,11 +476,10 @@ static void hand_batch(const struct lane_tables *tables, const struct stored_bat
   memcpy(witness.owner, stored->owner, sizeof witness.owner);
   replay->row(replay->context, &stored->row, &witness);
   if (stored->environment.size > 0) {
-    replay->environment(replay->context, &stored->row, &witness,
-                        buffer_span(&stored->environment));
+    replay->environment(replay->context, &stored->row, &witness, buffer_span(&stored->environment));
   }
-  for (uint64_t seq = stored->row.first_seq;
-       replay->result != NULL && seq <= stored->row.last_seq; seq++) {
+  for (uint64_t seq = stored->row.first_seq; replay->result != NULL && seq <= stored->row.last_seq;
+       seq++) {
     hand_result(tables, stored->row.lane, seq, replay);
   }
 }

@@ -205,8 +205,8 @@ static void send_one(void) {
   const enum topic topic = make_value(&value, serial, entry.timestamp_ms);
   entry.key = span_text(serial);
   if (fault(FAULT_MISKEYED)) {
-    entry.key = draw(2) == 0 ? span_text(feed.serials[draw(sim.plan.lane_count)][0])
-                             : span_of("", 0);
+    entry.key =
+        draw(2) == 0 ? span_text(feed.serials[draw(sim.plan.lane_count)][0]) : span_of("", 0);
     entry.key_is_null = draw(2) == 0;
   }
   if (fault(FAULT_DAMAGED)) {
@@ -247,6 +247,9 @@ static void send_some(void *context, int64_t argument) {
   for (uint32_t burst = draw(6) == 0 ? 1 + draw(20) : 1;
        burst > 0 && feed.sent < sim.plan.message_count; burst--) {
     send_one();
+  }
+  if (sim.plan.rates[FAULT_TIME_JUMP] > 0 && !sim.is_draining && draw(12) == 0) {
+    sim_jump(); /* before anybody has fetched them */
   }
   feed.next_ms = sim.now_ms + (draw(4) == 0 ? draw(5000) : draw(60));
   if (sim.plan.is_tampered && draw(10) == 0) {

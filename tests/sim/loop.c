@@ -74,9 +74,7 @@ struct uv_loop_s *loop_uv(struct loop *loop) {
 /* Pipes. --------------------------------------------------------------------------------- */
 
 enum { PIPE_FD = 1000000, PIPES_MAX = 4096 };
-static struct {
-  bool is_used[PIPES_MAX], is_readable[PIPES_MAX];
-} pipes;
+static struct { bool is_used[PIPES_MAX], is_readable[PIPES_MAX]; } pipes;
 
 int __wrap_pipe(int fds[2]);
 ssize_t __wrap_read(int fd, void *bytes, size_t size);
@@ -395,10 +393,10 @@ void loop_offer(struct loop *loop) {
 
 bool loop_run_any(struct loop *loop) {
   for (struct worker *worker = loop->workers; worker != NULL; worker = worker->next) {
-    const action_fn run = worker->finished != NULL     ? report_job
-                          : worker_can_step(worker)    ? step_job
+    const action_fn run = worker->finished != NULL   ? report_job
+                          : worker_can_step(worker)  ? step_job
                           : worker_has_ended(worker) ? end_worker
-                                                       : NULL;
+                                                     : NULL;
     if (run != NULL) {
       run(worker, 0);
       return true;

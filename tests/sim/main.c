@@ -1,7 +1,7 @@
 /* Runs seeds of the simulation and tells how many, how far, and what went wrong in them.
  *
- *   muster-sim [--seeds N] [--from N] [--minutes M] [--twice]   many seeds; 1000 from 1
- *   muster-sim --seed N [--trace]                               one, step by step */
+ *   muster-sim [--seeds N] [--minutes M] [--from N] [--stride N] [--twice]   1000 seeds from 1
+ *   muster-sim --seed N [--trace]                                            one, step by step */
 #include "tests/sim/broker.h"
 #include "tests/sim/database.h"
 #include "tests/sim/feed.h"
@@ -19,7 +19,7 @@
 enum { DRAIN_STEPS_MAX = 300000, IDLE_MS = 5000, TWICE_EVERY = 100, HOUR_MS = 3600000 };
 
 struct wanted {
-  uint64_t from, count;
+  uint64_t from, count, stride;
   int64_t seconds; /* 0: no limit */
   bool is_tracing, is_one, runs_twice;
 };
@@ -109,28 +109,35 @@ static void report(uint64_t seeds, double seconds) {
   }
 }
 
+/* A word that takes a number; false when it is another word. */
+static bool parse_number(const char *word, const char *value, struct wanted *wanted) {
+  if (strcmp(word, "--seed") == 0) {
+    wanted->is_one = true;
+    wanted->from = strtoull(value, NULL, 10);
+    wanted->count = 1;
+  } else if (strcmp(word, "--seeds") == 0) {
+    wanted->count = strtoull(value, NULL, 10);
+  } else if (strcmp(word, "--from") == 0) {
+    wanted->from = strtoull(value, NULL, 10);
+  } else if (strcmp(word, "--stride") == 0) {
+    wanted->stride = strtoull(value, NULL, 10);
+  } else if (strcmp(word, "--minutes") == 0) {
+    wanted->seconds = (int64_t)(60 * strtod(value, NULL));
+    wanted->count = UINT64_MAX;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 static bool parse(int count, char **words, struct wanted *wanted) {
-  *wanted = (struct wanted){.from = 1, .count = 1000};
+  *wanted = (struct wanted){.from = 1, .count = 1000, .stride = 1};
   for (int i = 1; i < count; i++) {
-    const char *value = i + 1 < count ? words[i + 1] : "";
     if (strcmp(words[i], "--trace") == 0) {
       wanted->is_tracing = true;
     } else if (strcmp(words[i], "--twice") == 0) {
       wanted->runs_twice = true;
-    } else if (strcmp(words[i], "--seed") == 0) {
-      wanted->is_one = true;
-      wanted->from = strtoull(value, NULL, 10);
-      wanted->count = 1;
-      i++;
-    } else if (strcmp(words[i], "--seeds") == 0) {
-      wanted->count = strtoull(value, NULL, 10);
-      i++;
-    } else if (strcmp(words[i], "--from") == 0) {
-      wanted->from = strtoull(value, NULL, 10);
-      i++;
-    } else if (strcmp(words[i], "--minutes") == 0) {
-      wanted->seconds = (int64_t)(60 * strtod(value, NULL));
-      wanted->count = UINT64_MAX;
+    } else if (i + 1 < count && parse_number(words[i], words[i + 1], wanted)) {
       i++;
     } else {
       return false;
@@ -142,9 +149,10 @@ static bool parse(int count, char **words, struct wanted *wanted) {
 int main(int count, char **words) {
   struct wanted wanted;
   if (!parse(count, words, &wanted)) {
-    fprintf(stderr, "usage: %s [--seed N [--trace]] [--seeds N] [--from N] [--minutes M] "
-                    "[--twice]\n",
-            words[0]);
+    fprintf(stderr,
+            "usage: %s [--seeds N] [--minutes M] [--from N] [--stride N] [--twice]\n"
+            "       %s --seed N [--trace]\n",
+            words[0], words[0]);
     return 2;
   }
   sim.command = words[0];
@@ -154,7 +162,7 @@ int main(int count, char **words) {
   uint64_t done = 0;
   while (done < wanted.count &&
          (wanted.seconds == 0 || real_seconds() - begun < (double)wanted.seconds)) {
-    const uint64_t seed = wanted.from + done++;
+    const uint64_t seed = wanted.from + done++ * wanted.stride;
     const uint64_t hash = run_seed(seed, wanted.is_tracing);
     if (wanted.runs_twice || (seed % TWICE_EVERY == 0 && !wanted.is_one)) {
       CHECK_THAT(run_seed(seed, false) == hash, "the seed does not run the same way twice");

@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICK_MS = 100, SESSION_MS = 10000, UNWIND_MAX = 1000000, HOUR_MS = 3600000 };
+enum { TICK_MS = 100, SESSION_MS = 10000, UNWIND_MAX = 1000000 };
 
 struct member {
   uint32_t index;
   bool is_up, is_cut_off;
-  int64_t up_at_ms;        /* while it is down */
-  int64_t gone_ms;         /* since when the group has not heard of it */
+  int64_t up_at_ms; /* while it is down */
+  int64_t gone_ms;  /* since when the group has not heard of it */
   int64_t frozen_until_ms;
   int64_t deaf_until_ms; /* hears nothing of the group */
   int64_t skew_ms;
@@ -388,8 +388,7 @@ void members_offer(void) {
 
 static void jump(void *context, int64_t argument) {
   (void)context, (void)argument;
-  fault_note(FAULT_TIME_JUMP);
-  sim.now_ms += (int64_t)draw(26 * HOUR_MS);
+  sim_jump();
 }
 
 void members_offer_faults(void) {
@@ -407,7 +406,7 @@ void members_offer_faults(void) {
   }
   sim_offer("rebalance", NULL, 1 + rates[FAULT_REBALANCE], rebalance, NULL, 0);
   if (!sim.plan.is_backlog) {
-    sim_offer("time passes", NULL, rates[FAULT_TIME_JUMP], jump, NULL, 0);
+    sim_offer("time passes", NULL, 5 * rates[FAULT_TIME_JUMP], jump, NULL, 0);
   }
 }
 

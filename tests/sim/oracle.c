@@ -3,8 +3,8 @@
 #include "core/app/clock.h"
 #include "core/app/digest.h"
 #include "core/app/intake.h"
-#include "core/app/lane_state.h"
 #include "core/app/lane_start.h"
+#include "core/app/lane_state.h"
 #include "producers/store.h"
 #include "producers/store_internal.h"
 #include "tests/sim/broker.h"
@@ -144,9 +144,8 @@ static void fire(struct oracle *oracle) {
 static bool is_timer_first(const struct oracle *oracle, const struct head *head) {
   const struct timer *timer = timers_first(&oracle->state->lane.timers);
   const int64_t clock_ms = oracle->state->lane.clock_ms;
-  return timer != NULL &&
-         (timer->due_at_ms <= clock_ms ||
-          (head->is_believed && timer->due_at_ms <= head->timestamp_ms));
+  return timer != NULL && (timer->due_at_ms <= clock_ms ||
+                           (head->is_believed && timer->due_at_ms <= head->timestamp_ms));
 }
 
 static void check_fired(const struct oracle *oracle, enum topic topic) {
@@ -220,8 +219,8 @@ static void check_batch(struct oracle *oracle) {
   CHECK_THAT(oracle->message_count == row->message_count &&
                  oracle->timer_count == row->timer_count && lane->device_count == row->device_count,
              "lane %u: batch %" PRIu64 " miscounts", oracle->lane, row->batch);
-  CHECK_THAT(lane->clock_ms == (row->clock_after_ms == TIME_NONE ? LANE_CLOCK_START_MS
-                                                                 : row->clock_after_ms),
+  CHECK_THAT(lane->clock_ms ==
+                 (row->clock_after_ms == TIME_NONE ? LANE_CLOCK_START_MS : row->clock_after_ms),
              "lane %u: batch %" PRIu64 " ends with another clock", oracle->lane, row->batch);
 }
 
@@ -248,8 +247,8 @@ static void open_oracle(struct oracle *oracle, uint32_t lane) {
     intake->topic = topic;
     intake->head = &oracle->heads[topic];
     assert(status == STATUS_OK);
-    status = source_open(oracle->fetch, name, topic_partition(topic, lane), 0, &intake->source,
-                         &error);
+    status =
+        source_open(oracle->fetch, name, topic_partition(topic, lane), 0, &intake->source, &error);
   }
   assert(status == STATUS_OK);
 }
@@ -314,9 +313,8 @@ static bool headers_equal(const rd_kafka_headers_t *headers, struct span expecte
   const char *name;
   const void *value;
   size_t size;
-  for (size_t i = 0; headers != NULL &&
-                     rd_kafka_header_get_all(headers, i, &name, &value, &size) == 0;
-       i++) {
+  for (size_t i = 0;
+       headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value, &size) == 0; i++) {
     append_header(&bytes, name, value, size);
   }
   const bool are_equal = span_equal(buffer_span(&bytes), expected);
@@ -335,8 +333,7 @@ static size_t next_visible(const struct log *log, size_t offset) {
 static void check_topics(const struct oracle *oracle) {
   size_t at[RESULT_KIND_COUNT] = {0};
   struct outgoing outgoing;
-  for (size_t position = 0;
-       outgoing_next(buffer_span(&oracle->records), &position, &outgoing);) {
+  for (size_t position = 0; outgoing_next(buffer_span(&oracle->records), &position, &outgoing);) {
     const uint32_t kind = outgoing.record;
     const struct log *log = broker_log(OUTPUT_FIRST + kind, oracle->lane);
     at[kind] = next_visible(log, at[kind]);
@@ -355,8 +352,8 @@ static void check_topics(const struct oracle *oracle) {
   }
   for (uint32_t kind = 0; kind < RESULT_KIND_COUNT; kind++) {
     const struct log *log = broker_log(OUTPUT_FIRST + kind, oracle->lane);
-    CHECK_THAT(next_visible(log, at[kind]) == log->count,
-               "lane %u: %s show more than was decided", oracle->lane, record_topic_name(kind));
+    CHECK_THAT(next_visible(log, at[kind]) == log->count, "lane %u: %s show more than was decided",
+               oracle->lane, record_topic_name(kind));
   }
 }
 

@@ -113,6 +113,13 @@ void violation(const char *format, ...) {
   _Exit(1);
 }
 
+void sim_jump(void) {
+  enum { HOUR_MS = 3600000 };
+  static const uint32_t spans_ms[] = {5000, 2 * HOUR_MS, 26 * HOUR_MS, 26 * HOUR_MS};
+  fault_note(FAULT_TIME_JUMP);
+  sim.now_ms += (int64_t)draw(spans_ms[draw(COUNT_OF(spans_ms))]);
+}
+
 /* Choices. ------------------------------------------------------------------------------- */
 
 struct action {
@@ -364,6 +371,7 @@ static void draw_plan(struct plan *plan) {
     plan->rates[kind] = rate(5, 100);
   }
   plan->rates[FAULT_READ_FAILED] = rate(4, 30);
+  plan->rates[FAULT_FETCH_STALLED] = rate(6, 100);
   for (enum fault_kind kind = FAULT_DUPLICATE; kind <= FAULT_GAP; kind++) {
     plan->rates[kind] = rate(6, 120);
   }

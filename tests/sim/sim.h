@@ -34,6 +34,7 @@ enum { LANES_MAX = 3, MEMBERS_MAX = 3 };
   X(END_DELAYED, "EndTxn delayed past its client")                                                 \
   X(END_DUPLICATE, "EndTxn sent again, the first copy late")                                       \
   X(TRANSACTION_TIMEOUT, "transaction timed out at the broker")                                    \
+  X(FETCH_STALLED, "fetch of a partition stalled, its end seen late")                              \
   X(READ_FAILED, "end of a partition not answered")                                                \
   X(DUPLICATE, "message sent twice")                                                               \
   X(LATE, "message stamped long ago")                                                              \
@@ -55,10 +56,10 @@ const char *fault_text(enum fault_kind kind);
 /* What a seed is made of; every rate is drawn for the seed, many are 0. */
 struct plan {
   uint32_t lane_count, member_count, message_count, serial_count;
-  bool is_backlog;    /* everything stands in the topics at the start; run until caught up */
-  bool has_skew;      /* of members' wall clocks */
-  bool is_tampered;   /* a topic's past is rewritten: lanes may halt, and must not lie */
-  int64_t messages_max; /* of a batch */
+  bool is_backlog;          /* everything stands in the topics at the start; run until caught up */
+  bool has_skew;            /* of members' wall clocks */
+  bool is_tampered;         /* a topic's past is rewritten: lanes may halt, and must not lie */
+  int64_t messages_max;     /* of a batch */
   uint32_t fault_per_mille; /* steps that are a fault of the world at large */
   uint32_t rates[FAULT_COUNT]; /* weights or per mille, by kind */
 };
@@ -74,7 +75,7 @@ struct sim {
   bool is_tracing;
   bool is_draining; /* no faults any more */
   struct plan plan;
-  struct member *current; /* whose code runs; NULL: the world's */
+  struct member *current;       /* whose code runs; NULL: the world's */
   uint64_t faults[FAULT_COUNT]; /* of all seeds */
   uint64_t steps;               /* of all seeds */
   const char *command; /* how this program was called, for the line that reproduces a seed */
@@ -98,6 +99,9 @@ bool chance(uint32_t per_mille);
 bool fault(enum fault_kind kind);
 /* Counts one that has been decided on otherwise. */
 void fault_note(enum fault_kind kind);
+
+/* Hours pass at once, or seconds. */
+void sim_jump(void);
 
 void trace(const char *format, ...) PRINTF_LIKE(1, 2);
 /* An invariant does not hold: says so with the command that shows it again, and ends. */

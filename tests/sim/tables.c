@@ -211,8 +211,8 @@ static void apply_persons(const struct change *change) {
     if (find_person(subject.data) != NULL) {
       continue;
     }
-    tables.persons = grow(tables.persons, tables.person_count, &tables.person_capacity,
-                          sizeof *tables.persons);
+    tables.persons =
+        grow(tables.persons, tables.person_count, &tables.person_capacity, sizeof *tables.persons);
     struct person_row *added = &tables.persons[tables.person_count++];
     memcpy(added->subject, subject.data, SUBJECT_SIZE);
     added->email = row_field(row, person_columns, "user_email", &is_null);
@@ -249,8 +249,7 @@ static void check_row(const struct lane_tables *lane, const struct stored_batch 
   }
   CHECK_THAT(lane->batch_count == 0 || row->clock_after_ms >= previous->clock_after_ms,
              "lane %u: batch %" PRIu64 " turns the clock back", row->lane, row->batch);
-  CHECK_THAT(lane->batch_count == 0 ||
-                 stored->epoch >= lane->batches[lane->batch_count - 1].epoch,
+  CHECK_THAT(lane->batch_count == 0 || stored->epoch >= lane->batches[lane->batch_count - 1].epoch,
              "lane %u: batch %" PRIu64 " is committed by an earlier owner", row->lane, row->batch);
   uint8_t chain[DIGEST_SIZE];
   uint8_t *bytes = grab(journal_canonical_size_max(row));
@@ -268,8 +267,8 @@ static void note_ever(const struct journal_row *row) {
     uint8_t *chain = ever->chains[row->batch - 1];
     CHECK_THAT(row->batch > broker_published_batch(row->lane) ||
                    memcmp(chain, row->chain, DIGEST_SIZE) == 0,
-               "lane %u: batch %" PRIu64 " is committed otherwise than it was published",
-               row->lane, row->batch);
+               "lane %u: batch %" PRIu64 " is committed otherwise than it was published", row->lane,
+               row->batch);
     memcpy(chain, row->chain, DIGEST_SIZE);
     return;
   }
@@ -417,8 +416,8 @@ static void apply(const struct change *change) {
 }
 
 void tables_apply(struct change *change) {
-  tables.changes = grow(tables.changes, tables.change_count, &tables.change_capacity,
-                        sizeof *tables.changes);
+  tables.changes =
+      grow(tables.changes, tables.change_count, &tables.change_capacity, sizeof *tables.changes);
   tables.changes[tables.change_count++] = change;
   change->batch.true_committed_ms = sim_wall_ms();
   apply(change);
