@@ -54,6 +54,11 @@ typedef void (*store_device_fn)(void *context, const struct device_image *device
 enum status store_load_devices(struct store *store, uint32_t lane, store_device_fn each,
                                void *context, struct error *error) MUST_USE;
 
+/* STATUS_FENCED when the lane has another owner by now. Called behind several readings: where its
+ * former owner's backend cannot be ended, another may have committed between two of them. */
+enum status store_check_owner(struct store *store, const struct ownership_of_lane *lane,
+                              struct error *error) MUST_USE;
+
 /* Hands over what the batches after `batch` and up to `batch_last` recorded, in order: for each
  * journal row first `row`, then its environment's content if that row began a new one, its
  * results in number order with addresses joined in, and at the very end the devices whose last

@@ -304,6 +304,19 @@ enum status store_load_devices(struct store *store, uint32_t lane, store_device_
   return load_devices(store, lane, -1, &stream, error);
 }
 
+enum status store_check_owner(struct store *store, const struct ownership_of_lane *lane,
+                              struct error *error) {
+  struct buffer script = {0};
+  store_script(&script, "SELECT muster.fence(%" PRIu32 ", %" PRId64 ", encode(", lane->lane,
+               lane->epoch);
+  store_script_bytes(&script, span_of(lane->owner, OWNER_SIZE));
+  store_script(&script, ", 'hex')::uuid, 0, 0)");
+  const enum status status = store_query(store->connection, (const char *)script.data,
+                                         "see who owns the lane", NULL, error);
+  buffer_fini(&script);
+  return status;
+}
+
 struct replay_stream {
   const struct store_replay *replay;
   const struct journal_list *journal;

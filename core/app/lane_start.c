@@ -110,8 +110,11 @@ static enum status load(const struct lane_setup *setup, struct lane_resources *r
                         struct error *error) {
   resources->state = lane_state_open(setup->lane, setup->lane_count);
   struct lane *lane = &resources->state->lane;
-  const enum status status =
+  enum status status =
       store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
+  if (status == STATUS_OK) { /* or the devices may be newer than the rows read before them */
+    status = store_check_owner(resources->store, &resources->ownership, error);
+  }
   const struct journal_row *checkpoint = &resources->head.checkpoint;
   if (status == STATUS_OK && checkpoint->batch > 0) {
     const int64_t clock_ms = checkpoint->clock_after_ms;

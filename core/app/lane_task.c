@@ -176,6 +176,7 @@ static void begin_running(struct lane_task *task) {
                      !task->resources.has_republished;
   task->checkpoint_mono_ms = clock_mono_ms() - lane % STAGGER_COUNT * STAGGER_MS;
   task->message_count_since = 0;
+  task->is_streaming = false;
   set_intakes(task);
   uv_poll_init(loop, &task->handles->store_poll, store_fd(task->resources.store));
   uv_poll_init(loop, &task->handles->fetch_poll, fetch_fd(task->resources.fetch));

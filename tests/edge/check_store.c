@@ -73,6 +73,23 @@ START_TEST(take_begins_at_nothing_and_raises_the_epoch) {
 }
 END_TEST
 
+START_TEST(an_owner_is_told_when_it_is_none_any_more) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct ownership_of_lane other = owner_of(2);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  must(store_check_owner(store, &lane, &error));
+  other.lane = lane.lane;
+  struct store *const second = take(&other, &head);
+  must(store_check_owner(second, &other, &error));
+  ck_assert_int_eq(store_check_owner(second, &lane, &error), STATUS_FENCED);
+  ck_assert_int_eq(store_check_owner(store, &lane, &error),
+                   STATUS_FENCED); /* its backend is gone */
+  store_close(store);
+  store_close(second);
+}
+END_TEST
+
 START_TEST(take_refuses_other_topics) {
   struct ownership_of_lane lane = owner_of(1);
   struct lane_head head;
@@ -307,6 +324,7 @@ int main(void) {
   tcase_add_checked_fixture(tests, make_migrated_database, drop_database);
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, take_begins_at_nothing_and_raises_the_epoch);
+  tcase_add_test(tests, an_owner_is_told_when_it_is_none_any_more);
   tcase_add_test(tests, take_refuses_other_topics);
   tcase_add_test(tests, commit_lets_go_of_published_letters);
   tcase_add_test(tests, device_row_keeps_its_last_change);
