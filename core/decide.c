@@ -62,10 +62,16 @@ static void emit_notification(const struct step *step, uint32_t index, const str
   emit(step, &result);
 }
 
-static void emit_access(const struct step *step, uint32_t index, const struct device *device,
-                        enum access_decision decision, const char *reason) {
+/* Lets in or keeps out, unless that is so already. */
+static void set_access(const struct step *step, uint32_t index, struct device *device,
+                       enum resource resource, enum access_decision decision, const char *reason) {
+  bool *blocked = resource == RESOURCE_EMAIL ? &device->email_blocked : &device->sap_blocked;
+  if (*blocked == (decision == ACCESS_BLOCK)) {
+    return;
+  }
+  *blocked = !*blocked;
   struct result result = result_about(step, RESULT_ACCESS_DECISION, index, device);
-  result.access.resource = "email";
+  result.access.resource = resource_name(resource);
   result.access.decision = decision;
   result.access.reason = reason;
   emit(step, &result);
@@ -110,7 +116,7 @@ static void emit_audit(const struct step *step, uint32_t index, const struct dev
 /* An episode ends: with a compliant report, or because the device starts over. */
 static void end_episode(struct device *device) {
   device->noncompliant_since_ms = TIME_NONE;
-  device->stage = STAGE_NONE;
+  device->stage = 0;
 }
 
 static void resolve_ticket(const struct step *step, uint32_t index, struct device *device) {
@@ -120,20 +126,42 @@ static void resolve_ticket(const struct step *step, uint32_t index, struct devic
   }
 }
 
+/* What the plan's next stage asks for. */
+static void run_stage(const struct step *step, uint32_t index, struct device *device) {
+  const struct policy_stage *stage = &step->lane->policy->noncompliant.stages[device->stage++];
+  for (uint32_t i = 0; i < stage->template_count; i++) {
+    emit_notification(step, index, device, stage->templates[i]);
+  }
+  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
+    if ((stage->blocks >> resource & 1u) != 0) {
+      set_access(step, index, device, resource, ACCESS_BLOCK, stage->reason);
+    }
+  }
+  if (stage->opens_ticket && !device->ticket_open) {
+    device->ticket_open = true;
+    emit_ticket(step, index, device, TICKET_OPEN);
+  }
+}
+
 static void begin_episode(const struct step *step, uint32_t index, struct device *device) {
+  const struct policy_plan *plan = &step->lane->policy->noncompliant;
   device->noncompliant_since_ms = step->lane->clock_ms;
   device->episode++;
-  device->stage = STAGE_NOTIFIED;
+  device->stage = 0;
   emit_change(step, index, device);
-  emit_notification(step, index, device, "noncompliant");
+  while (device->stage < plan->count && plan->stages[device->stage].after_ms == 0) {
+    run_stage(step, index, device);
+  }
 }
 
 static void become_compliant(const struct step *step, uint32_t index, struct device *device) {
+  const uint8_t resources = step->lane->policy->checks.resources;
   end_episode(device);
   emit_change(step, index, device);
-  if (device->email_blocked) {
-    device->email_blocked = false;
-    emit_access(step, index, device, ACCESS_ALLOW, "compliant");
+  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
+    if ((resources >> resource & 1u) != 0) {
+      set_access(step, index, device, resource, ACCESS_ALLOW, "compliant");
+    }
   }
   resolve_ticket(step, index, device);
 }
@@ -141,9 +169,13 @@ static void become_compliant(const struct step *step, uint32_t index, struct dev
 /* Holds the device's facts against the policy, and acts on what changed. */
 static void evaluate(const struct step *step, uint32_t index, struct device *device) {
   const struct lane *lane = step->lane;
-  const uint32_t outdated = lane->versions.texts[device->os_version].outdated_platforms;
-  const violation_set violations =
-      policy_violations(lane->policy, device, outdated, lane->clock_ms);
+  const struct policy *policy = lane->policy;
+  violation_set violations = policy_violations(
+      policy, device, lane->versions.texts[device->os_version].outcomes, lane->clock_ms);
+  if ((violations & policy->checks.exempted) != 0) {
+    violations &= ~policy_exempted(policy, lane_device_number(lane, index),
+                                   lane_serial(lane, device), lane->clock_ms);
+  }
   const enum compliance before = device->compliance;
   const enum compliance now = violations == 0 ? COMPLIANCE_COMPLIANT : COMPLIANCE_NONCOMPLIANT;
   if (now == before && violations == device->violations) {
@@ -387,18 +419,6 @@ static void fire_fail(const struct step *step, uint32_t index, struct device *de
   emit_audit(step, index, device, &audit);
 }
 
-static void fire_block(const struct step *step, uint32_t index, struct device *device) {
-  device->stage = STAGE_BLOCKED;
-  if (!device->email_blocked) {
-    device->email_blocked = true;
-    emit_access(step, index, device, ACCESS_BLOCK, "noncompliant for 24 h");
-  }
-  if (!device->ticket_open) {
-    device->ticket_open = true;
-    emit_ticket(step, index, device, TICKET_OPEN);
-  }
-}
-
 struct timer_cursor decide_timer(struct lane *lane, const struct sink *sink) {
   const struct timer *first = timers_first(&lane->timers);
   assert(first != NULL);
@@ -415,7 +435,9 @@ struct timer_cursor decide_timer(struct lane *lane, const struct sink *sink) {
     fire_fail(&step, index, &next);
     break;
   case TIMER_KIND_BLOCK:
-    fire_block(&step, index, &next);
+  case TIMER_KIND_TICKET:
+  case TIMER_KIND_NOTIFY:
+    run_stage(&step, index, &next);
     break;
   case TIMER_KIND_NONE:
     assert(false);

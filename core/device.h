@@ -6,9 +6,6 @@
 
 #include "core/result.h"
 
-/* How far the present episode of non-compliance has been escalated. */
-enum stage { STAGE_NONE, STAGE_NOTIFIED, STAGE_BLOCKED };
-
 struct device {
   uint32_t serial;     /* index in the lane's serials */
   uint32_t person;     /* index in the lane's persons */
@@ -23,7 +20,9 @@ struct device {
   violation_set violations;
   uint32_t timer; /* place in the lane's heap; TIMER_NONE when nothing is due */
   uint8_t platform, profile, ownership, status;
-  uint8_t compliance, stage, antivirus_enabled, disk_encrypted;
+  uint8_t compliance;
+  uint8_t stage; /* how many of the plan's stages the present episode has been through */
+  uint8_t antivirus_enabled, disk_encrypted; /* enum tri */
   bool has_screen_lock_pin_length;
   bool email_blocked, sap_blocked, ticket_open;
   bool touched;        /* changed since the last checkpoint */
@@ -43,7 +42,7 @@ struct device_image {
   struct span enrollment_ids; /* EVENT_ID_SIZE bytes each, newest first */
   struct device state;
   int64_t next_due_at_ms;  /* TIME_NONE: nothing will happen by itself */
-  const char *next_action; /* "block", "fail"; NULL with TIME_NONE */
+  const char *next_action; /* timer_kind_name; NULL with TIME_NONE */
   /* Of the last change that its Device record shows; when `is_changed` is false, only
    * last_sync_at or facts' dates moved since, and what is stored of these stays. */
   bool is_changed;

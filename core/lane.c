@@ -1,12 +1,13 @@
 #include "core/lane.h"
 
-void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct memory *memory) {
+void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct policy *policy,
+               const struct memory *memory) {
   assert(number < count);
   *lane = (struct lane){
       .number = number,
       .count = count,
       .memory = *memory,
-      .policy = policy_default(),
+      .policy = policy,
       .clock_ms = LANE_CLOCK_START_MS,
       .versions = {.first_free = INDEX_NONE},
   };
@@ -127,10 +128,8 @@ static uint32_t version_new(struct lane *lane, struct span text, uint64_t hash) 
     index = versions->count++;
   }
   struct version_text *version = &versions->texts[index];
-  *version = (struct version_text){
-      .outdated_platforms = policy_outdated_platforms(lane->policy, text),
-      .size = (uint8_t)text.size,
-  };
+  *version = (struct version_text){.size = (uint8_t)text.size};
+  policy_version_outcomes(lane->policy, text, version->outcomes);
   if (text.size > 0) {
     memcpy(version->text, text.data, text.size);
   }
@@ -223,30 +222,19 @@ enum timer_kind device_next_timer(const struct policy *policy, const struct devi
   *due_at_ms = TIME_NONE;
   if (device->status == DEVICE_PENDING) {
     kind = TIMER_KIND_FAIL;
-    *due_at_ms = device->pending_since_ms + policy->pending_max_ms;
+    *due_at_ms = device->pending_since_ms + PENDING_MAX_MS;
   }
-  if (device->compliance == COMPLIANCE_NONCOMPLIANT && device->stage == STAGE_NOTIFIED) {
-    const int64_t block_at_ms = device->noncompliant_since_ms + policy->block_after_ms;
+  const struct policy_plan *plan = &policy->noncompliant;
+  if (device->compliance == COMPLIANCE_NONCOMPLIANT && device->stage < plan->count) {
+    const struct policy_stage *stage = &plan->stages[device->stage];
+    const int64_t stage_at_ms = device->noncompliant_since_ms + stage->after_ms;
     /* At equal times the smaller kind goes first. */
-    if (kind == TIMER_KIND_NONE || block_at_ms < *due_at_ms) {
-      kind = TIMER_KIND_BLOCK;
-      *due_at_ms = block_at_ms;
+    if (kind == TIMER_KIND_NONE || stage_at_ms < *due_at_ms) {
+      kind = policy_stage_kind(stage);
+      *due_at_ms = stage_at_ms;
     }
   }
   return kind;
-}
-
-const char *timer_kind_name(enum timer_kind kind) {
-  switch (kind) {
-  case TIMER_KIND_NONE:
-    return NULL;
-  case TIMER_KIND_FAIL:
-    return "fail";
-  case TIMER_KIND_BLOCK:
-    return "block";
-  }
-  assert(false);
-  return NULL;
 }
 
 void lane_schedule(struct lane *lane, uint32_t index) {
