@@ -18,6 +18,7 @@ struct builder {
   yaml_parser_t parser;
   struct tree *tree;
   struct findings *findings;
+  struct span text;
   struct tree_node *open[TREE_NESTING_MAX]; /* the collections around the current event */
   struct tree_node *last[TREE_NESTING_MAX]; /* and their last child */
   size_t depth;
@@ -160,10 +161,22 @@ static bool add_event(struct builder *builder, const yaml_event_t *event) {
   return true;
 }
 
-/* The reader's own problems (a byte that is no UTF-8) have no mark. */
+/* Where the byte at `offset` stands; columns are bytes in front of what is no UTF-8. */
+static yaml_mark_t mark_of(struct span text, size_t offset) {
+  yaml_mark_t mark = {.index = offset};
+  for (size_t i = 0; i < offset && i < text.size; i++) {
+    mark.column = text.data[i] == '\n' ? 0 : mark.column + 1;
+    mark.line += text.data[i] == '\n' ? 1 : 0;
+  }
+  return mark;
+}
+
+/* The reader's own problems (a byte that is no UTF-8) have an offset and no mark. */
 static void add_parser_problem(const struct builder *builder) {
   const yaml_parser_t *parser = &builder->parser;
-  const yaml_mark_t mark = parser->error == YAML_READER_ERROR ? parser->mark : parser->problem_mark;
+  const yaml_mark_t mark = parser->error == YAML_READER_ERROR
+                               ? mark_of(builder->text, parser->problem_offset)
+                               : parser->problem_mark;
   finding_add(builder->findings, (uint32_t)mark.line + 1, (uint32_t)mark.column + 1,
               "not YAML: %s%s%s", parser->problem == NULL ? "cannot be read" : parser->problem,
               parser->context == NULL ? "" : " ", parser->context == NULL ? "" : parser->context);
@@ -191,7 +204,7 @@ struct tree *tree_read(struct span text, struct findings *findings) {
   tree->nodes = memory_zeroed(TREE_NODES_MAX, sizeof *tree->nodes);
   tree->texts_capacity = 2 * text.size + TREE_NODES_MAX + 1; /* escapes may grow by half */
   tree->texts = memory_zeroed(tree->texts_capacity, 1);
-  struct builder builder = {.tree = tree, .findings = findings};
+  struct builder builder = {.tree = tree, .findings = findings, .text = text};
   if (yaml_parser_initialize(&builder.parser) == 0) {
     fputs("muster: out of memory\n", stderr);
     abort();
