@@ -116,7 +116,15 @@ static void emit_audit(const struct step *step, uint32_t index, const struct dev
 /* An episode ends: with a compliant report, or because the device starts over. */
 static void end_episode(struct device *device) {
   device->noncompliant_since_ms = TIME_NONE;
+  device->clean_since_ms = 0;
   device->stage = 0;
+  device->mail_held = 0;
+}
+
+/* A check-in, or the end of the device's enrolment. */
+static void end_overdue(struct device *device) {
+  device->overdue_stage = 0;
+  device->overdue_mail_held = 0;
 }
 
 static void resolve_ticket(const struct step *step, uint32_t index, struct device *device) {
@@ -126,12 +134,35 @@ static void resolve_ticket(const struct step *step, uint32_t index, struct devic
   }
 }
 
-/* What the plan's next stage asks for. */
-static void run_stage(const struct step *step, uint32_t index, struct device *device) {
-  const struct policy_stage *stage = &step->lane->policy->noncompliant.stages[device->stage++];
+static void send_mails(const struct step *step, uint32_t index, const struct device *device,
+                       const struct policy_stage *stage) {
   for (uint32_t i = 0; i < stage->template_count; i++) {
     emit_notification(step, index, device, stage->templates[i]);
   }
+}
+
+/* Sends the stage's mails, or holds them in quiet hours: `held` is then the stage's number from 1.
+ * What is held already is out of date and never sent. */
+static void mail(const struct step *step, uint32_t index, const struct device *device,
+                 const struct policy_stage *stage, int64_t begin_ms, uint32_t number,
+                 uint8_t *held) {
+  const int64_t due_at_ms = begin_ms + stage->after_ms;
+  if (stage->template_count == 0) {
+    return;
+  }
+  if (policy_mail_at(step->lane->policy, due_at_ms) != due_at_ms) {
+    *held = (uint8_t)number;
+    return;
+  }
+  *held = 0;
+  send_mails(step, index, device, stage);
+}
+
+/* What the plan's next stage asks for. */
+static void run_stage(const struct step *step, uint32_t index, struct device *device) {
+  const struct policy_stage *stage = &step->lane->policy->noncompliant.stages[device->stage++];
+  mail(step, index, device, stage, device->noncompliant_since_ms, device->stage,
+       &device->mail_held);
   for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
     if ((stage->blocks >> resource & 1u) != 0) {
       set_access(step, index, device, resource, ACCESS_BLOCK, stage->reason);
@@ -143,8 +174,39 @@ static void run_stage(const struct step *step, uint32_t index, struct device *de
   }
 }
 
+/* Becomes overdue, with the stages of that instant; or goes through the next stage. */
+static void run_overdue(const struct step *step, uint32_t index, struct device *device) {
+  const struct policy *policy = step->lane->policy;
+  const struct policy_plan *plan = &policy->overdue;
+  const int64_t begin_ms = device->last_sync_at_ms;
+  const bool is_begin = device->overdue_stage == 0;
+  if (is_begin) {
+    device->overdue_stage = 1;
+    if (plan->count == 0 || plan->stages[0].after_ms > policy->overdue_after_ms) {
+      return;
+    }
+  }
+  const uint32_t number = device->overdue_stage++;
+  mail(step, index, device, &plan->stages[number - 1], begin_ms, number,
+       &device->overdue_mail_held);
+}
+
+/* What was held goes out. */
+static void send_held(const struct step *step, uint32_t index, const struct device *device,
+                      const struct policy_plan *plan, uint8_t *held) {
+  const struct policy_stage *stage = &plan->stages[*held - 1];
+  *held = 0;
+  send_mails(step, index, device, stage);
+}
+
+/* Or goes on with the one that a clean interval had not ended yet. */
 static void begin_episode(const struct step *step, uint32_t index, struct device *device) {
   const struct policy_plan *plan = &step->lane->policy->noncompliant;
+  if (device->clean_since_ms != 0) {
+    device->clean_since_ms = 0;
+    emit_change(step, index, device);
+    return;
+  }
   device->noncompliant_since_ms = step->lane->clock_ms;
   device->episode++;
   device->stage = 0;
@@ -154,16 +216,27 @@ static void begin_episode(const struct step *step, uint32_t index, struct device
   }
 }
 
-static void become_compliant(const struct step *step, uint32_t index, struct device *device) {
+/* The episode is over: what it took away is given back. */
+static void recover(const struct step *step, uint32_t index, struct device *device) {
   const uint8_t resources = step->lane->policy->checks.resources;
   end_episode(device);
-  emit_change(step, index, device);
   for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
     if ((resources >> resource & 1u) != 0) {
       set_access(step, index, device, resource, ACCESS_ALLOW, "compliant");
     }
   }
   resolve_ticket(step, index, device);
+}
+
+static void become_compliant(const struct step *step, uint32_t index, struct device *device) {
+  if (step->lane->policy->minimum_clean_ms > 0 && device->noncompliant_since_ms != TIME_NONE) {
+    device->clean_since_ms = step->lane->clock_ms;
+    emit_change(step, index, device);
+    return;
+  }
+  device->noncompliant_since_ms = TIME_NONE; /* as the change is to show it */
+  emit_change(step, index, device);
+  recover(step, index, device);
 }
 
 /* Holds the device's facts against the policy, and acts on what changed. */
@@ -202,7 +275,7 @@ static bool shows_change(const struct device *a, const struct device *b) {
          a->compliance != b->compliance || a->violations != b->violations ||
          a->noncompliant_since_ms != b->noncompliant_since_ms ||
          a->email_blocked != b->email_blocked || a->sap_blocked != b->sap_blocked ||
-         a->ticket_open != b->ticket_open;
+         a->ticket_open != b->ticket_open || (a->overdue_stage > 0) != (b->overdue_stage > 0);
 }
 
 /* Puts the device's new state into the lane. */
@@ -237,6 +310,7 @@ static void start_over(const struct step *step, uint32_t index, struct device *d
   device->compliance = COMPLIANCE_UNKNOWN;
   device->violations = 0;
   end_episode(device);
+  end_overdue(device);
   if (was_known) {
     emit_change(step, index, device);
     resolve_ticket(step, index, device);
@@ -335,6 +409,7 @@ static void enroll_at_checkin(const struct step *step, uint32_t index, struct de
 static void decide_checkin(const struct step *step, const struct checkin *checkin, uint32_t index) {
   struct device next = step->lane->devices[index];
   next.last_sync_at_ms = step->lane->clock_ms;
+  end_overdue(&next);
   lane_set_os_version(step->lane, &next, checkin->os_version);
   if (next.status == DEVICE_PENDING || next.status == DEVICE_FAILED) {
     enroll_at_checkin(step, index, &next);
@@ -438,6 +513,18 @@ struct timer_cursor decide_timer(struct lane *lane, const struct sink *sink) {
   case TIMER_KIND_TICKET:
   case TIMER_KIND_NOTIFY:
     run_stage(&step, index, &next);
+    break;
+  case TIMER_KIND_CLEAN:
+    recover(&step, index, &next);
+    break;
+  case TIMER_KIND_MAIL:
+    send_held(&step, index, &next, &lane->policy->noncompliant, &next.mail_held);
+    break;
+  case TIMER_KIND_OVERDUE:
+    run_overdue(&step, index, &next);
+    break;
+  case TIMER_KIND_OVERDUE_MAIL:
+    send_held(&step, index, &next, &lane->policy->overdue, &next.overdue_mail_held);
     break;
   case TIMER_KIND_NONE:
     assert(false);

@@ -64,6 +64,13 @@ const char *timer_kind_name(enum timer_kind kind) {
     return "ticket";
   case TIMER_KIND_NOTIFY:
     return "notify";
+  case TIMER_KIND_CLEAN:
+    return "clean";
+  case TIMER_KIND_MAIL:
+  case TIMER_KIND_OVERDUE_MAIL:
+    return "mail";
+  case TIMER_KIND_OVERDUE:
+    return "overdue";
   }
   assert(false);
   return NULL;
@@ -202,6 +209,26 @@ violation_set policy_exempted(const struct policy *policy, uint64_t device_numbe
     }
   }
   return exempted;
+}
+
+int64_t policy_mail_at(const struct policy *policy, int64_t at_ms) {
+  const struct policy_quiet *quiet = &policy->quiet;
+  if (quiet->from_min == quiet->to_min) {
+    return at_ms;
+  }
+  const int64_t minute_ms = 60000;
+  const int64_t day_ms = 1440 * minute_ms;
+  const int64_t local_ms = at_ms + quiet->utc_offset_min * minute_ms;
+  /* Milliseconds of the local day, also before 1970. */
+  const int64_t time_ms = ((local_ms % day_ms) + day_ms) % day_ms;
+  const int64_t from_ms = quiet->from_min * minute_ms;
+  const int64_t to_ms = quiet->to_min * minute_ms;
+  const bool is_quiet = from_ms < to_ms ? time_ms >= from_ms && time_ms < to_ms
+                                        : time_ms >= from_ms || time_ms < to_ms;
+  if (!is_quiet) {
+    return at_ms;
+  }
+  return at_ms + (to_ms - time_ms + day_ms) % day_ms;
 }
 
 bool profile_allows(enum profile profile, enum platform platform) {

@@ -114,10 +114,15 @@ struct policy_rule {
 /* What happens to a device by itself. At equal times the smaller kind goes first. */
 enum timer_kind {
   TIMER_KIND_NONE,
-  TIMER_KIND_FAIL,
+  TIMER_KIND_FAIL, /* PENDING for too long */
+  /* Stages of non-compliance. */
   TIMER_KIND_BLOCK,
   TIMER_KIND_TICKET,
-  TIMER_KIND_NOTIFY
+  TIMER_KIND_NOTIFY,
+  TIMER_KIND_CLEAN,        /* compliant for long enough: the episode ends */
+  TIMER_KIND_MAIL,         /* quiet hours are over */
+  TIMER_KIND_OVERDUE,      /* a stage of overdue syncs */
+  TIMER_KIND_OVERDUE_MAIL, /* its mail, when quiet hours are over */
 };
 
 /* "fail", "block"; NULL for none. */
@@ -262,6 +267,9 @@ violation_set policy_violations(const struct policy *policy, const struct device
 /* The rules that are waived for the device at the clock. */
 violation_set policy_exempted(const struct policy *policy, uint64_t device_number,
                               struct span serial, int64_t clock_ms);
+
+/* When a mail of that instant may be sent: then, or when the quiet hours around it are over. */
+int64_t policy_mail_at(const struct policy *policy, int64_t at_ms);
 
 /* Which profiles may be on which platforms (the public contract). */
 bool profile_allows(enum profile profile, enum platform platform);

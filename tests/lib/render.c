@@ -224,6 +224,10 @@ static void put_standing(const struct render *render, const struct device *devic
   } else if (device->stage > 0) {
     fprintf(render->out, " stage=%u", device->stage);
   }
+  put_instant(render, " clean since ",
+              device->clean_since_ms == 0 ? TIME_NONE : device->clean_since_ms);
+  fputs(device->overdue_stage > 0 ? " overdue" : "", render->out);
+  fputs(device->mail_held > 0 || device->overdue_mail_held > 0 ? " mail-held" : "", render->out);
   fputs(device->email_blocked ? " email-blocked" : "", render->out);
   fputs(device->sap_blocked ? " sap-blocked" : "", render->out);
   fputs(device->ticket_open ? " ticket-open" : "", render->out);
