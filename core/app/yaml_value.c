@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-enum { LIST_SIZE = 160 };
+enum { LIST_SIZE = 240 };
 #define DURATION_MAX_MS INT64_C(315360000000)
 
 /* "; did you mean rules?", else "; there is version, rules". */
