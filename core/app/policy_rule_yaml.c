@@ -253,10 +253,14 @@ static void bind_choice(struct policy_binder *binder, const struct tree_node *no
   (void)index;
   const size_t i =
       tree_choice(node, choices->what, choices->names, choices->count, binder->findings);
-  if (i < choices->count && (choices->bits >> i & 1u) != 0) {
+  if (i == choices->count) {
+    return;
+  }
+  const uint8_t bit = (uint8_t)(1u << i);
+  if ((choices->bits & bit) != 0) {
     finding_add_at(binder->findings, node, "%s is given twice", choices->names[i]);
   }
-  choices->bits |= i < choices->count ? (uint8_t)(1u << i) : 0;
+  choices->bits |= bit;
 }
 
 static uint8_t bind_choices(struct policy_binder *binder, const struct tree_node *node,

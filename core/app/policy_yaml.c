@@ -142,7 +142,9 @@ static void bind_resource(struct policy_binder *binder, const struct tree_node *
     names[resource] = resource_name(resource);
   }
   const size_t i = tree_choice(node, "resource", names, RESOURCE_COUNT, binder->findings);
-  stage->blocks |= i < RESOURCE_COUNT ? (uint8_t)(1u << i) : 0;
+  if (i < RESOURCE_COUNT) {
+    stage->blocks |= (uint8_t)(1u << i);
+  }
 }
 
 enum { STAGE_AFTER, STAGE_NOTIFY, STAGE_BLOCK, STAGE_TICKET, STAGE_RETIRE, STAGE_FIELD_COUNT };
