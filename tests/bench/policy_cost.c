@@ -1,7 +1,8 @@
 /* What a policy costs: rules held against devices, and whole reports decided, in nanoseconds each.
  *
- * usage: policy_cost    prints a line a measurement: the least of several runs */
+ * usage: policy_cost [FILE|VERSION]    prints a line a measurement: the least of several runs */
 #include "core/app/lane_state.h"
+#include "core/app/policy_file.h"
 #include "core/decide.h"
 
 #include <stdio.h>
@@ -85,9 +86,17 @@ static uint64_t decide_all(struct lane *lane) {
   return result_count;
 }
 
-int main(void) {
-  struct lane_state *lane_state = lane_state_open(0, 1);
-  struct lane *lane = &lane_state->lane;
+int main(int argc, char **argv) {
+  static struct policy policy;
+  struct error error;
+  const char *name = argc > 1 ? argv[1] : "default";
+  if (policy_load(name, &policy, &error) != STATUS_OK) {
+    fprintf(stderr, "policy_cost: %s\n", error.text);
+    return 1;
+  }
+  struct lane whole;
+  struct lane *lane = &whole;
+  lane_init(lane, 0, 1, &policy, &heap_memory);
   decide_clock(lane, CLOCK_MS);
   fill(lane);
   double hold_s = 1e9;
@@ -103,9 +112,11 @@ int main(void) {
     hold_s = middle_s - start_s < hold_s ? middle_s - start_s : hold_s;
     decide_s = end_s - middle_s < decide_s ? end_s - middle_s : decide_s;
   }
+  printf("policy %s: %u rules, %u clauses\n", policy.version, policy.rule_count,
+         policy.checks.clause_count);
   printf("violations %6.2f ns a device (sum %llu)\n", hold_s * 1e9 / DEVICE_COUNT / ROUNDS,
          (unsigned long long)sum);
   printf("report     %6.2f ns a report (%llu results)\n",
          decide_s * 1e9 / DEVICE_COUNT / (ROUNDS / 10), (unsigned long long)result_count);
-  lane_state_close(lane_state);
+  lane_fini(lane);
 }

@@ -157,6 +157,20 @@ START_TEST(shipped_policies_pass_their_tests_and_every_rule_fires) {
 }
 END_TEST
 
+/* As many rules as there can be, of the kind that organisations have. */
+START_TEST(baselines_of_a_real_size_pass_their_tests) {
+  struct error error;
+  ck_assert_int_eq(policy_load(SOURCE_DIR "/tests/data/baselines.yaml", &policy, &error),
+                   STATUS_OK);
+  ck_assert_uint_eq(policy.rule_count, POLICY_RULES_MAX);
+  ck_assert_uint_gt(policy.checks.clause_count, 0);
+  char *text = read_whole(SOURCE_DIR "/tests/data/baselines_test.yaml");
+  violation_set fired = 0;
+  ck_assert_uint_eq(run_tests(text, &fired), 5);
+  free(text);
+}
+END_TEST
+
 static Suite *suite(void) {
   Suite *const all = suite_create("policy_docs");
   TCase *const tests = tcase_create("all");
@@ -165,6 +179,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, the_page_names_all_there_is);
   tcase_add_loop_test(tests, shipped_policies_pass_their_tests_and_every_rule_fires, 0,
                       (int)COUNT_OF(shipped));
+  tcase_add_test(tests, baselines_of_a_real_size_pass_their_tests);
   suite_add_tcase(all, tests);
   return all;
 }
