@@ -1,11 +1,6 @@
 #include "core/decide.h"
 
-/* What a step carries around: the lane, the cause of its results, and where these go. */
-struct step {
-  struct lane *lane;
-  struct cause cause;
-  const struct sink *sink;
-};
+#include "core/escalate.h"
 
 static const struct cause timer_cause = {.offset = -1};
 
@@ -13,230 +8,6 @@ void decide_clock(struct lane *lane, int64_t timestamp_ms) {
   if (timestamp_ms > lane->clock_ms) {
     lane->clock_ms = timestamp_ms;
   }
-}
-
-/* A result about no device, yet without its kind's part. */
-static struct result result_of(const struct step *step, enum result_kind kind) {
-  return (struct result){
-      .kind = kind,
-      .at_ms = step->lane->clock_ms,
-      .cause = step->cause,
-      .policy = step->lane->policy->version,
-  };
-}
-
-static void about_person(const struct step *step, struct result *result, uint32_t person) {
-  result->has_subject = true;
-  result->person = person;
-  memcpy(result->subject, step->lane->persons.items[person].subject, SUBJECT_SIZE);
-}
-
-/* A result about devices[index], whose state is being changed to `device`. */
-static struct result result_about(const struct step *step, enum result_kind kind, uint32_t index,
-                                  const struct device *device) {
-  struct result result = result_of(step, kind);
-  result.device_number = lane_device_number(step->lane, index);
-  result.serial = lane_serial(step->lane, device);
-  about_person(step, &result, device->person);
-  return result;
-}
-
-/* Gives the next number, and the result away. */
-static void emit(const struct step *step, struct result *result) {
-  result->seq = ++step->lane->seq;
-  step->sink->take(step->sink->context, result);
-}
-
-static void emit_change(const struct step *step, uint32_t index, const struct device *device) {
-  struct result result = result_about(step, RESULT_COMPLIANCE_CHANGE, index, device);
-  result.change.compliance = device->compliance;
-  result.change.violations = device->violations;
-  result.change.noncompliant_since_ms = device->noncompliant_since_ms;
-  emit(step, &result);
-}
-
-static void emit_notification(const struct step *step, uint32_t index, const struct device *device,
-                              const char *template_name) {
-  struct result result = result_about(step, RESULT_NOTIFICATION, index, device);
-  result.notification.template_name = template_name;
-  emit(step, &result);
-}
-
-/* Lets in or keeps out, unless that is so already. */
-static void set_access(const struct step *step, uint32_t index, struct device *device,
-                       enum resource resource, enum access_decision decision, const char *reason) {
-  bool *blocked = resource == RESOURCE_EMAIL ? &device->email_blocked : &device->sap_blocked;
-  if (*blocked == (decision == ACCESS_BLOCK)) {
-    return;
-  }
-  *blocked = !*blocked;
-  struct result result = result_about(step, RESULT_ACCESS_DECISION, index, device);
-  result.access.resource = resource_name(resource);
-  result.access.decision = decision;
-  result.access.reason = reason;
-  emit(step, &result);
-}
-
-static void emit_ticket(const struct step *step, uint32_t index, const struct device *device,
-                        enum ticket_action action) {
-  struct result result = result_about(step, RESULT_TICKET, index, device);
-  result.ticket.action = action;
-  result.ticket.episode = device->episode;
-  result.ticket.violations = device->violations;
-  emit(step, &result);
-}
-
-static void emit_license(const struct step *step, uint32_t index, const struct device *device,
-                         enum license_action action) {
-  struct result result = result_about(step, RESULT_LICENSE, index, device);
-  result.license.action = action;
-  emit(step, &result);
-}
-
-/* What is to be said in an audit entry beside whom it concerns. */
-struct audit {
-  const char *actor;
-  enum audit_action action;
-  enum outcome outcome;
-  const char *reason;
-};
-
-static void emit_audit(const struct step *step, uint32_t index, const struct device *device,
-                       const struct audit *audit) {
-  struct result result = result_about(step, RESULT_AUDIT, index, device);
-  char id[DEVICE_ID_SIZE];
-  result.audit.actor = audit->actor;
-  result.audit.action = audit->action;
-  result.audit.target = span_of(id, device_id_format(result.device_number, id));
-  result.audit.outcome = audit->outcome;
-  result.audit.reason = audit->reason;
-  emit(step, &result);
-}
-
-/* An episode ends: with a compliant report, or because the device starts over. */
-static void end_episode(struct device *device) {
-  device->noncompliant_since_ms = TIME_NONE;
-  device->clean_since_ms = 0;
-  device->stage = 0;
-  device->mail_held = 0;
-}
-
-/* A check-in, or the end of the device's enrolment. */
-static void end_overdue(struct device *device) {
-  device->overdue_stage = 0;
-  device->overdue_mail_held = 0;
-}
-
-static void resolve_ticket(const struct step *step, uint32_t index, struct device *device) {
-  if (device->ticket_open) {
-    device->ticket_open = false;
-    emit_ticket(step, index, device, TICKET_RESOLVE);
-  }
-}
-
-static void send_mails(const struct step *step, uint32_t index, const struct device *device,
-                       const struct policy_stage *stage) {
-  for (uint32_t i = 0; i < stage->template_count; i++) {
-    emit_notification(step, index, device, stage->templates[i]);
-  }
-}
-
-/* Sends the stage's mails, or holds them in quiet hours: `held` is then the stage's number from 1.
- * What is held already is out of date and never sent. */
-static void mail(const struct step *step, uint32_t index, const struct device *device,
-                 const struct policy_stage *stage, int64_t begin_ms, uint32_t number,
-                 uint8_t *held) {
-  const int64_t due_at_ms = begin_ms + stage->after_ms;
-  if (stage->template_count == 0) {
-    return;
-  }
-  if (policy_mail_at(step->lane->policy, due_at_ms) != due_at_ms) {
-    *held = (uint8_t)number;
-    return;
-  }
-  *held = 0;
-  send_mails(step, index, device, stage);
-}
-
-/* What the plan's next stage asks for. */
-static void run_stage(const struct step *step, uint32_t index, struct device *device) {
-  const struct policy_stage *stage = &step->lane->policy->noncompliant.stages[device->stage++];
-  mail(step, index, device, stage, device->noncompliant_since_ms, device->stage,
-       &device->mail_held);
-  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
-    if ((stage->blocks >> resource & 1u) != 0) {
-      set_access(step, index, device, resource, ACCESS_BLOCK, stage->reason);
-    }
-  }
-  if (stage->opens_ticket && !device->ticket_open) {
-    device->ticket_open = true;
-    emit_ticket(step, index, device, TICKET_OPEN);
-  }
-}
-
-/* Becomes overdue, with the stages of that instant; or goes through the next stage. */
-static void run_overdue(const struct step *step, uint32_t index, struct device *device) {
-  const struct policy *policy = step->lane->policy;
-  const struct policy_plan *plan = &policy->overdue;
-  const int64_t begin_ms = device->last_sync_at_ms;
-  const bool is_begin = device->overdue_stage == 0;
-  if (is_begin) {
-    device->overdue_stage = 1;
-    if (plan->count == 0 || plan->stages[0].after_ms > policy->overdue_after_ms) {
-      return;
-    }
-  }
-  const uint32_t number = device->overdue_stage++;
-  mail(step, index, device, &plan->stages[number - 1], begin_ms, number,
-       &device->overdue_mail_held);
-}
-
-/* What was held goes out. */
-static void send_held(const struct step *step, uint32_t index, const struct device *device,
-                      const struct policy_plan *plan, uint8_t *held) {
-  const struct policy_stage *stage = &plan->stages[*held - 1];
-  *held = 0;
-  send_mails(step, index, device, stage);
-}
-
-/* Or goes on with the one that a clean interval had not ended yet. */
-static void begin_episode(const struct step *step, uint32_t index, struct device *device) {
-  const struct policy_plan *plan = &step->lane->policy->noncompliant;
-  if (device->clean_since_ms != 0) {
-    device->clean_since_ms = 0;
-    emit_change(step, index, device);
-    return;
-  }
-  device->noncompliant_since_ms = step->lane->clock_ms;
-  device->episode++;
-  device->stage = 0;
-  emit_change(step, index, device);
-  while (device->stage < plan->count && plan->stages[device->stage].after_ms == 0) {
-    run_stage(step, index, device);
-  }
-}
-
-/* The episode is over: what it took away is given back. */
-static void recover(const struct step *step, uint32_t index, struct device *device) {
-  const uint8_t resources = step->lane->policy->checks.resources;
-  end_episode(device);
-  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
-    if ((resources >> resource & 1u) != 0) {
-      set_access(step, index, device, resource, ACCESS_ALLOW, "compliant");
-    }
-  }
-  resolve_ticket(step, index, device);
-}
-
-static void become_compliant(const struct step *step, uint32_t index, struct device *device) {
-  if (step->lane->policy->minimum_clean_ms > 0 && device->noncompliant_since_ms != TIME_NONE) {
-    device->clean_since_ms = step->lane->clock_ms;
-    emit_change(step, index, device);
-    return;
-  }
-  device->noncompliant_since_ms = TIME_NONE; /* as the change is to show it */
-  emit_change(step, index, device);
-  recover(step, index, device);
 }
 
 /* Holds the device's facts against the policy, and acts on what changed. */
@@ -257,9 +28,9 @@ static void evaluate(const struct step *step, uint32_t index, struct device *dev
   device->compliance = (uint8_t)now;
   device->violations = violations;
   if (now == COMPLIANCE_COMPLIANT) {
-    become_compliant(step, index, device);
+    escalate_recovered(step, index, device);
   } else if (before != COMPLIANCE_NONCOMPLIANT) {
-    begin_episode(step, index, device);
+    escalate_begin(step, index, device);
   } else {
     emit_change(step, index, device);
     if (device->ticket_open) {
@@ -309,11 +80,11 @@ static void start_over(const struct step *step, uint32_t index, struct device *d
   const bool was_known = device->compliance != COMPLIANCE_UNKNOWN;
   device->compliance = COMPLIANCE_UNKNOWN;
   device->violations = 0;
-  end_episode(device);
-  end_overdue(device);
+  escalate_end(device);
+  escalate_end_overdue(device);
   if (was_known) {
     emit_change(step, index, device);
-    resolve_ticket(step, index, device);
+    escalate_resolve_ticket(step, index, device);
   }
 }
 
@@ -339,7 +110,7 @@ static void refuse_enrollment(const struct step *step, const struct event *event
   reject_set(&reject, REJECT_NOT_ALLOWED, STAGE_DECISION, "profile %s is not for platform %s",
              profile_name(event->enrollment.profile), platform_name(event->enrollment.platform));
   decide_reject(step->lane, &reject, message, step->sink);
-  struct result result = result_of(step, RESULT_AUDIT);
+  struct result result = emit_result(step, RESULT_AUDIT);
   result.audit.actor = "enrollment";
   result.audit.action = index == INDEX_NONE ? AUDIT_CREATE : AUDIT_UPDATE;
   result.audit.outcome = OUTCOME_REFUSED;
@@ -351,8 +122,8 @@ static void refuse_enrollment(const struct step *step, const struct event *event
     result.audit.target = span_of(id, device_id_format(result.device_number, id));
   }
   result.serial = event->serial;
-  about_person(step, &result, lane_person(step->lane, event->enrollment.subject));
-  emit(step, &result);
+  emit_name_person(step, &result, lane_person(step->lane, event->enrollment.subject));
+  emit_send(step, &result);
 }
 
 static void renew(const struct step *step, const struct event *event, struct device *device) {
@@ -409,7 +180,7 @@ static void enroll_at_checkin(const struct step *step, uint32_t index, struct de
 static void decide_checkin(const struct step *step, const struct checkin *checkin, uint32_t index) {
   struct device next = step->lane->devices[index];
   next.last_sync_at_ms = step->lane->clock_ms;
-  end_overdue(&next);
+  escalate_end_overdue(&next);
   lane_set_os_version(step->lane, &next, checkin->os_version);
   if (next.status == DEVICE_PENDING || next.status == DEVICE_FAILED) {
     enroll_at_checkin(step, index, &next);
@@ -480,11 +251,11 @@ void decide_reject(struct lane *lane, const struct reject *reject, const struct 
     return;
   }
   const struct step step = {.lane = lane, .cause = message->cause, .sink = sink};
-  struct result result = result_of(&step, RESULT_DEAD_LETTER);
+  struct result result = emit_result(&step, RESULT_DEAD_LETTER);
   result.dead_letter.reject = *reject;
   result.dead_letter.original = message->original;
   lane->dead_letter_count++;
-  emit(&step, &result);
+  emit_send(&step, &result);
 }
 
 static void fire_fail(const struct step *step, uint32_t index, struct device *device) {
@@ -505,29 +276,10 @@ struct timer_cursor decide_timer(struct lane *lane, const struct sink *sink) {
   /* A timer that was late already when it was set fires at the clock of that moment. */
   decide_clock(lane, due_at_ms);
   const struct step step = {.lane = lane, .cause = timer_cause, .sink = sink};
-  switch (kind) {
-  case TIMER_KIND_FAIL:
+  if (kind == TIMER_KIND_FAIL) {
     fire_fail(&step, index, &next);
-    break;
-  case TIMER_KIND_BLOCK:
-  case TIMER_KIND_TICKET:
-  case TIMER_KIND_NOTIFY:
-    run_stage(&step, index, &next);
-    break;
-  case TIMER_KIND_CLEAN:
-    recover(&step, index, &next);
-    break;
-  case TIMER_KIND_MAIL:
-    send_held(&step, index, &next, &lane->policy->noncompliant, &next.mail_held);
-    break;
-  case TIMER_KIND_OVERDUE:
-    run_overdue(&step, index, &next);
-    break;
-  case TIMER_KIND_OVERDUE_MAIL:
-    send_held(&step, index, &next, &lane->policy->overdue, &next.overdue_mail_held);
-    break;
-  case TIMER_KIND_NONE:
-    assert(false);
+  } else {
+    escalate_fire(&step, index, &next, kind);
   }
   apply(&step, index, &next, false);
   return (struct timer_cursor){
