@@ -157,9 +157,10 @@ static inline struct policy_outcome in_ranges(const struct policy_checks *checks
 }
 
 /* Written out, not as a loop over facts: so they stay in registers. */
-static inline violation_set evaluate(const struct policy_checks *checks, const struct facts *facts,
-                                     const struct policy_outcome *version) {
+violation_set policy_evaluate(const struct policy *policy, const struct facts *facts,
+                              const struct policy_outcome *version) {
   static_assert(FACT_BOOLEAN_COUNT == 2 && FACT_NUMBER_COUNT == 4, "each stands below");
+  const struct policy_checks *checks = &policy->checks;
   struct policy_outcome sum = join(*version, checks->booleans[0][facts->booleans[0]]);
   sum = join(sum, checks->booleans[1][facts->booleans[1]]);
   sum = join(sum, in_ranges(checks, 0, facts->numbers[0]));
@@ -173,27 +174,37 @@ static inline violation_set evaluate(const struct policy_checks *checks, const s
   return sum.failed & checks->scopes[facts->platform][facts->profile][facts->ownership];
 }
 
-violation_set policy_evaluate(const struct policy *policy, const struct facts *facts,
-                              const struct policy_outcome *version) {
-  return evaluate(&policy->checks, facts, version);
+static inline violation_set failed_outside(const struct policy_range *range, int64_t number) {
+  const bool inside = (number >= range->min) & (number <= range->max);
+  return range->outcome.failed & ((violation_set)inside - 1);
 }
 
 violation_set policy_violations(const struct policy *policy, const struct device *device,
                                 const struct policy_outcome versions[PLATFORM_COUNT],
                                 int64_t clock_ms) {
+  const struct policy_checks *checks = &policy->checks;
+  const struct policy_outcome *version = &versions[device->platform];
+  const int64_t age_ms = device->antivirus_signatures_at_ms == TIME_NONE
+                             ? FACT_NONE
+                             : clock_ms - device->antivirus_signatures_at_ms;
+  const int64_t pin_length =
+      device->has_screen_lock_pin_length ? device->screen_lock_pin_length : FACT_NONE;
+  if (checks->is_plain) {
+    const violation_set failed =
+        version->failed | checks->booleans[0][device->antivirus_enabled].failed |
+        checks->booleans[1][device->disk_encrypted].failed |
+        failed_outside(&checks->plain[0], age_ms) | failed_outside(&checks->plain[1], pin_length);
+    return failed & checks->scopes[device->platform][device->profile][device->ownership];
+  }
   const struct facts facts = {
       .platform = device->platform,
       .profile = device->profile,
       .ownership = device->ownership,
       .booleans = {device->antivirus_enabled, device->disk_encrypted},
-      .numbers = {device->antivirus_signatures_at_ms == TIME_NONE
-                      ? FACT_NONE
-                      : clock_ms - device->antivirus_signatures_at_ms,
-                  device->has_screen_lock_pin_length ? device->screen_lock_pin_length : FACT_NONE,
-                  /* No schema of a report has the threat defence yet. */
-                  FACT_NONE, FACT_NONE},
+      /* No schema of a report has the threat defence yet. */
+      .numbers = {age_ms, pin_length, FACT_NONE, FACT_NONE},
   };
-  return evaluate(&policy->checks, &facts, &versions[device->platform]);
+  return policy_evaluate(policy, &facts, version);
 }
 
 violation_set policy_exempted(const struct policy *policy, uint64_t device_number,

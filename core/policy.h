@@ -173,7 +173,7 @@ struct policy_outcome {
   uint64_t holds; /* bits of comparisons */
 };
 
-enum { FACT_BOOLEAN_COUNT = 2, FACT_NUMBER_COUNT = 4 };
+enum { FACT_BOOLEAN_COUNT = 2, FACT_NUMBER_COUNT = 4, PLAIN_NUMBER_COUNT = 2 };
 
 /* A fact that is a number holds when it lies in the range; never reported lies below every
  * known value, so ranges of known ones begin above it. */
@@ -199,6 +199,10 @@ struct policy_version_test {
 struct policy_checks {
   struct policy_outcome booleans[FACT_BOOLEAN_COUNT][3]; /* by enum tri */
   violation_set scopes[PLATFORM_COUNT][PROFILE_COUNT][OWNERSHIP_COUNT];
+  /* No rule needs more than one comparison at a time, and each number one at most, of the first
+   * PLAIN_NUMBER_COUNT: most policies are so, and need neither facts put together nor loops. */
+  bool is_plain;
+  struct policy_range plain[PLAIN_NUMBER_COUNT];
   /* Those of number i are ranges[range_ends[i - 1]] up to range_ends[i]. */
   uint8_t range_ends[FACT_NUMBER_COUNT];
   uint32_t clause_count, version_test_count;

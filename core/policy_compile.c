@@ -321,6 +321,21 @@ static void place_literals(struct compiler *compiler) {
   }
 }
 
+static void place_plain(struct policy_checks *checks) {
+  checks->is_plain = checks->clause_count == 0;
+  for (uint32_t number = 0; number < FACT_NUMBER_COUNT; number++) {
+    const uint8_t begin = number == 0 ? 0 : checks->range_ends[number - 1];
+    const uint8_t count = (uint8_t)(checks->range_ends[number] - begin);
+    if (count > (number < PLAIN_NUMBER_COUNT ? 1 : 0)) {
+      checks->is_plain = false;
+    }
+    if (number < PLAIN_NUMBER_COUNT) {
+      checks->plain[number] = count > 0 ? checks->ranges[begin]
+                                        : (struct policy_range){.min = INT64_MIN, .max = INT64_MAX};
+    }
+  }
+}
+
 static void place_scopes(struct policy *policy) {
   for (uint32_t rule = 0; rule < policy->rule_count; rule++) {
     const struct policy_scope *scope = &policy->rules[rule].scope;
@@ -348,6 +363,7 @@ enum policy_fault policy_compile(struct policy *policy, uint32_t *rule) {
     policy->rule_ids[*rule] = policy->rules[*rule].id;
   }
   place_literals(&compiler);
+  place_plain(&policy->checks);
   place_scopes(policy);
   policy->checks.resources = 1u << RESOURCE_EMAIL;
   for (uint32_t i = 0; i < policy->noncompliant.count; i++) {

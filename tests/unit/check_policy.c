@@ -386,6 +386,49 @@ START_TEST(compiled_rules_are_three_valued_logic) {
 }
 END_TEST
 
+/* Policies that are plain and one that is not: devices by the short way, facts by the long. */
+static const struct {
+  const char *require;
+  bool is_plain;
+} ways[] = {
+    {"{all: [[screen_lock_pin_length, at_least, 2], [antivirus_signatures_age, at_most, 2h],\n"
+     "    [disk_encrypted, is, true], [antivirus_enabled, is_not, unknown]]}",
+     true},
+    {"[antivirus_signatures_age, is, unknown]", true},
+    {"[screen_lock_pin_length, is_not, 1]", false},
+    {"{all: [[screen_lock_pin_length, above, 0], [screen_lock_pin_length, below, 3]]}", false},
+    {"{any: [[screen_lock_pin_length, above, 1], [disk_encrypted, is, true]]}", false},
+    {"[threat_defence_age, is, unknown]", false},
+};
+
+START_TEST(devices_are_held_as_their_facts_are) {
+  read_rule(ways[_i].require);
+  ck_assert_int_eq(policy.checks.is_plain, ways[_i].is_plain);
+  struct policy_outcome outcomes[PLATFORM_COUNT];
+  policy_version_outcomes(&policy, span_text("1"), outcomes);
+  state = 7;
+  uint32_t failed_count = 0;
+  for (uint32_t i = 0; i < 1000; i++) {
+    struct facts facts = some_facts();
+    facts.numbers[LEVEL] = FACT_NONE;
+    facts.numbers[THREAT_AGE] = FACT_NONE;
+    const struct device device = {
+        .antivirus_enabled = facts.booleans[0],
+        .disk_encrypted = facts.booleans[1],
+        .antivirus_signatures_at_ms =
+            facts.numbers[AGE] == FACT_NONE ? TIME_NONE : CLOCK_MS - facts.numbers[AGE],
+        .has_screen_lock_pin_length = facts.numbers[PIN] != FACT_NONE,
+        .screen_lock_pin_length =
+            (int32_t)(facts.numbers[PIN] == FACT_NONE ? 0 : facts.numbers[PIN]),
+    };
+    const violation_set expected = policy_evaluate(&policy, &facts, &outcomes[PLATFORM_WINDOWS]);
+    ck_assert_uint_eq(policy_violations(&policy, &device, outcomes, CLOCK_MS), expected);
+    failed_count += expected != 0;
+  }
+  ck_assert_uint_lt(failed_count, 1000);
+}
+END_TEST
+
 static Suite *suite(void) {
   Suite *const all = suite_create("policy");
   TCase *const tests = tcase_create("all");
@@ -397,6 +440,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, rules_concern_whom_they_say);
   tcase_add_test(tests, exemptions_waive_a_rule_until_they_expire);
   tcase_add_loop_test(tests, compiled_rules_are_three_valued_logic, 0, 10);
+  tcase_add_loop_test(tests, devices_are_held_as_their_facts_are, 0, (int)COUNT_OF(ways));
   suite_add_tcase(all, tests);
   return all;
 }
