@@ -386,6 +386,40 @@ START_TEST(compiled_rules_are_three_valued_logic) {
 }
 END_TEST
 
+/* Minutes of the UTC day: from, to, offset, when a mail is due, when it may be sent. */
+static const struct {
+  int32_t from_min, to_min, utc_offset_min;
+  int64_t due_min, sent_min;
+} mails[] = {
+    {22 * 60, 6 * 60, 0, 21 * 60 + 59, 21 * 60 + 59},
+    {22 * 60, 6 * 60, 0, 22 * 60, 30 * 60},
+    {22 * 60, 6 * 60, 0, 24 * 60, 30 * 60},
+    {22 * 60, 6 * 60, 0, 5 * 60 + 59, 6 * 60},
+    {22 * 60, 6 * 60, 0, 6 * 60, 6 * 60},
+    {12 * 60, 13 * 60, 0, 12 * 60, 13 * 60},
+    {12 * 60, 13 * 60, 0, 13 * 60, 13 * 60},
+    {12 * 60, 13 * 60, 0, 11 * 60, 11 * 60},
+    {22 * 60, 6 * 60, 120, 20 * 60, 28 * 60},
+    {22 * 60, 6 * 60, 120, 19 * 60, 19 * 60},
+    {22 * 60, 6 * 60, -330, 3 * 60 + 30, 11 * 60 + 30},
+    {0, 0, 0, 3 * 60, 3 * 60},
+};
+
+START_TEST(mails_wait_for_the_end_of_quiet_hours) {
+  static struct policy quiet;
+  const int64_t minute_ms = 60000;
+  quiet.quiet = (struct policy_quiet){.from_min = mails[_i].from_min,
+                                      .to_min = mails[_i].to_min,
+                                      .utc_offset_min = mails[_i].utc_offset_min};
+  /* On any day, the first of 1970 included, whose local time is the day before. */
+  const int64_t days_ms[] = {0, CLOCK_MS};
+  for (size_t i = 0; i < COUNT_OF(days_ms); i++) {
+    ck_assert_int_eq(policy_mail_at(&quiet, days_ms[i] + mails[_i].due_min * minute_ms),
+                     days_ms[i] + mails[_i].sent_min * minute_ms);
+  }
+}
+END_TEST
+
 /* Policies that are plain and one that is not: devices by the short way, facts by the long. */
 static const struct {
   const char *require;
@@ -441,6 +475,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, exemptions_waive_a_rule_until_they_expire);
   tcase_add_loop_test(tests, compiled_rules_are_three_valued_logic, 0, 10);
   tcase_add_loop_test(tests, devices_are_held_as_their_facts_are, 0, (int)COUNT_OF(ways));
+  tcase_add_loop_test(tests, mails_wait_for_the_end_of_quiet_hours, 0, (int)COUNT_OF(mails));
   suite_add_tcase(all, tests);
   return all;
 }
