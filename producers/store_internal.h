@@ -71,6 +71,10 @@ enum device_flag {
   FLAG_EMAIL_BLOCKED,
   FLAG_SAP_BLOCKED,
   FLAG_TICKET_OPEN,
+  /* In a word of their own, `escalation`. */
+  FLAG_MAIL_HELD,
+  FLAG_OVERDUE_STAGE,
+  FLAG_OVERDUE_MAIL_HELD,
   FLAG_COUNT
 };
 void flag_put(uint32_t *flags, enum device_flag flag, uint32_t value);

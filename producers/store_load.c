@@ -24,10 +24,13 @@ static const char stage_sql[] =
 static const char *const columns_of_change[] = {"changed_batch", "seq",         "at",
                                                 "policy",        "cause_topic", "cause_offset",
                                                 "event_id",      "traceparent"};
-static const char *const columns_of_state[] = {
-    "os_version",   "subject",     "enrollment_ids",     "flags",
-    "episode",      "violations",  "pending_since",      "screen_lock_pin_length",
-    "last_sync_at", "next_due_at", "noncompliant_since", "antivirus_signatures_at"};
+static const char *const columns_of_state[] = {"os_version",         "subject",
+                                               "enrollment_ids",     "flags",
+                                               "escalation",         "episode",
+                                               "violations",         "pending_since",
+                                               "last_sync_at",       "screen_lock_pin_length",
+                                               "clean_since",        "next_due_at",
+                                               "noncompliant_since", "antivirus_signatures_at"};
 
 static void script_update(struct buffer *script) {
   store_script(script, "PREPARE store_devices AS WITH written AS (UPDATE muster.device_row d SET ");

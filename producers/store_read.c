@@ -115,6 +115,10 @@ static void row_state(struct row_reader *reader, struct device_image *device) {
   state->sap_blocked = flag_get(flags, FLAG_SAP_BLOCKED) != 0;
   state->ticket_open = flag_get(flags, FLAG_TICKET_OPEN) != 0;
   device->next_timer = (enum timer_kind)flag_get(flags, FLAG_NEXT_TIMER);
+  const uint32_t escalation = (uint32_t)row_integer(reader, 0);
+  state->mail_held = flag_get(escalation, FLAG_MAIL_HELD);
+  state->overdue_stage = flag_get(escalation, FLAG_OVERDUE_STAGE);
+  state->overdue_mail_held = flag_get(escalation, FLAG_OVERDUE_MAIL_HELD);
   const int64_t pin_length = row_integer(reader, INT64_MIN);
   state->has_screen_lock_pin_length = pin_length != INT64_MIN;
   state->screen_lock_pin_length = state->has_screen_lock_pin_length ? (int32_t)pin_length : 0;
@@ -140,6 +144,8 @@ void row_device(struct row_reader *reader, struct device_image *device) {
   device->state.last_sync_at_ms = row_time(reader);
   device->state.noncompliant_since_ms = row_time(reader);
   device->state.antivirus_signatures_at_ms = row_time(reader);
+  const int64_t clean_since_ms = row_time(reader);
+  device->state.clean_since_ms = clean_since_ms == TIME_NONE ? 0 : clean_since_ms;
   device->next_due_at_ms = row_time(reader);
 }
 

@@ -3,13 +3,14 @@
 
 #include <string.h>
 
-enum { DEVICE_COLUMN_COUNT = 23, RESULT_COLUMN_COUNT = 21, LETTER_COLUMN_COUNT = 9 };
+enum { DEVICE_COLUMN_COUNT = 25, RESULT_COLUMN_COUNT = 21, LETTER_COLUMN_COUNT = 9 };
 
 const char store_device_columns[] =
     "lane, number, changed_batch, seq, at, policy, cause_topic, cause_offset, event_id, "
-    "traceparent, serial, os_version, subject, enrollment_ids, flags, screen_lock_pin_length, "
+    "traceparent, serial, os_version, subject, enrollment_ids, flags, escalation, "
+    "screen_lock_pin_length, "
     "episode, violations, pending_since, last_sync_at, noncompliant_since, "
-    "antivirus_signatures_at, next_due_at";
+    "antivirus_signatures_at, clean_since, next_due_at";
 
 const char store_result_columns[] =
     "lane, seq, batch, kind, at, policy, cause_topic, cause_offset, event_id, traceparent, "
@@ -272,8 +273,10 @@ static const struct flag_bits {
     [FLAG_OWNERSHIP] = {8, 2},          [FLAG_STATUS] = {10, 4},
     [FLAG_COMPLIANCE] = {14, 2},        [FLAG_STAGE] = {16, 4},
     [FLAG_ANTIVIRUS_ENABLED] = {20, 2}, [FLAG_DISK_ENCRYPTED] = {22, 2},
-    [FLAG_NEXT_TIMER] = {24, 3},        [FLAG_EMAIL_BLOCKED] = {27, 1},
-    [FLAG_SAP_BLOCKED] = {28, 1},       [FLAG_TICKET_OPEN] = {29, 1},
+    [FLAG_NEXT_TIMER] = {24, 4},        [FLAG_EMAIL_BLOCKED] = {28, 1},
+    [FLAG_SAP_BLOCKED] = {29, 1},       [FLAG_TICKET_OPEN] = {30, 1},
+    [FLAG_MAIL_HELD] = {0, 4},          [FLAG_OVERDUE_STAGE] = {4, 4},
+    [FLAG_OVERDUE_MAIL_HELD] = {8, 4},
 };
 
 void flag_put(uint32_t *flags, enum device_flag flag, uint32_t value) {
@@ -303,10 +306,19 @@ static uint32_t flags_of(const struct device_image *device) {
   return flags;
 }
 
+static uint32_t escalation_of(const struct device *state) {
+  uint32_t escalation = 0;
+  flag_put(&escalation, FLAG_MAIL_HELD, state->mail_held);
+  flag_put(&escalation, FLAG_OVERDUE_STAGE, state->overdue_stage);
+  flag_put(&escalation, FLAG_OVERDUE_MAIL_HELD, state->overdue_mail_held);
+  return escalation;
+}
+
 /* The columns from flags to violations. */
 static void put_state(struct buffer *rows, const struct device_image *device) {
   const struct device *const state = &device->state;
   put_integer(rows, flags_of(device));
+  put_small(rows, escalation_of(state));
   if (state->has_screen_lock_pin_length) {
     put_integer(rows, (uint32_t)state->screen_lock_pin_length);
   } else {
@@ -338,6 +350,7 @@ void store_append_device(struct buffer *rows, const struct device_image *device)
   put_time(rows, state->last_sync_at_ms);
   put_time(rows, state->noncompliant_since_ms);
   put_time(rows, state->antivirus_signatures_at_ms);
+  put_time(rows, state->clean_since_ms == 0 ? TIME_NONE : state->clean_since_ms);
   put_time(rows, device->next_due_at_ms);
 }
 

@@ -1,7 +1,7 @@
 #include "core/app/environment.h"
 
 #include "consumers/schemas.h"
-#include "core/policy.h"
+#include "core/app/policy_shipped.h"
 
 #include <jansson.h>
 #include <stdlib.h>

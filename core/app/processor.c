@@ -9,6 +9,7 @@
 #include "core/app/kafka_client.h"
 #include "core/app/log.h"
 #include "core/app/others.h"
+#include "core/app/policy_shipped.h"
 #include "core/app/preflight.h"
 #include "core/app/worker.h"
 
@@ -646,7 +647,7 @@ enum status processor_run(const struct config *config, bool until_caught_up,
       .preflight = {.config = config},
       .setup = {.config = config,
                 .encoding = {.topic_prefix = config->kafka.topic_prefix,
-                             .rules = {.ids = policy->rule_ids, .count = RULE_COUNT},
+                             .rules = {.ids = policy->rule_ids, .count = policy->rule_count},
                              .message_bytes_max = (uint64_t)config->kafka.message_bytes_max,
                              .cloudevents = config->kafka.cloudevents}},
       .progress_mono_ms = clock_mono_ms(),

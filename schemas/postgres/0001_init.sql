@@ -32,8 +32,8 @@ CREATE INDEX person_user_email ON muster.person USING hash (user_email);
 --
 -- A row reflects its lane's checkpoint_batch. What has few values stands in `flags`, from the lowest
 -- bit: platform (4 bits), profile (4), ownership (2), status (4), compliance (2), stage (4),
--- antivirus_enabled (2), disk_encrypted (2), next action (3), email_blocked, sap_blocked,
--- ticket_open: a column each would cost every row 4 bytes on its way and every copy its reading.
+-- antivirus_enabled (2), disk_encrypted (2), next action (4), email_blocked, sap_blocked,
+-- ticket_open; in `escalation`: mail_held, overdue_stage, overdue_mail_held (4 each). A column each would cost every row 4 bytes on its way and every copy its reading.
 CREATE TABLE muster.device_row (
   number bigint NOT NULL,
   changed_batch bigint NOT NULL, -- the batch of its last change that the topic shows
@@ -45,6 +45,7 @@ CREATE TABLE muster.device_row (
   last_sync_at timestamptz,
   noncompliant_since timestamptz,
   antivirus_signatures_at timestamptz,
+  clean_since timestamptz,
   next_due_at timestamptz,
   lane integer NOT NULL,
   episode integer NOT NULL,
@@ -52,6 +53,7 @@ CREATE TABLE muster.device_row (
   flags integer NOT NULL,
   screen_lock_pin_length integer,
   cause_topic smallint,
+  escalation smallint NOT NULL,
   serial text COLLATE "C" NOT NULL,
   subject bytea NOT NULL,
   os_version text NOT NULL,
@@ -311,10 +313,10 @@ SELECT muster.device_id(d.number) AS device_id, d.serial, p.user_email,
   coalesce(s.rule_ids, ARRAY(
     SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
     WHERE (d.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)) AS violations,
-  d.noncompliant_since, muster.bits(d.flags, 27, 1) = 1 AS email_blocked,
-  muster.bits(d.flags, 28, 1) = 1 AS sap_blocked, muster.bits(d.flags, 29, 1) = 1 AS ticket_open,
+  d.noncompliant_since, muster.bits(d.flags, 28, 1) = 1 AS email_blocked,
+  muster.bits(d.flags, 29, 1) = 1 AS sap_blocked, muster.bits(d.flags, 30, 1) = 1 AS ticket_open,
   NULL::timestamptz AS overdue_since, -- no policy has this stage yet
-  d.last_sync_at, ('{fail,block}'::text[])[muster.bits(d.flags, 24, 3)] AS next_action, d.next_due_at AS next_action_at,
+  d.last_sync_at, ('{fail,block,ticket,notify,clean,mail,overdue,mail}'::text[])[muster.bits(d.flags, 24, 4)] AS next_action, d.next_due_at AS next_action_at,
   d.lane, d.seq, d.at, muster.cause(l.topic_prefix, d.lane, d.cause_topic, d.cause_offset) AS cause,
   d.event_id, d.policy
 FROM muster.device_row d

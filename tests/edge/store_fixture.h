@@ -227,7 +227,7 @@ static inline struct device_image sample_device(uint64_t number, const char *ser
                                 .ownership = OWNERSHIP_PERSONAL,
                                 .status = DEVICE_ENROLLED,
                                 .compliance = COMPLIANCE_NONCOMPLIANT,
-                                .stage = STAGE_BLOCKED,
+                                .stage = 2,
                                 .antivirus_enabled = TRI_FALSE,
                                 .disk_encrypted = TRI_TRUE,
                                 .email_blocked = true,

@@ -4,6 +4,7 @@
 #include "core/app/digest.h"
 #include "core/app/environment.h"
 #include "core/app/log.h"
+#include "core/app/policy_shipped.h"
 #include "core/policy.h"
 #include "tests/sim/broker.h"
 #include "tests/sim/database.h"
@@ -79,7 +80,7 @@ void shared_open(void) {
   shared.config = &config;
   shared.encoding = (struct encoding){
       .topic_prefix = config.kafka.topic_prefix,
-      .rules = {.ids = policy->rule_ids, .count = RULE_COUNT},
+      .rules = {.ids = policy->rule_ids, .count = policy->rule_count},
       .message_bytes_max = (uint64_t)config.kafka.message_bytes_max,
   };
   status = environment_frames(&config, shared.schemas, &shared.encoding.frames, &error);
