@@ -35,6 +35,8 @@ static const struct command commands[] = {
      command_dead_letter_show},
     {"dead-letter resend", "LANE/SEQ...", "Send dead letters to their topics again",
      dead_letter_options, 0, ARGUMENTS_MAX, command_dead_letter_resend},
+    {"replay verify", "", "Decide everything again and compare it with what was emitted",
+     replay_verify_options, 0, 0, command_replay_verify},
     {"status", "", "Show each lane's lag and positions", NULL, 0, 0, command_status},
     {"config show", "", "Print the settings in force as YAML, secrets hidden", NULL, 0, 0,
      command_config_show},
@@ -169,6 +171,10 @@ static enum status dispatch(int argc, char **argv, struct error *error) {
   if (argc > 2 && is_help(argv[2])) {
     help_show_group(commands, first);
     return STATUS_OK;
+  }
+  /* Bare `replay` is `replay verify`. */
+  if (strcmp(first, "replay") == 0 && (argc == 2 || argv[2][0] == '-')) {
+    return run_command(find("replay", "verify"), argc - 2, argv + 2, error);
   }
   const struct command *const command = argc > 2 ? find(first, argv[2]) : NULL;
   return command == NULL ? unknown_verb(first, argc > 2 ? argv[2] : NULL, error)

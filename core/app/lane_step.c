@@ -1,7 +1,7 @@
 #include "core/app/lane_step.h"
 
 static void know_person(const struct lane_step *step, struct carrier *carrier,
-                            const struct intake *intake) {
+                        const struct intake *intake) {
   const struct enrollment *enrollment = &intake->event.enrollment;
   const struct span email = span_of(intake->email, enrollment->user_email.size);
   bool is_new;
