@@ -303,9 +303,23 @@ static void wait_for_more(struct replay *replay) {
   (void)fetch_serve(replay->fetch, &ignored);
 }
 
-/* Takes the batch's steps up to its last message. */
+static bool is_past(const struct replay *replay, int64_t at_ms) {
+  return replay->options.until_ms != TIME_NONE && at_ms > replay->options.until_ms;
+}
+
+static bool timer_is_past(const struct replay *replay) {
+  return is_past(replay, timers_first(&replay->state->lane.timers)->due_at_ms);
+}
+
+static bool message_is_past(const struct replay *replay, enum topic topic) {
+  const struct head *head = &replay->heads[topic];
+  return is_past(replay, replay->state->lane.clock_ms) ||
+         (head->is_believed && is_past(replay, head->timestamp_ms));
+}
+
+/* Takes the batch's steps up to its last message, or up to the time that is the end. */
 static enum status decide_messages(struct replay *replay, const struct journal_row *row,
-                                   struct error *error) {
+                                   enum replay_outcome *outcome, struct error *error) {
   int64_t deadline_mono_ms = clock_mono_ms() + KAFKA_DEADLINE_MS;
   enum status status = refresh(replay, error);
   while (status == STATUS_OK) {
@@ -320,9 +334,17 @@ static enum status decide_messages(struct replay *replay, const struct journal_r
       status = refresh(replay, error);
       break;
     case NEXT_TIMER:
+      if (timer_is_past(replay)) {
+        *outcome = REPLAY_REACHED;
+        return STATUS_OK;
+      }
       fire_timer(replay);
       break;
     case NEXT_MESSAGE:
+      if (message_is_past(replay, topic)) {
+        *outcome = REPLAY_REACHED;
+        return STATUS_OK;
+      }
       take_message(replay, topic);
       deadline_mono_ms = INT64_MAX;
       status = intake_refresh(&replay->intakes[topic], &replay->rules, error);
@@ -380,8 +402,8 @@ enum status replay_decide(struct replay *replay, const struct recorded_batch *re
     return status;
   }
   begin(replay, row);
-  status = decide_messages(replay, row, error);
-  if (status != STATUS_OK) {
+  status = decide_messages(replay, row, outcome, error);
+  if (status != STATUS_OK || *outcome != REPLAY_DECIDED) {
     return status;
   }
   if (has_rest(replay)) {
@@ -392,6 +414,10 @@ enum status replay_decide(struct replay *replay, const struct recorded_batch *re
   }
   const struct lane_step step = step_of(replay);
   while (lane_step_has_timer(&step, row)) {
+    if (timer_is_past(replay)) {
+      *outcome = REPLAY_REACHED;
+      return STATUS_OK;
+    }
     fire_timer(replay);
   }
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
@@ -416,6 +442,12 @@ struct carrier *replay_carrier(struct replay *replay) {
 
 struct lane_state *replay_state(struct replay *replay) {
   return replay->state;
+}
+
+struct lane_state *replay_take_state(struct replay *replay) {
+  struct lane_state *state = replay->state;
+  replay->state = NULL;
+  return state;
 }
 
 const struct encoding *replay_encoding(const struct replay *replay) {

@@ -43,6 +43,7 @@ struct replay_options {
                        uint8_t subject[SUBJECT_SIZE]);
   void *subject_context;
   struct replay_watch watch;
+  int64_t until_ms;   /* no step later than this is taken; TIME_NONE: no bound */
   bool keeps_touches; /* until the caller clears the lane's; else each batch begins without */
 };
 
@@ -54,7 +55,13 @@ enum status replay_fetch_open(const struct config *config, struct fetch **fetch,
 struct replay *replay_open(const struct replay_options *options, struct fetch *fetch);
 void replay_close(struct replay *replay); /* NULL is allowed */
 
-enum replay_outcome { REPLAY_DECIDED, REPLAY_FOREIGN, REPLAY_EXPIRED, REPLAY_BROKEN };
+enum replay_outcome {
+  REPLAY_DECIDED,
+  REPLAY_REACHED, /* the next step is later than until_ms: the lane shows the state at that time */
+  REPLAY_FOREIGN,
+  REPLAY_EXPIRED,
+  REPLAY_BROKEN,
+};
 enum { REPLAY_REASON_SIZE = 512 };
 
 /* Takes over the environment that the next batch is decided under; replay_decide does it, too. For
@@ -78,6 +85,10 @@ struct span replay_records(const struct replay *replay);
 struct carrier *replay_carrier(struct replay *replay);
 
 struct lane_state *replay_state(struct replay *replay);
+
+/* The state becomes the caller's, who ends it with lane_state_close; the replay is of no more use
+ * but to be closed. */
+struct lane_state *replay_take_state(struct replay *replay);
 const struct encoding *replay_encoding(const struct replay *replay);
 
 /* Whether the key given is the one in force; false without a key. */

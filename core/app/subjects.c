@@ -4,6 +4,7 @@
 #include "core/app/text.h"
 #include "core/table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct noted {
@@ -55,6 +56,29 @@ void subjects_note(struct subjects *subjects, int64_t offset, const uint8_t subj
   struct noted *noted = &subjects->noted[subjects->noted_count++];
   noted->offset = offset;
   memcpy(noted->subject, subject, SUBJECT_SIZE);
+}
+
+enum status subjects_note_found(struct subjects *subjects, struct found *found,
+                                const struct encoding *encoding, uint64_t last_seq,
+                                struct error *error) {
+  char enrollments[256];
+  snprintf(enrollments, sizeof enrollments, "%s%s", encoding->topic_prefix,
+           topic_name(TOPIC_ENROLLMENTS));
+  for (size_t ahead = 0;; ahead++) {
+    const struct found_record *record;
+    struct found_head head;
+    const enum status status = found_peek(found, RESULT_AUDIT, ahead, &record, error);
+    if (status != STATUS_OK || record == NULL) {
+      return status;
+    }
+    if (!found_read_head(record, &encoding->frames, &head) || head.seq > (int64_t)last_seq) {
+      return STATUS_OK;
+    }
+    if (head.has_cause && head.has_subject &&
+        span_equal(head.cause_topic, span_text(enrollments))) {
+      subjects_note(subjects, head.cause_offset, head.subject);
+    }
+  }
 }
 
 static struct span email_of(const struct subjects *subjects, uint32_t index) {

@@ -6,7 +6,7 @@
 #ifndef MUSTER_APP_SUBJECTS_H
 #define MUSTER_APP_SUBJECTS_H
 
-#include "core/event.h"
+#include "core/app/found.h"
 
 struct subjects;
 
@@ -15,6 +15,12 @@ void subjects_close(struct subjects *subjects); /* NULL is allowed */
 
 /* What the audit entry of the enrolment at that offset says; in order of offsets. */
 void subjects_note(struct subjects *subjects, int64_t offset, const uint8_t subject[SUBJECT_SIZE]);
+
+/* Notes what the audit entries of a batch say: those up to result number `last_seq`, which stand
+ * next in `found`. They stay there. */
+enum status subjects_note_found(struct subjects *subjects, struct found *found,
+                                const struct encoding *encoding, uint64_t last_seq,
+                                struct error *error) MUST_USE;
 
 /* Tells the subject of the enrolment at that offset (struct intake_rules); zeros when nothing
  * recorded tells it. `context` is the struct subjects. */

@@ -161,28 +161,11 @@ static void check_environment(struct verify *verify, const struct recorded_batch
 
 /* Before a batch is decided without the key: whose enrolments these were. */
 static enum status note_subjects(struct verify *verify, const struct journal_row *row) {
-  const struct frames *frames = &replay_encoding(verify->replay)->frames;
-  char enrollments[256];
-  snprintf(enrollments, sizeof enrollments, "%s%s", prefix_of(verify),
-           topic_name(TOPIC_ENROLLMENTS));
   subjects_begin(verify->subjects);
-  for (size_t ahead = 0; verify->options->subject_key.size == 0; ahead++) {
-    const struct found_record *found;
-    struct found_head head;
-    const enum status status =
-        found_peek(verify->found, RESULT_AUDIT, ahead, &found, verify->error);
-    if (status != STATUS_OK || found == NULL) {
-      return status;
-    }
-    if (!found_read_head(found, frames, &head) || head.seq > (int64_t)row->last_seq) {
-      return STATUS_OK;
-    }
-    if (head.has_cause && head.has_subject &&
-        span_equal(head.cause_topic, span_text(enrollments))) {
-      subjects_note(verify->subjects, head.cause_offset, head.subject);
-    }
-  }
-  return STATUS_OK;
+  return verify->options->subject_key.size > 0
+             ? STATUS_OK
+             : subjects_note_found(verify->subjects, verify->found, replay_encoding(verify->replay),
+                                   row->last_seq, verify->error);
 }
 
 static void check_subjects(struct verify *verify, const struct journal_row *row) {
@@ -207,12 +190,10 @@ static enum status compare_outputs(struct verify *verify, const struct journal_r
   struct verify_result *result = verify->result;
   enum status status = STATUS_OK;
   if (!is_compared(verify, row)) {
-    return STATUS_OK;
+    return verify_skip(verify, row->last_seq + 1);
   }
   if (result->compared_from == 0) {
     result->compared_from = row->batch;
-    status =
-        verify->options->from_ms != TIME_NONE ? verify_skip(verify, row->first_seq) : STATUS_OK;
   }
   if (status == STATUS_OK) {
     status = verify_results(verify, row);
@@ -476,6 +457,7 @@ static enum status open_parts(struct verify *verify) {
       .subject_key = options->subject_key,
       .find_subject = subjects_find,
       .subject_context = verify->subjects,
+      .until_ms = TIME_NONE,
   };
   verify->replay = replay_open(&replaying, verify->fetch);
   return STATUS_OK;
