@@ -334,11 +334,92 @@ def check_clean(world):
           "a part of the time: %s", found)
 
 
+# A device's chain, and the fleet as it was. -----------------------------------------------
+
+def ask(world, *arguments, status=0):
+    done = subprocess.run(world.command(*arguments, "-o", "json"), capture_output=True, text=True, timeout=300)
+    equal(done.returncode, status, "muster %s: %s: exit status" % (" ".join(arguments), done.stderr[-300:]))
+    return json.loads(done.stdout) if status == 0 else done.stderr
+
+
+def check_explained(world, device, results):
+    """Every result of the device is in its chain with its place, and the state is the present one."""
+    found = ask(world, "replay", "explain", device["device_id"])
+    equal(found, ask(world, "replay", "explain", device["serial"]), "%s by its serial" % device["device_id"])
+    places = [(r["topic"].removeprefix(world.prefix), r["partition"], r["offset"], r["seq"]) for step in found["steps"] for r in step["results"]]
+    equal(places, results, "results in the chain of %s" % device["device_id"])
+    for name in ("status", "compliance", "violations", "noncompliant_since", "email_blocked", "ticket_open", "next_action", "next_action_at"):
+        equal(found["state"][name], device[name], "%s of %s" % (name, device["device_id"]))
+    inputs = [step["cause"]["offset"] for step in found["steps"] if step["step"] == "message" and step["cause"]["topic"].endswith("reports")]
+    equal(inputs, sorted(inputs), "reports of %s" % device["device_id"])
+    violated = [rule["rule"] for rule in found["steps"][-1]["rules"] if rule["violated"]] if found["steps"][-1].get("event", {}).get("kind") == "compliance report" else None
+    holds(violated in (None, device["violations"]), "rules of %s: %s, not %s", device["device_id"], violated, device["violations"])
+    return found
+
+
+def check_explain(world):
+    by_device = {}
+    for lane in range(world.lanes):
+        for seq, (topic, message) in _fleet.results_of(world, lane, raw=True).items():
+            key = message[2].decode(errors="replace") if message[2] else None
+            by_device.setdefault((lane, key), []).append((topic, lane, message[0], seq))
+    devices = ask(world, "device", "list")
+    blocked = None
+    for device in devices[::9]:
+        lane = (int(device["device_id"][1:]) - 1) % world.lanes
+        results = by_device.get((lane, device["device_id"]), []) + by_device.get((lane, device["serial"]), [])
+        refused = [r for step in ask(world, "replay", "explain", device["device_id"])["steps"] for r in step["results"] if r["topic"].endswith("audit") and r["decided"]["outcome"] == "REFUSED"]
+        if not refused:  # their entries have the lane as key when there was no device yet
+            found = check_explained(world, device, sorted(results, key=lambda place: place[3]))
+            for step in found["steps"]:
+                if step["step"] == "timer" and step["timer"] == "block" and any("decision" in r["decided"] for r in step["results"]):
+                    blocked = found["device_id"], step["due_at"]
+    holds(blocked is not None, "no device among these was ever blocked")
+    # Just before: not yet, and why.
+    import datetime
+    at = datetime.datetime.fromisoformat(blocked[1].replace("Z", "+00:00")) - datetime.timedelta(milliseconds=1)
+    found = ask(world, "replay", "explain", blocked[0], "--at", at.isoformat())
+    holds(found["why"].startswith("not blocked yet") and blocked[1] in found["why"], "why it is not blocked yet: %s", found["why"])
+    equal((found["state"]["next_action"], found["state"]["next_action_at"]), ("block", blocked[1]), "what is due next")
+    print("%s: %s" % (blocked[0], found["why"]))
+    ask(world, "replay", "explain", "D9999", status=1)
+
+
+def check_as_of(directory):
+    """The fleet at a time, against a run over a log that ends there."""
+    whole, part = (Replayed(directory, name, lanes=1) for name in ("whole", "part"))
+    whole.load("--devices", 150, "--rounds", 6, "--seed", 9)
+    whole.run(*SETTINGS)
+    equal(ask(whole, "device", "list", "--as-of", "2030-01-01T00:00:00Z"), ask(whole, "device", "list"), "the fleet at its log's end")
+    logs = {topic: whole.contents(topic) for topic in ("enrollments", "checkins", "compliance-reports")}
+    stamps = sorted(message[0] for log in logs.values() for message in log[0])
+    at = stamps[len(stamps) * 2 // 3]
+    for topic, log in logs.items():
+        part.refill(topic, {0: [message for message in log[0] if message[0] <= at]})
+    part.run()
+    then, expected = ask(whole, "device", "list", "--as-of", str(at)), ask(part, "device", "list")
+    equal(then, expected, "the fleet as of %d" % at)
+    holds(then != ask(whole, "device", "list"), "nothing has changed since")
+    for wanted in (then[0], then[-1]):
+        found, there = ask(whole, "device", "get", wanted["device_id"], "--as-of", str(at)), ask(part, "device", "get", wanted["serial"])
+        for device in (found, there):  # topics' names and results' places are each world's own
+            device["cause"] = device["cause"] and device["cause"]["offset"]
+        equal(found, there, "%s as of %d" % (wanted["device_id"], at))
+    noncompliant = ask(whole, "device", "list", "--as-of", str(at), "--compliance", "noncompliant", "--offset", "1", "--limit", "3")
+    equal(noncompliant, [d for d in then if d["compliance"] == "NONCOMPLIANT"][1:4], "a part of the fleet as of then")
+    equal(ask(whole, "device", "list", "--as-of", str(stamps[0] - 1)), [], "the fleet before its first message")
+    ask(whole, "device", "get", "D001", "--as-of", str(stamps[0] - 1), status=1)
+    ask(whole, "device", "list", "--as-of", "yesterday", status=2)
+    print("the fleet as of %d: %d devices as a run over that part of the log has them" % (at, len(then)))
+
+
 def test(directory):
+    check_as_of(directory)
     world = Replayed(directory, "replay", lanes=2, settings=())
     world.load(*LOAD)
     world.run(*SETTINGS)
     check_clean(world)
+    check_explain(world)
     check_results(world)
     check_journal(world)
     check_database(world)
