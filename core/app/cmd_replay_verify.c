@@ -3,6 +3,7 @@
 #include "core/app/clock.h"
 #include "core/app/command.h"
 #include "core/app/finding.h"
+#include "core/app/jobs.h"
 #include "core/app/lag.h"
 #include "core/app/option_number.h"
 #include "core/app/option_time.h"
@@ -12,7 +13,6 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,6 @@ const struct option_spec replay_verify_options[] = {
 };
 
 enum {
-  JOBS_MAX = 256,
   LOOK_MS = 200,  /* between two looks at the progress, on a terminal */
   LINE_MS = 5000, /* between two lines of it elsewhere */
 };
@@ -46,18 +45,11 @@ struct lane_work {
 struct work {
   struct lane_work *lanes;
   size_t lane_count;
-  atomic_size_t next; /* lane that nobody has taken yet */
 };
 
-static void *work_on_lanes(void *context) {
+static void work_on_lane(void *context, size_t index) {
   struct work *work = context;
-  for (;;) {
-    const size_t next = atomic_fetch_add(&work->next, 1);
-    if (next >= work->lane_count) {
-      return NULL;
-    }
-    verify_lane(&work->lanes[next].options, &work->lanes[next].result);
-  }
+  verify_lane(&work->lanes[index].options, &work->lanes[index].result);
 }
 
 /* Progress. ------------------------------------------------------------------------------ */
@@ -102,21 +94,16 @@ static void watch(const struct work *work, int64_t begun_mono_ms) {
   show_progress(work, begun_mono_ms, is_terminal ? "\033[K\n" : "\n");
 }
 
-static enum status run_jobs(struct work *work, size_t job_count, struct error *error) {
-  pthread_t threads[JOBS_MAX];
-  size_t started = 0;
+static enum status run_jobs(struct work *work, int64_t at_a_time, struct error *error) {
+  struct jobs *jobs;
   const int64_t begun_mono_ms = clock_mono_ms();
-  while (started < job_count && pthread_create(&threads[started], NULL, work_on_lanes, work) == 0) {
-    started++;
+  const enum status status =
+      jobs_start(work->lane_count, at_a_time, work_on_lane, work, &jobs, error);
+  if (status == STATUS_OK) {
+    watch(work, begun_mono_ms);
+    jobs_join(jobs);
   }
-  if (started == 0) {
-    return error_set(error, STATUS_UNAVAILABLE, "no thread can be started");
-  }
-  watch(work, begun_mono_ms);
-  for (size_t i = 0; i < started; i++) {
-    pthread_join(threads[i], NULL);
-  }
-  return STATUS_OK;
+  return status;
 }
 
 /* The report. ---------------------------------------------------------------------------- */
@@ -305,7 +292,7 @@ static enum status read_request(const struct command_line *line, struct request 
   enum status status =
       option_number("lane", line->options[VERIFY_LANE], 0, INT32_MAX, &request->lane, error);
   if (status == STATUS_OK) {
-    request->jobs = sysconf(_SC_NPROCESSORS_ONLN);
+    request->jobs = jobs_default();
     status = option_number("jobs", line->options[VERIFY_JOBS], 1, JOBS_MAX, &request->jobs, error);
   }
   if (status == STATUS_OK) {
@@ -341,10 +328,7 @@ static enum status verify(const struct command_line *line, const struct request 
   struct work work = {0};
   enum status status = set_up(&work, request, common, error);
   if (status == STATUS_OK) {
-    const size_t jobs = request->jobs < 1          ? 1
-                        : request->jobs > JOBS_MAX ? JOBS_MAX
-                                                   : (size_t)request->jobs;
-    status = run_jobs(&work, jobs < work.lane_count ? jobs : work.lane_count, error);
+    status = run_jobs(&work, request->jobs, error);
   }
   if (status == STATUS_OK) {
     status = failed(&work, error);

@@ -39,6 +39,8 @@ static const struct command commands[] = {
      replay_verify_options, 0, 0, command_replay_verify},
     {"replay explain", "ID|SERIAL", "Show what made a device what it is, step by step",
      replay_explain_options, 1, 1, command_replay_explain},
+    {"replay rebuild", "", "Fill an empty PostgreSQL from the topics alone", replay_rebuild_options,
+     0, 0, command_replay_rebuild},
     {"status", "", "Show each lane's lag and positions", NULL, 0, 0, command_status},
     {"config show", "", "Print the settings in force as YAML, secrets hidden", NULL, 0, 0,
      command_config_show},

@@ -47,6 +47,7 @@ enum status command_dead_letter_show(const struct command_line *line, struct err
 enum status command_dead_letter_resend(const struct command_line *line, struct error *error);
 enum status command_replay_verify(const struct command_line *line, struct error *error);
 enum status command_replay_explain(const struct command_line *line, struct error *error);
+enum status command_replay_rebuild(const struct command_line *line, struct error *error);
 enum status command_status(const struct command_line *line, struct error *error);
 
 extern const struct option_spec run_options[];
@@ -58,6 +59,7 @@ extern const struct option_spec device_get_options[];
 extern const struct option_spec dead_letter_options[];
 extern const struct option_spec replay_verify_options[];
 extern const struct option_spec replay_explain_options[];
+extern const struct option_spec replay_rebuild_options[];
 
 /* Parses `argv`, runs the command it names, prints what is to be printed. Returns the exit
  * code of the public contract. */

@@ -120,6 +120,13 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
     return error_set(error, STATUS_REFUSED, "lane %u, batch %" PRIu64 ": %s", lane->options.lane,
                      number, reason);
   }
+  if (lane->options.needs_subjects && subjects_unknown(lane->subjects) > 0) {
+    return error_set(error, STATUS_REFUSED,
+                     "lane %u, batch %" PRIu64
+                     ": an enrolment names no subject and no result does: "
+                     "the subject key is needed (privacy.subject_key_file)",
+                     lane->options.lane, number);
+  }
   if (!is_as_recorded(lane, &entry.batch->row)) {
     return error_set(error, STATUS_REFUSED,
                      "lane %u: batch %" PRIu64 " is not what is decided from its inputs; `muster "

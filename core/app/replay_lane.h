@@ -18,6 +18,7 @@ struct replay_lane_options {
   struct replay_watch watch;
   int64_t until_ms; /* TIME_NONE: to the journal's end */
   bool keeps_touches;
+  bool needs_subjects; /* refuses a batch with an enrolment whose subject nothing tells */
 };
 
 enum status replay_lane_open(const struct replay_lane_options *options, struct replay_lane **lane,
