@@ -413,6 +413,76 @@ def check_as_of(directory):
     print("the fleet as of %d: %d devices as a run over that part of the log has them" % (at, len(then)))
 
 
+# The database lost. ----------------------------------------------------------------------
+
+# Every column but who wrote it, and which checkpoint a device's row came with.
+TABLES = {
+    "person": "subject, user_email", "environment": "*", "result_row": "*", "policy": "*", "rule_set": "*",
+    "device_row": "number, changed_batch, seq, at, cause_offset, event_id, pending_since, last_sync_at, noncompliant_since,"
+                  " antivirus_signatures_at, next_due_at, lane, episode, violations, screen_lock_pin_length, cause_topic, platform, profile,"
+                  " ownership, status, compliance, stage, antivirus_enabled, disk_encrypted, email_blocked, sap_blocked, ticket_open, serial,"
+                  " subject, os_version, enrollment_ids, next_action, policy, traceparent",
+    "journal_row": "batch, first_seq, last_seq, clock_before, clock_after, timer_due_at, timer_device, message_count, dead_letter_count,"
+                   " timer_count, device_count, lane, timer_kind, range_from, range_to, not_believed_topic, not_believed_offset, environment,"
+                   " last_message, inputs, results, chain, committed_at",
+}
+
+
+def tables(world):
+    found = {}
+    with psycopg.connect(world.dsn) as connection:
+        for table, columns in TABLES.items():
+            rows = connection.execute("SELECT %s FROM muster.%s" % (columns, table)).fetchall()
+            found[table] = sorted(rows, key=repr)
+    return found
+
+
+def rebuild(world, name, key=True, status=0):
+    """Into an empty database; the dsn of it becomes the world's."""
+    database = "%s_%s" % (world.group.replace("-", "_"), name)
+    with psycopg.connect(_fleet.PG, autocommit=True) as connection:
+        connection.execute('CREATE DATABASE "%s"' % database)
+    world.dsn = " ".join(w for w in _fleet.PG.split() if not w.startswith("dbname=")) + " dbname=" + database
+    world.muster("migrate")
+    command = world.command("replay", "rebuild")
+    if not key:
+        at = next(i for i, word in enumerate(command) if word.startswith("privacy.subject_key_file"))
+        del command[at - 1:at + 1]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    equal(done.returncode, status, "replay rebuild: %s: exit status" % done.stderr[-300:])
+    return done
+
+
+def check_rebuild(world):
+    original, lost, before = world.dsn, tables(world), ends(world)
+    for name, key in (("key", True), ("nokey", False)):
+        done = rebuild(world, name, key)
+        holds(key or "no privacy.subject_key_file" in done.stderr, "a rebuild without the key did not say so: %s", done.stderr)
+        made = tables(world)
+        for table in TABLES:
+            equal(len(made[table]), len(lost[table]), "rows of %s, rebuilt" % table)
+            for a, b in zip(made[table], lost[table]):
+                equal(a, b, "a row of %s, rebuilt" % table)
+        equal(ends(world), before, "topics' ends after a rebuild")
+        if key:
+            rebuilt = world.dsn
+    print("rebuilt: %s rows" % {table: len(rows) for table, rows in lost.items()})
+    world.dsn = rebuilt
+    equal(world.verify("--database")[0], 0, "the rebuilt database against the log")
+    equal(world.muster("replay", "rebuild", ok=None), 1, "a rebuild over what is there: exit status")
+    # Life goes on in it.
+    world.load("--devices", 20, "--rounds", 2, "--seed", 6, "--start", 1750000000000)
+    world.run(*SETTINGS)
+    status, report = world.verify("--database")
+    equal(status, 0, "what was decided after the rebuild: %s" % report)
+    holds(ends(world) != before, "nothing was decided after the rebuild")
+    # And once more from all of it.
+    lost = tables(world)
+    rebuild(world, "again")
+    equal(tables(world), lost, "tables, rebuilt again")
+    world.dsn = original
+
+
 def test(directory):
     check_as_of(directory)
     world = Replayed(directory, "replay", lanes=2, settings=())
@@ -423,6 +493,7 @@ def test(directory):
     check_results(world)
     check_journal(world)
     check_database(world)
+    check_rebuild(world)
     check_unverifiable(world)
 
 
