@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { OFFSETS_TIMEOUT_MS = 10000, POLL_MS = 50, NAME_SIZE = 256 };
 
@@ -27,9 +28,22 @@ struct found {
   struct found_topic topics[RECORD_COUNT];
 };
 
+enum status found_bounds(struct fetch *fetch, const char *topic, int32_t partition, int64_t *first,
+                         int64_t *end, struct error *error) {
+  const int64_t deadline_mono_ms = kafka_clock_mono_ms() + KAFKA_DEADLINE_MS;
+  for (;;) {
+    const enum status status =
+        fetch_offsets(fetch, topic, partition, OFFSETS_TIMEOUT_MS, first, end, error);
+    if (status != STATUS_UNAVAILABLE || kafka_clock_mono_ms() >= deadline_mono_ms) {
+      return status;
+    }
+    nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+  }
+}
+
 static enum status ask_bounds(struct found *found, struct found_topic *topic, struct error *error) {
-  return fetch_offsets(found->fetch, topic->name, (int32_t)found->lane, OFFSETS_TIMEOUT_MS,
-                       &topic->first, &topic->end, error);
+  return found_bounds(found->fetch, topic->name, (int32_t)found->lane, &topic->first, &topic->end,
+                      error);
 }
 
 static enum status open_topic(struct found *found, uint32_t record, struct error *error) {

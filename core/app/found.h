@@ -31,6 +31,10 @@ struct found_head {
 
 struct found;
 
+/* Where a partition begins and ends; asks again until KAFKA_DEADLINE_MS while nobody can tell. */
+enum status found_bounds(struct fetch *fetch, const char *topic, int32_t partition, int64_t *first,
+                         int64_t *end, struct error *error) MUST_USE;
+
 /* Opens the topic of every kind of result and the journal's, in partition `lane`; not yet that of
  * the devices (RECORD_DEVICE), which found_open_devices adds. `fetch` outlives it. STATUS_CONFIG: a
  * topic is missing, or has no such partition. */

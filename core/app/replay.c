@@ -2,6 +2,7 @@
 
 #include "core/app/clock.h"
 #include "core/app/environment.h"
+#include "core/app/found.h"
 #include "core/app/kafka_client.h"
 #include "core/app/lane_start.h"
 #include "core/app/text.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OFFSETS_TIMEOUT_MS = 10000, POLL_MS = 50 };
+enum { POLL_MS = 50 };
 
 struct input {
   char name[TOPIC_NAME_SIZE];
@@ -144,8 +145,8 @@ enum status replay_take_environment(struct replay *replay, const struct recorded
 
 static enum status ask_bounds(struct replay *replay, enum topic topic, struct error *error) {
   struct input *input = &replay->inputs[topic];
-  return fetch_offsets(replay->fetch, input->name, topic_partition(topic, replay->options.lane),
-                       OFFSETS_TIMEOUT_MS, &input->first, &input->end, error);
+  return found_bounds(replay->fetch, input->name, topic_partition(topic, replay->options.lane),
+                      &input->first, &input->end, error);
 }
 
 static enum status open_input(struct replay *replay, enum topic topic, int64_t from,

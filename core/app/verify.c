@@ -1,11 +1,14 @@
 #include "core/app/verify.h"
 
+#include "core/app/clock.h"
 #include "core/app/verify_internal.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { CHASE_MS = 60000 };
 
 void verify_diverge(struct verify *verify, struct json_t *finding) {
   if (verify_is_over(verify)) {
@@ -368,6 +371,7 @@ static enum status verify_end(struct verify *verify, bool *goes_on) {
   if (status != STATUS_OK || *goes_on || verify_is_over(verify)) {
     return status;
   }
+  verify->result->undecided = 0;
   for (enum topic topic = 0; topic < TOPIC_COUNT && verify->last.batch > 0; topic++) {
     const int64_t end = replay_input_end(verify->replay, topic);
     const int64_t to = verify->last.ranges[topic].to;
@@ -378,12 +382,21 @@ static enum status verify_end(struct verify *verify, bool *goes_on) {
     return status;
   }
   if (verify->options->compares_database) {
-    status = verify_database_rest(verify);
+    status = verify_database_rest(verify, goes_on);
   }
-  if (status == STATUS_OK && !verify_is_over(verify) && verify->options->compares_database) {
-    status = verify_device_view(verify);
+  if (status == STATUS_OK && !*goes_on && !verify_is_over(verify) &&
+      verify->options->compares_database) {
+    status = verify_device_view(verify, goes_on);
   }
   return status;
+}
+
+/* Behind a run that never rests the end is never reached: what was the end at first has been. */
+static bool is_chasing_too_long(struct verify *verify) {
+  const int64_t now_mono_ms = clock_mono_ms();
+  verify->chase_mono_ms = verify->chase_mono_ms == 0 ? now_mono_ms : verify->chase_mono_ms;
+  verify->result->is_moving = now_mono_ms - verify->chase_mono_ms > CHASE_MS;
+  return verify->result->is_moving;
 }
 
 static enum status verify_batches(struct verify *verify) {
@@ -396,6 +409,9 @@ static enum status verify_batches(struct verify *verify) {
       return status;
     }
     if (!has_one) {
+      if (is_chasing_too_long(verify)) {
+        return STATUS_OK;
+      }
       status = verify_end(verify, &goes_on);
     } else if (is_past(verify, &entry.batch->row)) {
       return STATUS_OK;

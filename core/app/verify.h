@@ -50,7 +50,8 @@ struct verify_result {
   uint64_t erased;                     /* results whose address has been erased since */
   uint64_t unknown_subjects;           /* enrolments whose digest could not be checked */
   uint64_t undecided;                  /* offsets of the inputs behind the journal's end */
-  bool has_key;                        /* subjects were checked */
+  bool is_moving; /* a run went on and on: what stands behind the batches was not looked at */
+  bool has_key;   /* subjects were checked */
   uint64_t
       whole_from; /* of an unverifiable lane: from this batch on the inputs are there; 0: no such */
   uint8_t chain[DIGEST_SIZE]; /* of the last batch verified */

@@ -190,24 +190,40 @@ static void find_surplus(struct verify *verify, const char *where, int64_t last,
   }
   json_t *finding = finding_begin("row surplus", verify->options->lane, verify->last.batch);
   json_object_set_new(finding, "at", json_string(where));
-  finding_explain(finding, "it goes to %" PRId64 ", the journal of the topic to %" PRId64, last,
-                  expected);
+  finding_explain(finding,
+                  "it goes to %" PRId64 ", what was published to %" PRId64
+                  " (what is committed and not published is published when a run takes the lane)",
+                  last, expected);
   verify_diverge(verify, finding);
 }
 
-enum status verify_database_rest(struct verify *verify) {
+/* PostgreSQL is ahead of the topics while a run goes on. */
+static enum status await_published(struct verify *verify, int64_t batch, bool *goes_on) {
+  *goes_on = false;
+  if (batch <= (int64_t)verify->last.batch) {
+    return STATUS_OK;
+  }
+  if (verify->options->reads_journal_from_database) {
+    *goes_on = true;
+    return STATUS_OK;
+  }
+  return verify_await_journal(verify, goes_on);
+}
+
+enum status verify_database_rest(struct verify *verify, bool *goes_on) {
   int64_t batch = 0;
   int64_t seq = 0;
   enum status status =
-      last_number(verify, "SELECT max(batch) FROM muster.journal WHERE lane = $1::integer", &batch);
+      last_number(verify, "SELECT max(seq) FROM muster.results WHERE lane = $1::integer", &seq);
   if (status == STATUS_OK) {
-    status =
-        last_number(verify, "SELECT max(seq) FROM muster.results WHERE lane = $1::integer", &seq);
+    status = last_number(verify, "SELECT max(batch) FROM muster.journal WHERE lane = $1::integer",
+                         &batch);
   }
-  if (status == STATUS_OK && !verify->options->reads_journal_from_database) {
+  if (status == STATUS_OK) {
+    status = await_published(verify, batch, goes_on);
+  }
+  if (status == STATUS_OK && !*goes_on) {
     find_surplus(verify, "PostgreSQL, muster.journal", batch, (int64_t)verify->last.batch);
-  }
-  if (status == STATUS_OK) {
     find_surplus(verify, "PostgreSQL, muster.results", seq, (int64_t)verify->last.last_seq);
   }
   return status;

@@ -241,6 +241,7 @@ enum status verify_device_topic(struct verify *verify, bool *goes_on) {
   if (status != STATUS_OK || *goes_on) {
     return status;
   }
+  verify->result->devices = 0;
   status = read_newest(verify);
   for (uint32_t i = 0; i < count && status == STATUS_OK && !verify_is_over(verify); i++) {
     const struct device_note *note = note_of(verify, i);
@@ -337,15 +338,18 @@ static enum status read_view(struct verify *verify) {
   return status;
 }
 
-/* Rows may be a little behind while a run goes on: a difference counts when it stays. */
-enum status verify_device_view(struct verify *verify) {
+/* While a run goes on, rows may be behind, and ahead of what is published: a difference counts when
+ * it stays, and nothing is published meanwhile. */
+enum status verify_device_view(struct verify *verify, bool *goes_on) {
   const struct verify_result before = *verify->result;
   enum status status = read_view(verify);
-  if (status == STATUS_OK && verify_is_over(verify)) {
-    nanosleep(&(struct timespec){.tv_sec = BEHIND_MS / 1000}, NULL);
-    json_decref(verify->result->finding);
-    *verify->result = before;
-    status = read_view(verify);
+  *goes_on = false;
+  if (status != STATUS_OK || !verify_is_over(verify)) {
+    return status;
   }
-  return status;
+  nanosleep(&(struct timespec){.tv_sec = BEHIND_MS / 1000}, NULL);
+  json_decref(verify->result->finding);
+  *verify->result = before;
+  status = verify_await_journal(verify, goes_on);
+  return status == STATUS_OK && !*goes_on ? read_view(verify) : status;
 }

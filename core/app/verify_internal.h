@@ -23,6 +23,7 @@ struct verify {
   struct journal_row last; /* as recorded, of the last batch verified; zeros at first */
   int64_t last_epoch;
   uint64_t last_seq[RESULT_KIND_COUNT]; /* of the result popped last */
+  int64_t chase_mono_ms;                /* when the journal was at its end first; 0: not yet */
   struct device_notes *notes;           /* NULL: none yet */
   struct error *error;
 };
@@ -46,16 +47,19 @@ enum status verify_database_results(struct verify *verify, const struct journal_
 /* Compares the batch's row with the database's journal. */
 enum status verify_database_journal(struct verify *verify, const struct journal_row *row) MUST_USE;
 
-/* At the end: rows that are too much. */
-enum status verify_database_rest(struct verify *verify) MUST_USE;
+/* At the end: rows that are too much, unless the journal goes on. */
+enum status verify_database_rest(struct verify *verify, bool *goes_on) MUST_USE;
+
+/* Waits a few seconds for the topic of the journal to grow. */
+enum status verify_await_journal(struct verify *verify, bool *goes_on) MUST_USE;
 
 /* Notes the devices that the batch just decided has changed. */
 void verify_note_devices(struct verify *verify);
 void verify_close_notes(struct verify *verify);
 
 /* Compares the devices with the newest record of each, unless the journal goes on; and with their
- * rows in the view. */
+ * rows in the view, likewise. */
 enum status verify_device_topic(struct verify *verify, bool *goes_on) MUST_USE;
-enum status verify_device_view(struct verify *verify) MUST_USE;
+enum status verify_device_view(struct verify *verify, bool *goes_on) MUST_USE;
 
 #endif

@@ -272,6 +272,19 @@ static void name_rest(struct verify *verify, uint32_t kind, const struct found_r
   verify_diverge(verify, finding);
 }
 
+enum status verify_await_journal(struct verify *verify, bool *goes_on) {
+  const int64_t deadline_mono_ms = clock_mono_ms() + SETTLE_MS;
+  *goes_on = false;
+  for (;;) {
+    const enum status status =
+        found_look_again(verify->found, RECORD_JOURNAL, goes_on, verify->error);
+    if (status != STATUS_OK || *goes_on || clock_mono_ms() >= deadline_mono_ms) {
+      return status;
+    }
+    pause();
+  }
+}
+
 enum status verify_rest(struct verify *verify, bool *goes_on) {
   const int64_t deadline_mono_ms = clock_mono_ms() + SETTLE_MS;
   *goes_on = false;

@@ -483,7 +483,38 @@ def check_rebuild(world):
     world.dsn = original
 
 
+# While a run goes on, and dies. -----------------------------------------------------------
+
+def check_live(directory):
+    world = Replayed(directory, "live", lanes=2, settings=("batch.messages_max=40",))
+
+    def start():
+        return subprocess.Popen(world.command("run"), stdout=subprocess.DEVNULL, stderr=open(os.path.join(directory, "live.log"), "ab"))
+    run, counts = start(), []
+    try:
+        for round_ in range(6):
+            world.load("--devices", 60, "--rounds", 3, "--seed", round_, "--odd", 0.2, "--damage", 0.02, "--start", 1748822400000 + round_ * 100_000_000)
+            status, report = world.verify("--database")
+            equal(status, 0, "while a run goes on: %s" % report)
+            counts.append(sum(found["batches"] for found in report.values()))
+            if round_ in (2, 4):
+                run.kill()
+                run.wait()
+                run = start()
+        sent = sum(world.sent.values())
+        until(60, "not all was decided", lambda: sum(row["n"] for row in world.sql("SELECT sum((counts->>'messages')::bigint)::bigint AS n FROM muster.journal")) == sent)
+        run.terminate()
+        equal(run.wait(60), 0, "the run's exit status")
+        status, report = world.verify("--database")
+        equal((status, sum(found["messages"] for found in report.values())), (0, sent), "after a run that died and went on: %s" % report)
+    finally:
+        run.kill()
+        run.wait()
+    print("while a run went on, and died: %s batches verified, then %d" % (counts, sum(found["batches"] for found in report.values())))
+
+
 def test(directory):
+    check_live(directory)
     check_as_of(directory)
     world = Replayed(directory, "replay", lanes=2, settings=())
     world.load(*LOAD)
