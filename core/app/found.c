@@ -299,7 +299,9 @@ static bool read_subject(struct span text, uint8_t subject[SUBJECT_SIZE]) {
     uint8_t high;
     uint8_t low;
     good = hex_value(text.data[2 * i], &high) && hex_value(text.data[2 * i + 1], &low);
-    subject[i] = good ? (uint8_t)(high << 4 | low) : 0;
+    if (good) {
+      subject[i] = (uint8_t)(high << 4 | low);
+    }
   }
   return good;
 }
