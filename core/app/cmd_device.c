@@ -207,7 +207,7 @@ static enum status lower_user(const char *user, char lowered[USER_EMAIL_SIZE_MAX
 
 static enum status append_user(struct query *query, const char *user, struct error *error) {
   char lowered[USER_EMAIL_SIZE_MAX + 1];
-  bool is_possible;
+  bool is_possible = false;
   const enum status status = lower_user(user, lowered, &is_possible, error);
   if (status == STATUS_OK && is_possible) {
     append(query, " and user_email = $%zu", add_parameter(query, lowered));
