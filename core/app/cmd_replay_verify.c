@@ -143,15 +143,15 @@ static json_t *lane_json(const struct lane_work *lane) {
   }
   hex_format(result->chain, DIGEST_SIZE, chain);
   json_t *const json = json_pack(
-      "{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s}",
+      "{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s}",
       "lane", (json_int_t)lane->options.lane, "verdict", verdict_name(result->verdict), "batches",
       (json_int_t)result->batches, "messages", (json_int_t)result->messages, "timers",
       (json_int_t)result->timers, "results", (json_int_t)result_count(result), "compared_from",
       (json_int_t)result->compared_from, "compared_to", (json_int_t)result->compared_to, "topics",
-      topics, "devices", (json_int_t)result->devices, "rows", (json_int_t)result->rows, "erased",
-      (json_int_t)result->erased, "unknown_subjects", (json_int_t)result->unknown_subjects,
-      "undecided_offsets", (json_int_t)result->undecided, "is_moving", (int)result->is_moving,
-      "subjects", subjects_name(result), "chain", chain);
+      topics, "devices", (json_int_t)result->devices, "rows", (json_int_t)result->rows, "expired",
+      (json_int_t)result->expired, "erased", (json_int_t)result->erased, "unknown_subjects",
+      (json_int_t)result->unknown_subjects, "undecided_offsets", (json_int_t)result->undecided,
+      "is_moving", (int)result->is_moving, "subjects", subjects_name(result), "chain", chain);
   if (result->verdict == VERDICT_DIVERGED) {
     json_object_set(json, "divergence", result->finding);
   } else if (result->verdict == VERDICT_UNVERIFIABLE) {
@@ -209,6 +209,11 @@ static void print_lane(const struct lane_work *lane) {
   }
   if (result->rows > 0) {
     printf("  %" PRIu64 " rows of PostgreSQL as decided\n", result->rows);
+  }
+  if (result->expired > 0) {
+    printf("  %" PRIu64 " results have expired on their topics: checked by the journal's digest "
+           "alone\n",
+           result->expired);
   }
   if (result->erased > 0) {
     printf("  %" PRIu64 " addresses erased since\n", result->erased);

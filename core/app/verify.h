@@ -47,6 +47,7 @@ struct verify_result {
   uint64_t results[RESULT_KIND_COUNT]; /* compared */
   uint64_t rows;                       /* compared in the database */
   uint64_t devices;                    /* whose newest record was compared */
+  uint64_t expired;                    /* results that retention has taken: by digest alone */
   uint64_t erased;                     /* results whose address has been erased since */
   uint64_t unknown_subjects;           /* enrolments whose digest could not be checked */
   uint64_t undecided;                  /* offsets of the inputs behind the journal's end */

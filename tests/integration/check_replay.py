@@ -283,6 +283,29 @@ def check_unverifiable(world):
     equal((status, report[LANE]["verdict"]), (1, "unverifiable"), "another key")
     print("another key: %s" % report[LANE]["reason"])
 
+    # Results that retention has taken: by digest alone.
+    def drop(topic, offset):
+        admin = AdminClient({"bootstrap.servers": KAFKA})
+        for future in admin.delete_records([TopicPartition(world.prefix + topic, LANE, offset)]).values():
+            future.result()
+    whole = world.verify()[1][LANE]
+    drop("tickets", 10)
+    drop("licenses", -1)
+    status, report = world.verify()
+    found = report[LANE]
+    gone = whole["topics"]["licenses"] + whole["topics"]["tickets"] - found["topics"]["tickets"]
+    equal((status, found["expired"], found["results"]), (0, gone, whole["results"] - gone), "results gone")
+    holds(0 < found["topics"]["tickets"] < whole["topics"]["tickets"], "tickets left: %d", found["topics"]["tickets"])
+    print("results gone: %d of %d by digest alone" % (found["expired"], whole["results"]))
+
+    # The journal's beginning.
+    drop("journal", 4)
+    status, report = world.verify()
+    equal((status, report[LANE]["verdict"], report[LANE]["unverifiable_from"]), (1, "unverifiable", 1), "the journal's beginning gone")
+    print("the journal's beginning gone: %s" % report[LANE]["reason"])
+    equal(world.verify("--source", "postgres")[0], 0, "the journal's beginning gone, read from PostgreSQL")
+    world.refill("journal", before)
+
     # Inputs that are gone.
     admin, place = AdminClient({"bootstrap.servers": KAFKA}), TopicPartition(world.prefix + "checkins", LANE, 100)
     for future in admin.delete_records([place]).values():
