@@ -4,6 +4,7 @@
 #include "core/app/policy_shipped.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char *partitioner_name(enum partitioner partitioner) {
@@ -19,8 +20,7 @@ static const char *partitioner_name(enum partitioner partitioner) {
   return NULL;
 }
 
-/* Tells keys apart without telling anything about them. */
-static void key_id(struct span key, char text[17]) {
+void environment_key_id(struct span key, char text[KEY_ID_SIZE]) {
   static const char domain[] = "muster subject key id";
   uint8_t digest[DIGEST_SIZE];
   uint8_t bytes[sizeof domain + DIGEST_SIZE];
@@ -52,8 +52,8 @@ static json_t *admin_subjects(const struct config *config, struct span subject_k
 char *environment_text(const struct config *config, const struct schemas *schemas,
                        uint32_t lane_count, struct span subject_key, uint8_t digest[DIGEST_SIZE]) {
   char *known = schemas_text(schemas);
-  char key[17];
-  key_id(subject_key, key);
+  char key[KEY_ID_SIZE];
+  environment_key_id(subject_key, key);
   json_t *content = json_pack(
       "{s:i, s:i, s:I, s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:o}", "decision_version",
       DECISION_VERSION, "lane_count", (int)lane_count, "message_bytes_max",
@@ -68,6 +68,86 @@ char *environment_text(const struct config *config, const struct schemas *schema
   free(known);
   digest_of(span_text(text), digest);
   return text;
+}
+
+/* Takes over what was set then; a name that is not known stays as it is, and differs. */
+static void take_settings(const json_t *content, struct config *settings) {
+  const char *partitioner = json_string_value(json_object_get(content, "partitioner"));
+  for (int i = PARTITIONER_MURMUR2; partitioner != NULL && i <= PARTITIONER_FNV1A; i++) {
+    if (strcmp(partitioner, partitioner_name((enum partitioner)i)) == 0) {
+      settings->kafka.partitioner = (enum partitioner)i;
+    }
+  }
+  settings->kafka.message_bytes_max =
+      json_integer_value(json_object_get(content, "message_bytes_max"));
+  settings->kafka.cloudevents = json_is_true(json_object_get(content, "cloudevents"));
+  settings->kafka.framing = json_is_true(json_object_get(content, "confluent_framing"))
+                                ? FRAMING_CONFLUENT
+                                : FRAMING_SINGLE_OBJECT;
+}
+
+/* What says nothing about how this program decides: who may, and under which key. */
+static bool is_not_compared(const char *name) {
+  return strcmp(name, "subject_key_id") == 0 || strcmp(name, "bootstrap_admins") == 0;
+}
+
+static bool same_member(const char *name, const json_t *then, const json_t *now,
+                        char reason[ENVIRONMENT_REASON_SIZE]) {
+  if (then != NULL && now != NULL && json_equal(then, now)) {
+    return true;
+  }
+  if (strcmp(name, "schemas") == 0) {
+    snprintf(reason, ENVIRONMENT_REASON_SIZE,
+             "other schemas were known then; set schemas.directory to those of that time");
+    return false;
+  }
+  char *const then_text = then == NULL ? NULL : json_dumps(then, JSON_ENCODE_ANY);
+  char *const now_text = now == NULL ? NULL : json_dumps(now, JSON_ENCODE_ANY);
+  snprintf(reason, ENVIRONMENT_REASON_SIZE, "%.40s was %.60s, is %.60s here", name,
+           then_text == NULL ? "nothing" : then_text, now_text == NULL ? "nothing" : now_text);
+  free(then_text);
+  free(now_text);
+  return false;
+}
+
+static bool same_members(const json_t *then, const json_t *now,
+                         char reason[ENVIRONMENT_REASON_SIZE]) {
+  const char *name;
+  json_t *value;
+  json_object_foreach((json_t *)(uintptr_t)now, name, value) {
+    if (!is_not_compared(name) && !same_member(name, json_object_get(then, name), value, reason)) {
+      return false;
+    }
+  }
+  json_object_foreach((json_t *)(uintptr_t)then, name, value) {
+    if (json_object_get(now, name) == NULL) {
+      return same_member(name, value, NULL, reason);
+    }
+  }
+  return true;
+}
+
+bool environment_read(struct span content, const struct config *config,
+                      const struct schemas *schemas, uint32_t lane_count, struct config *settings,
+                      char key_id[KEY_ID_SIZE], char reason[ENVIRONMENT_REASON_SIZE]) {
+  json_t *const then = json_loadb((const char *)content.data, content.size, 0, NULL);
+  if (!json_is_object(then)) {
+    snprintf(reason, ENVIRONMENT_REASON_SIZE, "its environment is no JSON object");
+    json_decref(then);
+    return false;
+  }
+  *settings = *config;
+  take_settings(then, settings);
+  uint8_t unused[DIGEST_SIZE];
+  char *const text = environment_text(settings, schemas, lane_count, span_of("", 0), unused);
+  json_t *const now = json_loads(text, 0, NULL);
+  const bool is_ours = same_members(then, now, reason);
+  const char *const key = json_string_value(json_object_get(then, "subject_key_id"));
+  snprintf(key_id, KEY_ID_SIZE, "%s", key == NULL ? "" : key);
+  free(text);
+  json_decref(now);
+  json_decref(then);
+  return is_ours;
 }
 
 enum status environment_frames(const struct config *config, const struct schemas *schemas,

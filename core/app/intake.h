@@ -18,6 +18,11 @@ struct intake_rules {
   uint32_t lane, lane_count;
   int64_t message_bytes_max;
   struct span subject_key;
+  /* Without the key: tells the subject of the enrolment at that offset from elsewhere, into
+   * `subject`. NULL: it is computed under the key. */
+  void (*find_subject)(void *context, int64_t offset, struct span lowered_email,
+                       uint8_t subject[SUBJECT_SIZE]);
+  void *subject_context;
 };
 
 struct intake {

@@ -1,5 +1,6 @@
 /* The way in: the merge, the decisions, timers by the wall clock, and when a batch ends. */
 #include "core/app/clock.h"
+#include "core/app/lane_step.h"
 #include "core/app/lane_task_internal.h"
 
 enum {
@@ -144,37 +145,27 @@ static bool is_held(const struct lane_task *task, enum topic topic) {
          lane_find(&task->resources.state->lane, intake->event.serial) == INDEX_NONE;
 }
 
+static struct lane_step step_of(struct lane_task *task) {
+  return (struct lane_step){.state = task->resources.state,
+                            .batch = &task->batch,
+                            .heads = task->heads,
+                            .intakes = task->intakes,
+                            .batch_last = task->batch_last};
+}
+
 static void fire_timer(struct lane_task *task) {
   task->is_at_end = false;
   const struct sink sink = carrier_sink(task->filling);
-  batch_note_timer(&task->batch, task->heads, decide_timer(&task->resources.state->lane, &sink));
+  const struct lane_step step = step_of(task);
+  lane_step_timer(&step, &sink);
 }
 
 static void take_message(struct lane_task *task, enum topic topic) {
-  struct lane_state *state = task->resources.state;
-  struct intake *intake = &task->intakes[topic];
-  const struct sink sink = carrier_sink(task->filling);
   task->is_at_end = false;
-  batch_take(&task->batch, &state->lane, task->heads, topic);
-  digest_update(task->filling->inputs_digest, buffer_span(&intake->canonical));
-  const struct buffer last = task->batch_last[topic];
-  task->batch_last[topic] = intake->canonical;
-  intake->canonical = last;
-  if (!intake->is_event) {
-    decide_reject(&state->lane, &intake->reject, &intake->message, &sink);
-  } else {
-    if (intake->event.kind == EVENT_ENROLLMENT) {
-      bool is_new;
-      const struct span email = span_of(intake->email, intake->event.enrollment.user_email.size);
-      lane_state_person(state, intake->event.enrollment.subject, email, &is_new);
-      if (is_new) {
-        store_append_person(&task->filling->persons, intake->event.enrollment.subject, email);
-      }
-    }
-    decide_event(&state->lane, &intake->event, &intake->message, &sink);
-  }
+  const struct sink sink = carrier_sink(task->filling);
+  const struct lane_step step = step_of(task);
+  lane_step_message(&step, task->filling, &sink, topic);
   task->filling->message_counts[topic]++;
-  intake_pop(intake);
 }
 
 static enum status refresh(struct lane_task *task, enum topic topic, struct error *error) {
@@ -276,32 +267,13 @@ int64_t lane_stop_offset(const struct lane_task *task, enum topic topic) {
   return task->options.until_caught_up ? task->options.stop_offsets[topic] : -1;
 }
 
-/* What was believed then is believed now, whatever the wall clock says. */
-static void believe_as_recorded(struct lane_task *task, const struct journal_row *row) {
-  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
-    struct head *head = &task->heads[topic];
-    head->is_believed = head->timestamp_ms >= 0;
-    for (size_t i = 0; i < row->not_believed_count; i++) {
-      if (row->not_believed[i].topic == topic && row->not_believed[i].offset == head->offset) {
-        head->is_believed = false;
-      }
-    }
-  }
-}
-
-static bool cursor_equal(const struct timer_cursor *a, const struct timer_cursor *b) {
-  return a->is_set == b->is_set && a->due_at_ms == b->due_at_ms &&
-         a->device_number == b->device_number && a->kind == b->kind;
-}
-
 /* All messages of a recorded batch are taken: the timers that were its last steps follow, and the
  * chain tells whether it is the same batch. */
 static enum status end_recorded(struct lane_task *task, const struct recorded_batch *recorded,
                                 struct error *error) {
   const struct journal_row *row = &recorded->row;
-  while (!cursor_equal(&task->batch.timer, &row->timer) &&
-         timers_first(&task->resources.state->lane.timers) != NULL &&
-         task->batch.timer_count < row->timer_count) {
+  const struct lane_step step = step_of(task);
+  while (lane_step_has_timer(&step, row)) {
     fire_timer(task);
   }
   seal_carrier(task, recorded);
@@ -320,7 +292,7 @@ static bool redo(struct lane_task *task, const struct recorded_batch *recorded, 
                  enum status *status) {
   for (;;) {
     enum topic topic;
-    believe_as_recorded(task, &recorded->row);
+    lane_step_believe(task->heads, &recorded->row);
     switch (batch_next(&task->batch, &task->resources.state->lane, task->heads, &topic)) {
     case NEXT_WAIT:
       return false;

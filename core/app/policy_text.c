@@ -101,6 +101,18 @@ static void put_condition(FILE *out, const struct policy *policy, uint16_t at) {
   }
 }
 
+char *policy_requirement(const struct policy *policy, const struct policy_rule *rule) {
+  char *text = NULL;
+  size_t size;
+  FILE *out = open_memstream(&text, &size);
+  if (out == NULL) {
+    abort();
+  }
+  put_condition(out, policy, rule->root);
+  fclose(out);
+  return text;
+}
+
 /* "platforms WINDOWS, MACOS"; nothing when all of them are meant. */
 static const char *put_names(FILE *out, const char *separator, const char *what, uint32_t bits,
                              uint32_t count, const char *(*name)(uint32_t)) {

@@ -22,6 +22,9 @@ struct policy_lines {
 void policy_lines_init(struct policy_lines *lines, const struct policy *policy);
 void policy_lines_fini(struct policy_lines *lines);
 
+/* What a rule requires, as its file has it, on one line. The caller frees it. */
+char *policy_requirement(const struct policy *policy, const struct policy_rule *rule);
+
 /* SHA-256 over "key\tvalue\n" of all lines. */
 void policy_hash(const struct policy *policy, uint8_t hash[DIGEST_SIZE]);
 
