@@ -163,9 +163,7 @@ class Running:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait()
+        self.stop()
 
     def _read(self, log):
         with open(log, "a", encoding="utf-8") as f:
@@ -200,6 +198,11 @@ class Running:
         behind = ("SELECT count(*) FROM muster.lane l WHERE checkpoint_batch < "
                   "(SELECT max(batch) FROM muster.journal_row j WHERE j.lane = l.lane)")
         wait_until("device rows written", lambda: self.place.query(behind) == [0])
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
