@@ -25,8 +25,9 @@ FROM pg_index i LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid WHERE i.i
 # The row that a lane was last written with counts its devices; loading holds it against them.
 COUNT = """
 ALTER TABLE muster.journal_row DISABLE TRIGGER append_only;
-UPDATE muster.journal_row j SET device_count = (SELECT count(*) FROM muster.device_row d WHERE d.lane = l.lane)
-FROM muster.lane l WHERE j.lane = l.lane AND j.batch = l.checkpoint_batch;
+UPDATE muster.journal_row j SET device_count = d.count
+FROM muster.lane l JOIN (SELECT lane, count(*) FROM muster.device_row GROUP BY lane) d USING (lane)
+WHERE j.lane = l.lane AND j.batch = l.checkpoint_batch;
 ALTER TABLE muster.journal_row ENABLE TRIGGER append_only;
 """
 
