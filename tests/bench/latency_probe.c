@@ -39,6 +39,7 @@ struct probe {
   double rate, seconds, skip_seconds;
   size_t report_count;
   double *sent_at;  /* by report's number; written before it is produced */
+  double *acked_at; /* by the broker; 0: not yet */
   double *taken_at; /* 0: not yet */
   atomic_size_t taken_count;
   atomic_bool is_over;
@@ -64,9 +65,9 @@ static int64_t wall_ms(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static rd_kafka_t *client_open(rd_kafka_type_t type, const char *const (*properties)[2]) {
+static rd_kafka_t *client_open(rd_kafka_type_t type, rd_kafka_conf_t *conf,
+                               const char *const (*properties)[2]) {
   char error[ERROR_SIZE];
-  rd_kafka_conf_t *const conf = rd_kafka_conf_new();
   for (; (*properties)[0] != NULL; properties++) {
     if (rd_kafka_conf_set(conf, (*properties)[0], (*properties)[1], error, sizeof error) !=
         RD_KAFKA_CONF_OK) {
@@ -80,13 +81,27 @@ static rd_kafka_t *client_open(rd_kafka_type_t type, const char *const (*propert
   return client;
 }
 
+static void on_acked(rd_kafka_t *producer, const rd_kafka_message_t *message, void *context) {
+  (void)producer;
+  (void)context;
+  *(double *)message->_private = seconds_now();
+}
+
+/* Five requests at a time, as the Java client has them: what the broker is too slow for gathers in
+ * larger requests instead of drowning it in small ones. */
 static rd_kafka_t *producer_open(const struct probe *probe) {
+  rd_kafka_conf_t *const conf = rd_kafka_conf_new();
+  rd_kafka_conf_set_dr_msg_cb(conf, on_acked);
   const char *const properties[][2] = {
-      {"bootstrap.servers", probe->bootstrap}, {"linger.ms", "0"},
-      {"partitioner", "murmur2_random"},       {"queue.buffering.max.messages", "1000000"},
-      {"socket.nagle.disable", "true"},        {NULL, NULL},
+      {"bootstrap.servers", probe->bootstrap},
+      {"linger.ms", "1"},
+      {"enable.idempotence", "true"},
+      {"partitioner", "murmur2_random"},
+      {"queue.buffering.max.messages", "1000000"},
+      {"socket.nagle.disable", "true"},
+      {NULL, NULL},
   };
-  return client_open(RD_KAFKA_PRODUCER, properties);
+  return client_open(RD_KAFKA_PRODUCER, conf, properties);
 }
 
 /* Reads all partitions of the results from their present ends on. */
@@ -118,12 +133,12 @@ static void consumer_open(struct probe *probe) {
   const char *const properties[][2] = {
       {"bootstrap.servers", probe->bootstrap}, {"group.id", "latency-probe"},
       {"enable.auto.commit", "false"},         {"auto.offset.reset", "error"},
-      {"isolation.level", "read_committed"},   {"fetch.wait.max.ms", "10"},
+      {"isolation.level", "read_committed"},   {"fetch.wait.max.ms", "100"},
       {"socket.nagle.disable", "true"},        {NULL, NULL},
   };
   char topic[NAME_SIZE];
   snprintf(topic, sizeof topic, "%scompliance-changes", probe->prefix);
-  probe->consumer = client_open(RD_KAFKA_CONSUMER, properties);
+  probe->consumer = client_open(RD_KAFKA_CONSUMER, rd_kafka_conf_new(), properties);
   rd_kafka_poll_set_consumer(probe->consumer);
   assign_ends(probe, topic);
 }
@@ -226,7 +241,7 @@ static void send_report(struct probe *probe, rd_kafka_topic_t *topic, size_t num
   const size_t value_size = encode_report(probe, number, span_of(serial, (size_t)size), value);
   probe->sent_at[number] = seconds_now();
   if (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, value, value_size, serial,
-                       (size_t)size, NULL) != 0) {
+                       (size_t)size, &probe->acked_at[number]) != 0) {
     die("a report", rd_kafka_err2str(rd_kafka_last_error()));
   }
 }
@@ -270,32 +285,39 @@ static int compare(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static void print_found(const struct probe *probe) {
+/* Prints shares of the time from `sent_at` to `end_at`, of the reports that count. */
+static void print_times(const struct probe *probe, const double *end_at, const char *prefix) {
   static const struct {
     const char *name;
     double share;
-  } parts[] = {{"p50_ms", .5}, {"p90_ms", .9}, {"p99_ms", .99}, {"p999_ms", .999}, {"max_ms", 1}};
-  const size_t first = (size_t)(probe->skip_seconds * probe->rate);
+  } parts[] = {{"p50", .5}, {"p90", .9}, {"p99", .99}, {"p999", .999}, {"max", 1}};
   double *const took = calloc(probe->report_count, sizeof *took);
   size_t count = 0;
-  for (size_t number = first; number < probe->report_count; number++) {
-    if (probe->taken_at[number] > 0) {
-      took[count++] = probe->taken_at[number] - probe->sent_at[number];
+  for (size_t number = (size_t)(probe->skip_seconds * probe->rate); number < probe->report_count;
+       number++) {
+    if (end_at[number] > 0) {
+      took[count++] = end_at[number] - probe->sent_at[number];
     }
   }
   if (count == 0) {
-    die("reading", "no result came");
+    die("reading", "nothing came");
   }
   qsort(took, count, sizeof *took, compare);
+  for (size_t i = 0; i < COUNT_OF(parts); i++) {
+    const size_t place = (size_t)((double)count * parts[i].share);
+    printf(", \"%s%s_ms\": %.3f", prefix, parts[i].name,
+           took[place < count ? place : count - 1] * 1000);
+  }
+  free(took);
+}
+
+static void print_found(const struct probe *probe) {
   printf("{\"reports\": %zu, \"lost\": %zu, \"behind_ms\": %.2f, \"rate\": %.1f",
          probe->report_count, probe->report_count - atomic_load(&probe->taken_count),
          probe->behind_seconds * 1000, (double)probe->report_count / probe->produce_seconds);
-  for (size_t i = 0; i < COUNT_OF(parts); i++) {
-    const size_t place = (size_t)((double)count * parts[i].share);
-    printf(", \"%s\": %.3f", parts[i].name, took[place < count ? place : count - 1] * 1000);
-  }
+  print_times(probe, probe->acked_at, "ack_");
+  print_times(probe, probe->taken_at, "");
   printf("}\n");
-  free(took);
 }
 
 static void parse(char **argv, struct probe *probe) {
@@ -321,8 +343,9 @@ int main(int argc, char **argv) {
   struct probe probe = {0};
   parse(argv, &probe);
   probe.sent_at = calloc(probe.report_count, sizeof *probe.sent_at);
+  probe.acked_at = calloc(probe.report_count, sizeof *probe.acked_at);
   probe.taken_at = calloc(probe.report_count, sizeof *probe.taken_at);
-  if (probe.sent_at == NULL || probe.taken_at == NULL) {
+  if (probe.sent_at == NULL || probe.acked_at == NULL || probe.taken_at == NULL) {
     die("memory", "too many reports");
   }
   consumer_open(&probe);
@@ -343,6 +366,7 @@ int main(int argc, char **argv) {
   rd_kafka_consumer_close(probe.consumer);
   rd_kafka_destroy(probe.consumer);
   free(probe.sent_at);
+  free(probe.acked_at);
   free(probe.taken_at);
   return 0;
 }

@@ -8,7 +8,8 @@ import state
 
 SKIP_SECONDS = 5  # connections, and muster's first batches
 COLUMNS = (("reports_per_s", "reports/s", "%9.0f"), ("p50_ms", "p50 ms", "%7.1f"), ("p90_ms", "p90", "%7.1f"), ("p99_ms", "p99", "%7.1f"),
-           ("p999_ms", "p99.9", "%7.1f"), ("max_ms", "max", "%7.1f"), ("behind_ms", "late ms", "%8.1f"), ("lost", "lost", "%5d"),
+           ("p999_ms", "p99.9", "%7.1f"), ("max_ms", "max", "%7.1f"), ("ack_p50_ms", "ack p50", "%8.1f"), ("ack_p99_ms", "p99", "%7.1f"),
+           ("behind_ms", "late ms", "%8.1f"), ("lost", "lost", "%5d"),
            ("batches_per_s", "batches/s", "%9.1f"), ("cpu_share", "of a core", "%9.3f"), ("postgres_cpu_share", "PG", "%6.3f"),
            ("kafka_cpu_share", "Kafka", "%6.3f"), ("rss_mib", "RSS MiB", "%8.0f"))
 
