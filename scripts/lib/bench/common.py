@@ -105,6 +105,7 @@ class Place:
     def __init__(self, name, partitions, prefix=None):
         self.name, self.partitions, self.prefix = name, partitions, prefix or name + "."
         self.dsn = " ".join(word for word in PG.split() if not word.startswith("dbname=")) + " dbname=" + name
+        self.session = None
 
     def make(self):
         with psycopg.connect(PG, autocommit=True) as connection:
@@ -121,6 +122,8 @@ class Place:
 
     def drop(self, *keep):
         """The database and the topics but those to keep."""
+        if self.session is not None:
+            self.session.close()
         with psycopg.connect(PG, autocommit=True) as connection:
             connection.execute('DROP DATABASE IF EXISTS "%s" WITH (FORCE)' % self.name)
         gone = {name for name in self.topics() if name[len(self.prefix):] not in keep}
@@ -135,9 +138,10 @@ class Place:
         return [MUSTER, *map(str, arguments), *(word for setting in settings for word in ("--set", setting))]
 
     def query(self, sql):
-        """The first column of all rows."""
-        with psycopg.connect(self.dsn) as connection:
-            return [row[0] for row in connection.execute(sql).fetchall()]
+        """The first column of all rows. The session stays, for those who ask often."""
+        if self.session is None:
+            self.session = psycopg.connect(self.dsn, autocommit=True)
+        return [row[0] for row in self.session.execute(sql).fetchall()]
 
 
 def wait_until(what, condition, seconds=60, pause=0.1):

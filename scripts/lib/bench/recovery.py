@@ -5,7 +5,7 @@ import time
 import common
 import state
 
-LAST_KILL = 0.75  # of the backlog; the others at even distances before it
+LAST_KILL = 0.6  # of the backlog; the others at even distances before it
 COLUMNS = (("decided", "decided", "%9d"), ("assigned_seconds", "to lanes s", "%10.2f"), ("taken_seconds", "loaded s", "%9.2f"),
            ("first_seconds", "first new s", "%11.2f"), ("every_seconds", "every lane s", "%12.2f"))
 BATCHES = "SELECT max(batch) FROM muster.journal_row GROUP BY lane ORDER BY lane"

@@ -15,7 +15,10 @@ COLUMNS = (("start_seconds", "start s", "%8.1f"), ("load_seconds", "load s", "%8
            ("rss_mib", "RSS MiB", "%8.0f"), ("peak_mib", "peak MiB", "%8.0f"), ("events_per_s", "events/s", "%9.0f"),
            ("us_per_event", "us/event", "%8.2f"), ("cpu_us_per_event", "CPU us/event", "%12.2f"),
            ("postgres_us_per_event", "PG us", "%8.2f"), ("kafka_us_per_event", "Kafka us", "%8.2f"),
-           ("results_per_event", "results", "%7.3f"))
+           ("wal_bytes_per_event", "WAL B", "%6.0f"), ("blocks_per_event", "blocks", "%7.2f"), ("results_per_event", "results", "%7.3f"))
+# What the database wrote ahead, and the blocks that it did not find in its buffers.
+DISK = """SELECT unnest(ARRAY[(SELECT wal_bytes FROM pg_stat_wal),
+                             (SELECT blks_read FROM pg_stat_database WHERE datname = current_database())])"""
 # A run of the one size to the same of the other.
 RATIO = (10000000, 100000)
 
@@ -77,6 +80,7 @@ def one_run(place, traffic, number, log):
         muster.wait_quiet()
         rss = common.memory_mib(muster.pid, "VmRSS")
         messages, results = muster.metric("muster_messages_total"), muster.metric("muster_results_total")
+        disk = place.query(DISK)
         spent, began = common.Spent(muster.pid), time.monotonic()
         client.commit_transaction(60)
         wanted = messages + traffic.count
@@ -87,10 +91,12 @@ def one_run(place, traffic, number, log):
         seconds = time.monotonic() - began
         muster.wait_quiet()
         cost = {name: value / traffic.count * 1e6 for name, value in spent.now().items()}
+        wal_bytes, blocks = (float(after - before) / traffic.count for after, before in zip(place.query(DISK), disk))
         return {"start_seconds": to_assignment + load_seconds, "load_seconds": load_seconds, "start_cpu_seconds": start_cpu, "rss_mib": rss,
                 "peak_mib": common.memory_mib(muster.pid, "VmHWM"), "events_per_s": traffic.count / seconds,
                 "us_per_event": seconds / traffic.count * 1e6, "cpu_us_per_event": cost["cpu_seconds"],
                 "postgres_us_per_event": cost["postgres_cpu_seconds"], "kafka_us_per_event": cost["kafka_cpu_seconds"],
+                "wal_bytes_per_event": wal_bytes, "blocks_per_event": blocks,
                 "results_per_event": (muster.metric("muster_results_total") - results) / traffic.count}
 
 
