@@ -9,6 +9,7 @@
  * has been notified within the twelve hours before and who will be blocked 24 hours later. Prints
  * how many rows it wrote. */
 #include "core/app/kafka_client.h"
+#include "core/app/policy_shipped.h"
 #include "core/lane.h"
 #include "producers/store_internal.h"
 
@@ -30,7 +31,7 @@ struct fleet {
 };
 
 /* Rows on their way to one table. */
-struct copy {
+struct table_copy {
   PGconn *connection;
   struct buffer rows;
   uint64_t row_count;
@@ -41,23 +42,23 @@ static void die(PGconn *connection, const char *what) {
   exit(1);
 }
 
-static void copy_send(struct copy *copy) {
+static void copy_send(struct table_copy *copy) {
   if (PQputCopyData(copy->connection, (const char *)copy->rows.data, (int)copy->rows.size) != 1) {
     die(copy->connection, "COPY");
   }
   buffer_clear(&copy->rows);
 }
 
-static void copy_count(struct copy *copy) {
+static void copy_count(struct table_copy *copy) {
   copy->row_count++;
   if (copy->rows.size >= CHUNK_SIZE) {
     copy_send(copy);
   }
 }
 
-static struct copy copy_begin(PGconn *connection, const char *table, const char *columns) {
+static struct table_copy copy_begin(PGconn *connection, const char *table, const char *columns) {
   static const uint8_t header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0"; /* ends with its own zero */
-  struct copy copy = {.connection = connection};
+  struct table_copy copy = {.connection = connection};
   char sql[2048];
   snprintf(sql, sizeof sql, "COPY muster.%s (%s) FROM STDIN (FORMAT binary)", table, columns);
   PGresult *const result = PQexec(connection, sql);
@@ -69,7 +70,7 @@ static struct copy copy_begin(PGconn *connection, const char *table, const char 
   return copy;
 }
 
-static uint64_t copy_end(struct copy *copy, const char *table) {
+static uint64_t copy_end(struct table_copy *copy, const char *table) {
   buffer_append_u16(&copy->rows, UINT16_MAX);
   copy_send(copy);
   PGresult *result = NULL;
@@ -100,7 +101,7 @@ static void fill_subject(const struct fleet *fleet, uint64_t index, uint8_t subj
 }
 
 static uint64_t write_persons(const struct fleet *fleet, PGconn *connection) {
-  struct copy copy = copy_begin(connection, "person", "subject, user_email");
+  struct table_copy copy = copy_begin(connection, "person", "subject, user_email");
   for (uint64_t person = 0; person < fleet->person_count; person++) {
     uint8_t subject[SUBJECT_SIZE];
     char email[TEXT_SIZE];
@@ -110,6 +111,25 @@ static uint64_t write_persons(const struct fleet *fleet, PGconn *connection) {
     copy_count(&copy);
   }
   return copy_end(&copy, "person");
+}
+
+/* As the shipped policy has it: one violation, and what is done at once has been done. */
+static void make_noncompliant(struct device *state, int64_t since_ms) {
+  const struct policy *const policy = policy_default();
+  uint32_t rule = 0;
+  while (strcmp(policy->rule_ids[rule], "not_encrypted") != 0) {
+    rule++;
+    assert(rule < policy->rule_count);
+  }
+  state->disk_encrypted = TRI_FALSE;
+  state->violations = 1U << rule;
+  state->compliance = COMPLIANCE_NONCOMPLIANT;
+  state->episode = 1;
+  state->noncompliant_since_ms = since_ms;
+  while (state->stage < policy->noncompliant.count &&
+         policy->noncompliant.stages[state->stage].after_ms == 0) {
+    state->stage++;
+  }
 }
 
 static struct device state_of(const struct fleet *fleet, uint64_t index) {
@@ -127,13 +147,8 @@ static struct device state_of(const struct fleet *fleet, uint64_t index) {
       .disk_encrypted = TRI_TRUE,
   };
   if (fleet->noncompliant_every > 0 && index % fleet->noncompliant_every == 0) {
-    state.disk_encrypted = TRI_FALSE;
-    state.violations = 1U << RULE_NOT_ENCRYPTED;
-    state.compliance = COMPLIANCE_NONCOMPLIANT;
-    state.stage = STAGE_NOTIFIED;
-    state.episode = 1;
-    state.noncompliant_since_ms =
-        fleet->at_ms - (int64_t)(index * STRIDE_MS % (uint64_t)(12 * HOUR_MS));
+    const uint64_t ago_ms = index * STRIDE_MS % (uint64_t)(12 * HOUR_MS);
+    make_noncompliant(&state, fleet->at_ms - (int64_t)ago_ms);
   }
   return state;
 }
@@ -160,7 +175,7 @@ static void append_device(const struct fleet *fleet, uint64_t index, struct span
 }
 
 /* The k-th device of lane p of n has number k*n + p + 1: those before FIRST count, too. */
-static void write_lane(const struct fleet *fleet, uint32_t lane, struct copy *copy) {
+static void write_lane(const struct fleet *fleet, uint32_t lane, struct table_copy *copy) {
   uint64_t place = 0;
   for (uint64_t index = 0; index < fleet->device_count; index++) {
     char serial[TEXT_SIZE];
@@ -178,7 +193,7 @@ static void write_lane(const struct fleet *fleet, uint32_t lane, struct copy *co
 }
 
 static uint64_t write_devices(const struct fleet *fleet, PGconn *connection) {
-  struct copy copy = copy_begin(connection, "device_row", store_device_columns);
+  struct table_copy copy = copy_begin(connection, "device_row", store_device_columns);
   for (uint32_t lane = 0; lane < fleet->lane_count; lane++) {
     write_lane(fleet, lane, &copy);
   }
