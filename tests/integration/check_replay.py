@@ -232,8 +232,8 @@ def check_database(world):
          "UPDATE muster.result_row SET seq = 40 WHERE " + place + " AND seq = 1000000", "row missing"),
         ("a journal row's clock changed", "UPDATE muster.journal_row SET clock_after = clock_after + interval '1 ms' WHERE " + place + " AND batch = 3",
          "UPDATE muster.journal_row SET clock_after = clock_after - interval '1 ms' WHERE " + place + " AND batch = 3", "row changed"),
-        ("a device's row changed", "UPDATE muster.device_row SET email_blocked = NOT email_blocked WHERE " + place + " AND number = %d" % (LANE + 1),
-         "UPDATE muster.device_row SET email_blocked = NOT email_blocked WHERE " + place + " AND number = %d" % (LANE + 1), "row changed"),
+        ("a device's row changed", "UPDATE muster.device_row SET flags = flags # (1 << 28) WHERE " + place + " AND number = %d" % (LANE + 1),
+         "UPDATE muster.device_row SET flags = flags # (1 << 28) WHERE " + place + " AND number = %d" % (LANE + 1), "row changed"),
     )
     for name, change, undo, what in cases:
         world.change(change)
