@@ -43,13 +43,11 @@ static struct {
   int64_t down_until_ms;
   struct pg_conn *owners[LANES_MAX]; /* recorded by the last take, while it lives */
   struct pg_conn *locks[LANES_MAX];
-  bool may_end_backends;
 } database;
 
 void database_begin(void) {
   memset(&database, 0, sizeof database);
   database.next_fd = SESSION_FD;
-  database.may_end_backends = draw(3) != 0;
   tables_begin();
 }
 
@@ -286,6 +284,9 @@ static enum status lost(struct error *error) {
 /* One statement's way: false when its answer does not come. */
 static bool ask(const struct store *store, const char *what) {
   fiber_wait(what, sim.now_ms, NULL, NULL);
+  if (!member_is_cut_off(sim.current) && fault(FAULT_STORE_SLOW)) {
+    fiber_stall("waits for a slow answer", 50 + draw(400));
+  }
   return !store->connection->is_broken && !member_is_cut_off(store->connection->member) &&
          !is_down();
 }
@@ -388,7 +389,7 @@ enum status store_take_lane(struct store *store, struct ownership_of_lane *lane,
     return lost(error);
   }
   struct pg_conn *owner = database.owners[lane->lane];
-  if (owner != NULL && owner != store->connection && database.may_end_backends) {
+  if (owner != NULL && owner != store->connection && !sim.plan.cannot_end_backends) {
     owner->is_killed = true;
   }
   return take(store, lane, epoch_above, head, error);
