@@ -340,7 +340,7 @@ bool fiber_wait(const char *where, int64_t deadline_ms, ready_fn is_ready, void 
 
 static bool has_come(void *context) {
   const uint64_t *step = context;
-  return sim.step >= *step;
+  return sim.is_draining || sim.step >= *step;
 }
 
 void fiber_stall(const char *where, uint32_t steps) {
