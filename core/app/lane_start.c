@@ -222,6 +222,11 @@ static enum status publish_rest(const struct lane_setup *setup, struct lane_reso
   };
   enum status status = store_load_batches(resources->store, setup->lane, resources->published_batch,
                                           checkpoint_batch, &replay, error);
+  if (status == STATUS_REFUSED) { /* what is missing may have been let go by another owner */
+    const struct error refusal = *error;
+    status = store_check_owner(resources->store, &resources->ownership, error);
+    status = status == STATUS_OK ? error_set(error, STATUS_REFUSED, "%s", refusal.text) : status;
+  }
   if (status == STATUS_OK) {
     resources->has_republished = true;
     end_row(&republish);
