@@ -77,7 +77,7 @@ def main():
     parser.add_argument("build")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seeds", type=int, default=1000)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     build = os.path.abspath(options.build)
     copy_sources(build)
     configured = run("cmake", "-G", "Ninja", "-S", os.path.join(build, "source"), "-B", os.path.join(build, "objects"),
