@@ -222,6 +222,11 @@ static enum status publish_rest(const struct lane_setup *setup, struct lane_reso
   };
   enum status status = store_load_batches(resources->store, setup->lane, resources->published_batch,
                                           checkpoint_batch, &replay, error);
+  if (status == STATUS_REFUSED) { /* what is missing may have been let go by another owner */
+    const struct error refusal = *error;
+    status = store_check_owner(resources->store, &resources->ownership, error);
+    status = status == STATUS_OK ? error_set(error, STATUS_REFUSED, "%s", refusal.text) : status;
+  }
   if (status == STATUS_OK) {
     resources->has_republished = true;
     end_row(&republish);
@@ -305,6 +310,17 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
   return status;
 }
 
+/* Between the first look at the journal and the taking, an owner may have published whose taking a
+ * failover has then lost: our epoch would be its epoch. The next attempt takes a greater one. */
+static enum status check_epoch(const struct journal_position *position,
+                               const struct ownership_of_lane *ownership, struct error *error) {
+  return !position->found || position->epoch < ownership->epoch
+             ? STATUS_OK
+             : error_set(error, STATUS_UNAVAILABLE,
+                         "lane %u: the journal shows epoch %lld, not before ours, %lld",
+                         ownership->lane, (long long)position->epoch, (long long)ownership->epoch);
+}
+
 static enum status find_position(const struct lane_setup *setup, struct lane_resources *resources,
                                  struct error *error) {
   struct journal_position position;
@@ -317,6 +333,9 @@ static enum status find_position(const struct lane_setup *setup, struct lane_res
   }
   if (status == STATUS_OK) {
     status = read_position(setup, &position, error);
+  }
+  if (status == STATUS_OK) {
+    status = check_epoch(&position, &resources->ownership, error);
   }
   if (status == STATUS_OK) {
     resources->published_batch = position.found ? position.batch : 0;

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-COPIED = ("CMakeLists.txt", "core", "consumers", "producers", "schemas", "tests", "scripts/lib/embed.cmake")
+LEFT_OUT = (".git", "build")
 FAILED = re.compile(r"^FAILED seed (\d+), step \d+: (.*)$", re.M)
 ASSERTION = re.compile(r"Assertion `(.*)' failed")
 
@@ -41,7 +41,7 @@ def refresh(source, target):
 
 
 def copy_sources(build):
-    for name in COPIED:
+    for name in sorted(set(os.listdir(ROOT)) - set(LEFT_OUT)):
         refresh(os.path.join(ROOT, name), os.path.join(build, "source", name))
 
 
@@ -77,7 +77,7 @@ def main():
     parser.add_argument("build")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seeds", type=int, default=1000)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     build = os.path.abspath(options.build)
     copy_sources(build)
     configured = run("cmake", "-G", "Ninja", "-S", os.path.join(build, "source"), "-B", os.path.join(build, "objects"),

@@ -84,6 +84,8 @@ void broker_send(struct request *request);
 /* From the broker: what became of a request, for the client that waits. */
 void client_answered(const struct request *request, enum answer answer, int64_t epoch);
 void clients_offer(void);
+/* No fetch is answered for a while. */
+void clients_stall(void);
 /* Answers every fetch of clients that belong to no member. */
 void clients_pump(void);
 void clients_begin(void);

@@ -590,6 +590,15 @@ void clients_offer(void) {
   }
 }
 
+void clients_stall(void) {
+  fault_note(FAULT_FETCH_STALLED);
+  for (rd_kafka_t *client = clients; client != NULL; client = client->next) {
+    for (struct stream *stream = client->streams; stream != NULL; stream = stream->next) {
+      stream->silent_until_step = sim.step + 50 + draw(400);
+    }
+  }
+}
+
 void clients_pump(void) {
   for (rd_kafka_t *client = clients; client != NULL; client = client->next) {
     for (struct stream *stream = client->streams; client->member == NULL && stream != NULL;
@@ -671,6 +680,21 @@ ssize_t rd_kafka_consume_batch_queue(rd_kafka_queue_t *queue, int timeout_ms,
   return (ssize_t)taken;
 }
 
+/* The machine may stand still meanwhile: nothing times out, and the wall clock is another. */
+static void hold_answer(void) {
+  const bool stalls = sim.plan.rates[FAULT_FETCH_STALLED] > 0;
+  if (stalls) {
+    clients_stall();
+  }
+  fiber_stall("is told a partition's end late", 100 + draw(200));
+  if (!sim.plan.is_backlog && !sim.is_draining && draw(2) == 0) {
+    sim_jump();
+    if (stalls) {
+      clients_stall();
+    }
+  }
+}
+
 rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *client, const char *name,
                                                      int32_t partition, int64_t *low, int64_t *high,
                                                      int timeout_ms) {
@@ -685,6 +709,9 @@ rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *client, const c
   }
   *low = 0;
   *high = (int64_t)log_stable_end(broker_log(topic_of(name), (uint32_t)partition));
+  if (fault(FAULT_READ_HELD)) {
+    hold_answer();
+  }
   fiber_wait("is told a partition's end", sim.now_ms, NULL, NULL);
   return RD_KAFKA_RESP_ERR_NO_ERROR;
 }

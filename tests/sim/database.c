@@ -43,13 +43,11 @@ static struct {
   int64_t down_until_ms;
   struct pg_conn *owners[LANES_MAX]; /* recorded by the last take, while it lives */
   struct pg_conn *locks[LANES_MAX];
-  bool may_end_backends;
 } database;
 
 void database_begin(void) {
   memset(&database, 0, sizeof database);
   database.next_fd = SESSION_FD;
-  database.may_end_backends = draw(3) != 0;
   tables_begin();
 }
 
@@ -286,6 +284,9 @@ static enum status lost(struct error *error) {
 /* One statement's way: false when its answer does not come. */
 static bool ask(const struct store *store, const char *what) {
   fiber_wait(what, sim.now_ms, NULL, NULL);
+  if (!member_is_cut_off(sim.current) && fault(FAULT_STORE_SLOW)) {
+    fiber_stall("waits for a slow answer", 50 + draw(400));
+  }
   return !store->connection->is_broken && !member_is_cut_off(store->connection->member) &&
          !is_down();
 }
@@ -388,7 +389,7 @@ enum status store_take_lane(struct store *store, struct ownership_of_lane *lane,
     return lost(error);
   }
   struct pg_conn *owner = database.owners[lane->lane];
-  if (owner != NULL && owner != store->connection && database.may_end_backends) {
+  if (owner != NULL && owner != store->connection && !sim.plan.cannot_end_backends) {
     owner->is_killed = true;
   }
   return take(store, lane, epoch_above, head, error);
@@ -447,7 +448,7 @@ static void read_letter(const struct letter *letter, struct original *original) 
   buffer_fini(&reader.texts);
 }
 
-static void hand_result(const struct lane_tables *tables, uint32_t lane, uint64_t seq,
+static bool hand_result(const struct lane_tables *tables, uint64_t seq,
                         const struct store_replay *replay) {
   struct row_reader reader = reader_of(&tables->results[seq - 1]);
   struct result result;
@@ -458,18 +459,21 @@ static void hand_result(const struct lane_tables *tables, uint32_t lane, uint64_
     while (i < tables->letter_count && tables->letters[i].seq != seq) {
       i++;
     }
-    CHECK_THAT(i < tables->letter_count,
-               "lane %u: the bytes of dead letter %" PRIu64 " are gone and it is not published",
-               lane, seq);
+    if (i == tables->letter_count) {
+      buffer_fini(&reader.texts);
+      return false;
+    }
     result.dead_letter.original = (struct original){0};
     read_letter(&tables->letters[i], &result.dead_letter.original);
   }
   replay->result(replay->context, &result,
                  result.has_subject ? database_address(result.subject) : (struct span){0});
   buffer_fini(&reader.texts);
+  return true;
 }
 
-static void hand_batch(const struct lane_tables *tables, const struct stored_batch *stored,
+/* False when the bytes of a dead letter are gone. */
+static bool hand_batch(const struct lane_tables *tables, const struct stored_batch *stored,
                        const struct store_replay *replay) {
   struct journal_witness witness = {.epoch = stored->epoch,
                                     .committed_at_ms = stored->committed_at_ms};
@@ -480,8 +484,11 @@ static void hand_batch(const struct lane_tables *tables, const struct stored_bat
   }
   for (uint64_t seq = stored->row.first_seq; replay->result != NULL && seq <= stored->row.last_seq;
        seq++) {
-    hand_result(tables, stored->row.lane, seq, replay);
+    if (!hand_result(tables, seq, replay)) {
+      return false;
+    }
   }
+  return true;
 }
 
 enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batch,
@@ -494,7 +501,12 @@ enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batc
   bool has_any = false;
   for (size_t i = batch; i < tables->batch_count && i < batch_last; i++) {
     has_any = true;
-    hand_batch(tables, &tables->batches[i], replay);
+    if (!hand_batch(tables, &tables->batches[i], replay)) {
+      CHECK_THAT(database.owners[lane] != store->connection,
+                 "lane %u: the bytes of a dead letter of batch %zu are gone before it is published",
+                 lane, i + 1);
+      return error_set(error, STATUS_REFUSED, "the bytes of a dead letter are gone");
+    }
   }
   if (!has_any || replay->device == NULL) {
     return STATUS_OK;

@@ -244,14 +244,17 @@ static void tamper(void) {
 
 static void send_some(void *context, int64_t argument) {
   (void)context, (void)argument;
-  for (uint32_t burst = draw(6) == 0 ? 1 + draw(20) : 1;
+  for (uint32_t burst = draw(6) == 0 ? 1 + draw(sim.plan.message_count / 6) : 1;
        burst > 0 && feed.sent < sim.plan.message_count; burst--) {
     send_one();
   }
   if (sim.plan.rates[FAULT_TIME_JUMP] > 0 && !sim.is_draining && draw(12) == 0) {
     sim_jump(); /* before anybody has fetched them */
+    if (sim.plan.rates[FAULT_FETCH_STALLED] > 0) {
+      clients_stall();
+    }
   }
-  feed.next_ms = sim.now_ms + (draw(4) == 0 ? draw(5000) : draw(60));
+  feed.next_ms = sim.now_ms + (draw(4) == 0 ? draw(5000) : draw(sim.plan.gap_ms_max));
   if (sim.plan.is_tampered && draw(10) == 0) {
     tamper();
   }

@@ -318,10 +318,6 @@ bool fiber_resume(struct fiber *fiber) {
   return true;
 }
 
-bool in_fiber(void) {
-  return running != NULL;
-}
-
 bool fiber_wait(const char *where, int64_t deadline_ms, ready_fn is_ready, void *context) {
   struct fiber *const fiber = running;
   if (fiber == NULL || member_is_cut_off(fiber->member)) {
@@ -342,6 +338,16 @@ bool fiber_wait(const char *where, int64_t deadline_ms, ready_fn is_ready, void 
   return is_ready == NULL || is_ready(context);
 }
 
+static bool has_come(void *context) {
+  const uint64_t *step = context;
+  return sim.is_draining || sim.step >= *step;
+}
+
+void fiber_stall(const char *where, uint32_t steps) {
+  uint64_t until_step = sim.step + steps;
+  fiber_wait(where, INT64_MAX, has_come, &until_step);
+}
+
 /* A seed. -------------------------------------------------------------------------------- */
 
 static uint32_t rate(uint32_t of_ten, uint32_t max) {
@@ -357,9 +363,11 @@ static void draw_plan(struct plan *plan) {
       .is_backlog = draw(3) == 0,
       .has_skew = draw(3) == 0,
       .messages_max = draw(4) == 0 ? 1000 : 1 + (int64_t)draw(12),
+      .gap_ms_max = 60,
       .fault_per_mille = rate(9, 12),
   };
   plan->is_tampered = draw(12) == 0;
+  plan->cannot_end_backends = draw(3) == 0;
   for (enum fault_kind kind = 0; kind < FAULT_COUNT; kind++) {
     plan->rates[kind] = rate(5, 10); /* a weight among faults of the world at large */
   }
@@ -371,9 +379,42 @@ static void draw_plan(struct plan *plan) {
     plan->rates[kind] = rate(5, 100);
   }
   plan->rates[FAULT_READ_FAILED] = rate(4, 30);
-  plan->rates[FAULT_FETCH_STALLED] = rate(6, 100);
+  plan->rates[FAULT_STORE_SLOW] = rate(5, 200);
+  plan->rates[FAULT_READ_HELD] = rate(5, 100);
+  plan->rates[FAULT_FETCH_STALLED] = rate(6, 300);
   for (enum fault_kind kind = FAULT_DUPLICATE; kind <= FAULT_GAP; kind++) {
     plan->rates[kind] = rate(6, 120);
+  }
+}
+
+/* Some seeds look closely at what takes several things at once to go wrong: owners that overtake
+ * each other while they load, and the moment at which timers fire by the wall clock. */
+static void focus(struct plan *plan) {
+  uint32_t *const rates = plan->rates;
+  switch (draw(6)) {
+  case 0:
+    plan->member_count = MEMBERS_MAX;
+    plan->fault_per_mille = 12;
+    plan->cannot_end_backends = true;
+    rates[FAULT_STORE_SLOW] = 400;
+    rates[FAULT_EVICT] = 10;
+    rates[FAULT_REBALANCE] = 20;
+    rates[FAULT_CRASH] = 1;
+    break;
+  case 1:
+    plan->is_backlog = false;
+    plan->lane_count = 1;
+    plan->message_count = 80;
+    plan->fault_per_mille = 4;
+    rates[FAULT_STORE_FAILOVER] = rates[FAULT_STORE_DOWN] = rates[FAULT_BROKER_DOWN] = 0;
+    rates[FAULT_TIME_JUMP] = 10;
+    rates[FAULT_READ_HELD] = 100;
+    plan->messages_max = 1000;
+    plan->gap_ms_max = 400;
+    rates[FAULT_FETCH_STALLED] = 20;
+    break;
+  default:
+    break;
   }
 }
 
@@ -387,4 +428,5 @@ void sim_begin(uint64_t seed, bool is_tracing) {
   sim.current = NULL;
   next_random();
   draw_plan(&sim.plan);
+  focus(&sim.plan);
 }

@@ -20,6 +20,7 @@ enum { LANES_MAX = 3, MEMBERS_MAX = 3 };
   X(EVICT, "session of a member ended")                                                            \
   X(TIME_JUMP, "hours passed at once")                                                             \
   X(STORE_DOWN, "database out of reach")                                                           \
+  X(STORE_SLOW, "database slow to answer an owner that loads")                                     \
   X(STORE_CUT, "database connection cut within a commit")                                          \
   X(STORE_LATE, "commit executed after its client was cut off")                                    \
   X(STORE_LOST_ANSWER, "database commit's answer lost")                                            \
@@ -35,6 +36,7 @@ enum { LANES_MAX = 3, MEMBERS_MAX = 3 };
   X(END_DUPLICATE, "EndTxn sent again, the first copy late")                                       \
   X(TRANSACTION_TIMEOUT, "transaction timed out at the broker")                                    \
   X(FETCH_STALLED, "fetch of a partition stalled, its end seen late")                              \
+  X(READ_HELD, "answer about the end of a partition held for long")                                \
   X(READ_FAILED, "end of a partition not answered")                                                \
   X(DUPLICATE, "message sent twice")                                                               \
   X(LATE, "message stamped long ago")                                                              \
@@ -57,9 +59,11 @@ const char *fault_text(enum fault_kind kind);
 struct plan {
   uint32_t lane_count, member_count, message_count, serial_count;
   bool is_backlog;          /* everything stands in the topics at the start; run until caught up */
+  bool cannot_end_backends; /* of former owners */
   bool has_skew;            /* of members' wall clocks */
   bool is_tampered;         /* a topic's past is rewritten: lanes may halt, and must not lie */
   int64_t messages_max;     /* of a batch */
+  uint32_t gap_ms_max;      /* between messages, mostly */
   uint32_t fault_per_mille; /* steps that are a fault of the world at large */
   uint32_t rates[FAULT_COUNT]; /* weights or per mille, by kind */
 };
@@ -136,6 +140,7 @@ bool fiber_resume(struct fiber *fiber); /* true when it has ended; it is gone th
 /* Gives way until `is_ready` (NULL: at once) or the deadline; false when the deadline was it. A
  * member that is being cut off does not wait any more. */
 bool fiber_wait(const char *where, int64_t deadline_ms, ready_fn is_ready, void *context);
-bool in_fiber(void);
+/* Gives way for so many steps, however long they take. */
+void fiber_stall(const char *where, uint32_t steps);
 
 #endif
