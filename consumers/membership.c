@@ -13,6 +13,8 @@ enum {
   SUBSCRIBED_COUNT = TOPIC_COUNT - 1,
   TOPIC_TEXT_SIZE = 256,
   FENCED_AGAIN_MS = 60000, /* see fenced */
+  TELL_MS = 1000,          /* between two times that the group is told offsets */
+  LAST_WORD_MS = 1000,     /* that the last of them is waited for */
 };
 
 struct membership {
@@ -26,6 +28,8 @@ struct membership {
   enum membership_event pending;
   bool is_assigning; /* what membership_accept answers; lanes are ours */
   int64_t fenced_mono_ms;
+  rd_kafka_topic_partition_list_t *noted; /* offsets that the group is not told of yet */
+  int64_t told_mono_ms;
   bool has_error;
   struct error error;
 };
@@ -155,6 +159,7 @@ enum status membership_open(rd_kafka_conf_t *conf, const char *topic_prefix,
   struct membership *made = calloc(1, sizeof *made);
   assert(made != NULL);
   made->wake[0] = made->wake[1] = -1;
+  made->noted = rd_kafka_topic_partition_list_new(SUBSCRIBED_COUNT);
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     snprintf(made->topics[topic], sizeof made->topics[topic], "%s%s", topic_prefix,
              topic_name(topic));
@@ -176,12 +181,30 @@ enum status membership_open(rd_kafka_conf_t *conf, const char *topic_prefix,
   return STATUS_OK;
 }
 
+/* The client ends without leaving the group, and with it what is under way: so this is waited for.
+ */
+static void tell_last_offsets(struct membership *membership) {
+  if (membership->client == NULL || !membership->is_assigning || membership->noted->cnt == 0) {
+    return;
+  }
+  rd_kafka_queue_t *answers = rd_kafka_queue_new(membership->client);
+  if (rd_kafka_commit_queue(membership->client, membership->noted, answers, NULL, NULL) == 0) {
+    rd_kafka_event_t *answer = rd_kafka_queue_poll(answers, LAST_WORD_MS);
+    if (answer != NULL) {
+      rd_kafka_event_destroy(answer);
+    }
+  }
+  rd_kafka_queue_destroy(answers);
+}
+
 void membership_close(struct membership *membership) {
   if (membership == NULL) {
     return;
   }
+  tell_last_offsets(membership);
   close_client(membership);
   rd_kafka_conf_destroy(membership->conf);
+  rd_kafka_topic_partition_list_destroy(membership->noted);
   for (size_t i = 0; i < 2; i++) {
     if (membership->wake[i] >= 0) {
       close(membership->wake[i]);
@@ -205,6 +228,17 @@ static bool is_fenced(const struct membership *membership) {
   char text[256];
   return rd_kafka_fatal_error(membership->client, text, sizeof text) ==
          RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+}
+
+/* The group takes nothing from who has no lanes, and may fence who tries. */
+static void tell_offsets(struct membership *membership) {
+  if (membership->is_assigning && membership->noted->cnt > 0) {
+    const rd_kafka_resp_err_t code = rd_kafka_commit(membership->client, membership->noted, 1);
+    (void)code; /* information only: the next one says the same and more */
+  }
+  rd_kafka_topic_partition_list_destroy(membership->noted);
+  membership->noted = rd_kafka_topic_partition_list_new(SUBSCRIBED_COUNT);
+  membership->told_mono_ms = mono_ms();
 }
 
 /* A member that was away for longer than its session may fence itself: a request that it had
@@ -247,6 +281,9 @@ enum membership_event membership_poll(struct membership *membership) {
   if (is_fenced(membership)) {
     return fenced(membership);
   }
+  if (mono_ms() - membership->told_mono_ms >= TELL_MS) {
+    tell_offsets(membership);
+  }
   const enum membership_event event = membership->pending;
   membership->pending = MEMBERSHIP_NOTHING;
   return event;
@@ -262,25 +299,24 @@ void membership_accept(struct membership *membership) {
     return;
   }
   rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
+  tell_offsets(membership); /* while the lanes are still ours, if they were */
   rd_kafka_assign(membership->client, membership->is_assigning ? none : NULL);
   rd_kafka_topic_partition_list_destroy(none);
 }
 
 void membership_note_offsets(struct membership *membership, int32_t lane,
                              const int64_t next_offsets[TOPIC_COUNT]) {
-  if (!membership->is_assigning) {
-    return; /* the group does not take it from us, and may fence who tries */
-  }
-  rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(SUBSCRIBED_COUNT);
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    const char *const name = membership->topics[topic];
     if (topic != TOPIC_CONTROL) {
-      rd_kafka_topic_partition_list_add(offsets, membership->topics[topic], lane)->offset =
-          next_offsets[topic];
+      rd_kafka_topic_partition_t *noted =
+          rd_kafka_topic_partition_list_find(membership->noted, name, lane);
+      if (noted == NULL) {
+        noted = rd_kafka_topic_partition_list_add(membership->noted, name, lane);
+      }
+      noted->offset = next_offsets[topic];
     }
   }
-  const rd_kafka_resp_err_t code = rd_kafka_commit(membership->client, offsets, 1);
-  (void)code; /* information only: the next one says the same and more */
-  rd_kafka_topic_partition_list_destroy(offsets);
 }
 
 bool membership_error(struct membership *membership, struct error *error) {

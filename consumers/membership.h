@@ -40,8 +40,9 @@ const int32_t *membership_lanes(const struct membership *membership, size_t *cou
 
 void membership_accept(struct membership *membership);
 
-/* Tells the group where a lane stands, for tools that show lag. Information only: lanes go on
- * from their journal. Never blocks. */
+/* Notes where a lane stands, for tools that show lag. Information only: lanes go on from their
+ * journal. The group is told of all lanes together, once a second, by membership_poll: told of each
+ * batch, it costs the broker as much as the batch's own transaction. Never blocks. */
 void membership_note_offsets(struct membership *membership, int32_t lane,
                              const int64_t next_offsets[TOPIC_COUNT]);
 
