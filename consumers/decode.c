@@ -77,6 +77,14 @@ const struct writer *decode_framing(const struct schemas *schemas, struct span v
   return writer;
 }
 
+bool decode_unknown_id(const struct schemas *schemas, struct span value, uint32_t *id) {
+  if (value.size < CONFLUENT_HEAD_SIZE || value.data[0] != 0x00) {
+    return false;
+  }
+  *id = id_of(value.data + 1);
+  return schemas_find_id(schemas, *id) == NULL;
+}
+
 /* ---- Domains ---- */
 
 static bool refuse(struct reject *reject, const char *field, const char *reason) {

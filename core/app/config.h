@@ -35,6 +35,9 @@ struct config {
   struct {
     char *directory;    /* empty: none */
     char *registry_url; /* empty: none */
+    char *registry_user, *registry_password, *registry_password_file;
+    char *registry_ca_file; /* empty: the system's */
+    char *registry_certificate_file, *registry_key_file;
   } schemas;
   struct {
     char *dsn;

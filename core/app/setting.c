@@ -94,6 +94,12 @@ const struct setting settings[] = {
      .maximum = 1000000000 - 65536},
     {TEXT(schemas, directory, "")},
     {TEXT(schemas, registry_url, ""), .is_secret = true, .check = check_url_or_empty},
+    {TEXT(schemas, registry_user, "")},
+    {TEXT(schemas, registry_password, ""), .is_secret = true},
+    {TEXT(schemas, registry_password_file, "")},
+    {TEXT(schemas, registry_ca_file, "")},
+    {TEXT(schemas, registry_certificate_file, "")},
+    {TEXT(schemas, registry_key_file, "")},
     /* Host and user stay libpq's own defaults, its environment variables included. */
     {TEXT(postgres, dsn, "dbname=muster"), .is_secret = true, .check = check_not_empty},
     {TEXT(http, listen, "127.0.0.1:9464"), .check = check_listen},

@@ -32,6 +32,25 @@ char *text_copy_size(const char *text, size_t size) {
   return copy;
 }
 
+/* A URL's user and password stand between "//" and the last '@' before the path. */
+char *url_shown(const char *url) {
+  const char *const slashes = strstr(url, "://");
+  const char *const host = slashes == NULL ? url : slashes + 3;
+  const char *const end = host + strcspn(host, "/?#");
+  const char *at_sign = NULL;
+  for (const char *at = host; at < end; at++) {
+    if (*at == '@') {
+      at_sign = at;
+    }
+  }
+  if (at_sign == NULL) {
+    return text_copy(url);
+  }
+  char *const shown = memory_zeroed(strlen(url) + 8, 1);
+  snprintf(shown, strlen(url) + 8, "%.*s***%s", (int)(host - url), url, at_sign);
+  return shown;
+}
+
 enum { WORD_SIZE_MAX = 63 };
 
 static size_t smaller(size_t a, size_t b) {

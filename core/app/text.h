@@ -11,6 +11,10 @@ void *memory_grown(void *memory, size_t count, size_t size);
 char *text_copy(const char *text);
 char *text_copy_size(const char *text, size_t size);
 
+/* A URL with *** for what stands before its host's '@', a user and a password. The caller frees
+ * it. */
+char *url_shown(const char *url);
+
 /* The candidate nearest to a word, when one is near enough to be a slip of the finger. */
 struct suggestion {
   const char *word;
