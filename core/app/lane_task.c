@@ -1,4 +1,5 @@
 #include "core/app/clock.h"
+#include "core/app/kafka_client.h"
 #include "core/app/lane_task_internal.h"
 #include "core/app/log.h"
 
@@ -215,7 +216,8 @@ static void begin_running(struct lane_task *task) {
 static void on_started(void *context) {
   struct lane_task *task = context;
   if (task->status != STATUS_OK) {
-    const struct error error = task->error;
+    struct error error = task->error;
+    kafka_explain(&error);
     lane_fail(task, task->status, &error);
   } else if (task->phase == LANE_DRAINING) {
     lane_give_up(task, LANE_STOPPED);

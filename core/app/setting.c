@@ -66,6 +66,10 @@ static bool check_address(const char *text, const char **expected) {
 
 static const char *const partitioners[] = {"murmur2", "crc32", "fnv1a", NULL};
 static const char *const framings[] = {"single-object", "confluent", NULL};
+/* Empty: librdkafka's own default, or what -X says. */
+static const char *const protocols[] = {"", "plaintext", "ssl", "sasl_plaintext", "sasl_ssl", NULL};
+static const char *const mechanisms[] = {
+    "", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", NULL};
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warning", "error", NULL};
 
@@ -84,6 +88,16 @@ const struct setting settings[] = {
     {TEXT(kafka, group_id, "muster"), .check = check_name},
     {TEXT(kafka, topic_prefix, "muster."), .check = check_name_or_empty},
     {TEXT(kafka, instance, ""), .check = check_name_or_empty},
+    {TEXT(kafka, security_protocol, ""), .choices = protocols},
+    {TEXT(kafka, sasl_mechanism, ""), .choices = mechanisms},
+    {TEXT(kafka, sasl_username, "")},
+    {TEXT(kafka, sasl_password, ""), .is_secret = true},
+    {TEXT(kafka, sasl_password_file, "")},
+    {TEXT(kafka, ssl_ca_file, "")},
+    {TEXT(kafka, ssl_certificate_file, "")},
+    {TEXT(kafka, ssl_key_file, "")},
+    {TEXT(kafka, ssl_key_password, ""), .is_secret = true},
+    {TEXT(kafka, ssl_key_password_file, "")},
     {FIELD(kafka, partitioner), .type = SETTING_CHOICE, .fallback = "murmur2",
      .choices = partitioners},
     {FIELD(kafka, framing), .type = SETTING_CHOICE, .fallback = "single-object",
