@@ -466,8 +466,10 @@ char *schemas_text(const struct schemas *schemas) {
     fprintf(out, " %" PRIu32 "=%016" PRIx64, schemas->ids[i].id,
             schemas->ids[i].writer->fingerprint);
   }
+  const int failed = ferror(out);
   const int closed = fclose(out);
-  assert(closed == 0);
+  assert(failed == 0 && closed == 0 && text != NULL);
+  (void)failed;
   (void)closed;
   return text;
 }

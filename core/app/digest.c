@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct digest {
@@ -13,6 +14,7 @@ struct digest {
  * around, and a wrong digest must never be written. */
 static void must(int answer) {
   if (answer != 1) {
+    fputs("muster: out of memory, or no SHA-256\n", stderr);
     abort();
   }
 }

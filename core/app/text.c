@@ -1,5 +1,6 @@
 #include "core/app/text.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,14 @@ static void *or_die(void *memory) {
     abort();
   }
   return memory;
+}
+
+static void *json_memory(size_t size) {
+  return or_die(malloc(size > 0 ? size : 1));
+}
+
+void memory_guard(void) {
+  json_set_alloc_funcs(json_memory, free);
 }
 
 void *memory_zeroed(size_t count, size_t size) {

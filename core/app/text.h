@@ -5,6 +5,10 @@
 
 #include "core/base.h"
 
+/* Makes JSON's memory end the program, too, instead of leaving out what there was no room for. Call
+ * before anything else, as every process does once. */
+void memory_guard(void);
+
 /* Zeroed memory and copies of texts; the caller frees them. */
 void *memory_zeroed(size_t count, size_t size);
 void *memory_grown(void *memory, size_t count, size_t size);
