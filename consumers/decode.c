@@ -6,7 +6,6 @@
 
 enum {
   SINGLE_OBJECT_HEAD_SIZE = 10, /* C3 01, the fingerprint's lowest byte first */
-  CONFLUENT_HEAD_SIZE = 5,      /* 00, the id's highest byte first */
   UUID_TEXT_SIZE = 36,
 };
 

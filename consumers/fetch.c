@@ -25,6 +25,7 @@ struct source {
   int32_t partition;
   rd_kafka_message_t *taken[TAKEN_MAX];
   size_t taken_count, next;
+  int64_t taken_at_ms;
   bool has_record;
   struct record record;
   int64_t end_offset; /* -1: more has arrived since, or the end was never seen */
@@ -205,6 +206,7 @@ static void note_error(struct source *source, const rd_kafka_message_t *message)
 static void take_more(struct source *source) {
   const ssize_t count = rd_kafka_consume_batch_queue(source->queue, 0, source->taken, TAKEN_MAX);
   source->next = 0;
+  source->taken_at_ms = source->fetch->now_ms();
   source->taken_count = count > 0 ? (size_t)count : 0;
 }
 
@@ -217,7 +219,7 @@ static void show(struct source *source, rd_kafka_message_t *message) {
   source->record = (struct record){
       .offset = message->offset,
       .timestamp_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : timestamp_ms,
-      .read_at_ms = source->fetch->now_ms(),
+      .read_at_ms = source->taken_at_ms,
       .key = span_of(message->key, message->key_len),
       .value = span_of(message->payload, message->len),
       .key_is_null = message->key == NULL,

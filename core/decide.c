@@ -1,11 +1,6 @@
 #include "core/decide.h"
 
-/* What a step carries around: the lane, the cause of its results, and where these go. */
-struct step {
-  struct lane *lane;
-  struct cause cause;
-  const struct sink *sink;
-};
+#include "core/escalate.h"
 
 static const struct cause timer_cause = {.offset = -1};
 
@@ -15,135 +10,16 @@ void decide_clock(struct lane *lane, int64_t timestamp_ms) {
   }
 }
 
-/* A result about no device, yet without its kind's part. */
-static struct result result_of(const struct step *step, enum result_kind kind) {
-  return (struct result){
-      .kind = kind,
-      .at_ms = step->lane->clock_ms,
-      .cause = step->cause,
-      .policy = step->lane->policy->version,
-  };
-}
-
-static void about_person(const struct step *step, struct result *result, uint32_t person) {
-  result->has_subject = true;
-  result->person = person;
-  memcpy(result->subject, step->lane->persons.items[person].subject, SUBJECT_SIZE);
-}
-
-/* A result about devices[index], whose state is being changed to `device`. */
-static struct result result_about(const struct step *step, enum result_kind kind, uint32_t index,
-                                  const struct device *device) {
-  struct result result = result_of(step, kind);
-  result.device_number = lane_device_number(step->lane, index);
-  result.serial = lane_serial(step->lane, device);
-  about_person(step, &result, device->person);
-  return result;
-}
-
-/* Gives the next number, and the result away. */
-static void emit(const struct step *step, struct result *result) {
-  result->seq = ++step->lane->seq;
-  step->sink->take(step->sink->context, result);
-}
-
-static void emit_change(const struct step *step, uint32_t index, const struct device *device) {
-  struct result result = result_about(step, RESULT_COMPLIANCE_CHANGE, index, device);
-  result.change.compliance = device->compliance;
-  result.change.violations = device->violations;
-  result.change.noncompliant_since_ms = device->noncompliant_since_ms;
-  emit(step, &result);
-}
-
-static void emit_notification(const struct step *step, uint32_t index, const struct device *device,
-                              const char *template_name) {
-  struct result result = result_about(step, RESULT_NOTIFICATION, index, device);
-  result.notification.template_name = template_name;
-  emit(step, &result);
-}
-
-static void emit_access(const struct step *step, uint32_t index, const struct device *device,
-                        enum access_decision decision, const char *reason) {
-  struct result result = result_about(step, RESULT_ACCESS_DECISION, index, device);
-  result.access.resource = "email";
-  result.access.decision = decision;
-  result.access.reason = reason;
-  emit(step, &result);
-}
-
-static void emit_ticket(const struct step *step, uint32_t index, const struct device *device,
-                        enum ticket_action action) {
-  struct result result = result_about(step, RESULT_TICKET, index, device);
-  result.ticket.action = action;
-  result.ticket.episode = device->episode;
-  result.ticket.violations = device->violations;
-  emit(step, &result);
-}
-
-static void emit_license(const struct step *step, uint32_t index, const struct device *device,
-                         enum license_action action) {
-  struct result result = result_about(step, RESULT_LICENSE, index, device);
-  result.license.action = action;
-  emit(step, &result);
-}
-
-/* What is to be said in an audit entry beside whom it concerns. */
-struct audit {
-  const char *actor;
-  enum audit_action action;
-  enum outcome outcome;
-  const char *reason;
-};
-
-static void emit_audit(const struct step *step, uint32_t index, const struct device *device,
-                       const struct audit *audit) {
-  struct result result = result_about(step, RESULT_AUDIT, index, device);
-  char id[DEVICE_ID_SIZE];
-  result.audit.actor = audit->actor;
-  result.audit.action = audit->action;
-  result.audit.target = span_of(id, device_id_format(result.device_number, id));
-  result.audit.outcome = audit->outcome;
-  result.audit.reason = audit->reason;
-  emit(step, &result);
-}
-
-/* An episode ends: with a compliant report, or because the device starts over. */
-static void end_episode(struct device *device) {
-  device->noncompliant_since_ms = TIME_NONE;
-  device->stage = STAGE_NONE;
-}
-
-static void resolve_ticket(const struct step *step, uint32_t index, struct device *device) {
-  if (device->ticket_open) {
-    device->ticket_open = false;
-    emit_ticket(step, index, device, TICKET_RESOLVE);
-  }
-}
-
-static void begin_episode(const struct step *step, uint32_t index, struct device *device) {
-  device->noncompliant_since_ms = step->lane->clock_ms;
-  device->episode++;
-  device->stage = STAGE_NOTIFIED;
-  emit_change(step, index, device);
-  emit_notification(step, index, device, "noncompliant");
-}
-
-static void become_compliant(const struct step *step, uint32_t index, struct device *device) {
-  end_episode(device);
-  emit_change(step, index, device);
-  if (device->email_blocked) {
-    device->email_blocked = false;
-    emit_access(step, index, device, ACCESS_ALLOW, "compliant");
-  }
-  resolve_ticket(step, index, device);
-}
-
 /* Holds the device's facts against the policy, and acts on what changed. */
 static void evaluate(const struct step *step, uint32_t index, struct device *device) {
   const struct lane *lane = step->lane;
-  const uint32_t outdated = lane->versions.texts[device->os_version].outdated_platforms;
-  const violation_set violations =
-      policy_violations(lane->policy, device, outdated, lane->clock_ms);
+  const struct policy *policy = lane->policy;
+  violation_set violations = policy_violations(
+      policy, device, lane->versions.texts[device->os_version].outcomes, lane->clock_ms);
+  if ((violations & policy->checks.exempted) != 0) {
+    violations &= ~policy_exempted(policy, lane_device_number(lane, index),
+                                   lane_serial(lane, device), lane->clock_ms);
+  }
   const enum compliance before = device->compliance;
   const enum compliance now = violations == 0 ? COMPLIANCE_COMPLIANT : COMPLIANCE_NONCOMPLIANT;
   if (now == before && violations == device->violations) {
@@ -152,9 +28,9 @@ static void evaluate(const struct step *step, uint32_t index, struct device *dev
   device->compliance = (uint8_t)now;
   device->violations = violations;
   if (now == COMPLIANCE_COMPLIANT) {
-    become_compliant(step, index, device);
+    escalate_recovered(step, index, device);
   } else if (before != COMPLIANCE_NONCOMPLIANT) {
-    begin_episode(step, index, device);
+    escalate_begin(step, index, device);
   } else {
     emit_change(step, index, device);
     if (device->ticket_open) {
@@ -170,7 +46,7 @@ static bool shows_change(const struct device *a, const struct device *b) {
          a->compliance != b->compliance || a->violations != b->violations ||
          a->noncompliant_since_ms != b->noncompliant_since_ms ||
          a->email_blocked != b->email_blocked || a->sap_blocked != b->sap_blocked ||
-         a->ticket_open != b->ticket_open;
+         a->ticket_open != b->ticket_open || (a->overdue_stage > 0) != (b->overdue_stage > 0);
 }
 
 /* Puts the device's new state into the lane. */
@@ -204,10 +80,11 @@ static void start_over(const struct step *step, uint32_t index, struct device *d
   const bool was_known = device->compliance != COMPLIANCE_UNKNOWN;
   device->compliance = COMPLIANCE_UNKNOWN;
   device->violations = 0;
-  end_episode(device);
+  escalate_end(device);
+  escalate_end_overdue(device);
   if (was_known) {
     emit_change(step, index, device);
-    resolve_ticket(step, index, device);
+    escalate_resolve_ticket(step, index, device);
   }
 }
 
@@ -233,7 +110,7 @@ static void refuse_enrollment(const struct step *step, const struct event *event
   reject_set(&reject, REJECT_NOT_ALLOWED, STAGE_DECISION, "profile %s is not for platform %s",
              profile_name(event->enrollment.profile), platform_name(event->enrollment.platform));
   decide_reject(step->lane, &reject, message, step->sink);
-  struct result result = result_of(step, RESULT_AUDIT);
+  struct result result = emit_result(step, RESULT_AUDIT);
   result.audit.actor = "enrollment";
   result.audit.action = index == INDEX_NONE ? AUDIT_CREATE : AUDIT_UPDATE;
   result.audit.outcome = OUTCOME_REFUSED;
@@ -245,8 +122,8 @@ static void refuse_enrollment(const struct step *step, const struct event *event
     result.audit.target = span_of(id, device_id_format(result.device_number, id));
   }
   result.serial = event->serial;
-  about_person(step, &result, lane_person(step->lane, event->enrollment.subject));
-  emit(step, &result);
+  emit_name_person(step, &result, lane_person(step->lane, event->enrollment.subject));
+  emit_send(step, &result);
 }
 
 static void renew(const struct step *step, const struct event *event, struct device *device) {
@@ -303,6 +180,7 @@ static void enroll_at_checkin(const struct step *step, uint32_t index, struct de
 static void decide_checkin(const struct step *step, const struct checkin *checkin, uint32_t index) {
   struct device next = step->lane->devices[index];
   next.last_sync_at_ms = step->lane->clock_ms;
+  escalate_end_overdue(&next);
   lane_set_os_version(step->lane, &next, checkin->os_version);
   if (next.status == DEVICE_PENDING || next.status == DEVICE_FAILED) {
     enroll_at_checkin(step, index, &next);
@@ -373,11 +251,11 @@ void decide_reject(struct lane *lane, const struct reject *reject, const struct 
     return;
   }
   const struct step step = {.lane = lane, .cause = message->cause, .sink = sink};
-  struct result result = result_of(&step, RESULT_DEAD_LETTER);
+  struct result result = emit_result(&step, RESULT_DEAD_LETTER);
   result.dead_letter.reject = *reject;
   result.dead_letter.original = message->original;
   lane->dead_letter_count++;
-  emit(&step, &result);
+  emit_send(&step, &result);
 }
 
 static void fire_fail(const struct step *step, uint32_t index, struct device *device) {
@@ -385,18 +263,6 @@ static void fire_fail(const struct step *step, uint32_t index, struct device *de
                               "PENDING to FAILED: no check-in within 30 minutes"};
   device->status = DEVICE_FAILED;
   emit_audit(step, index, device, &audit);
-}
-
-static void fire_block(const struct step *step, uint32_t index, struct device *device) {
-  device->stage = STAGE_BLOCKED;
-  if (!device->email_blocked) {
-    device->email_blocked = true;
-    emit_access(step, index, device, ACCESS_BLOCK, "noncompliant for 24 h");
-  }
-  if (!device->ticket_open) {
-    device->ticket_open = true;
-    emit_ticket(step, index, device, TICKET_OPEN);
-  }
 }
 
 struct timer_cursor decide_timer(struct lane *lane, const struct sink *sink) {
@@ -410,15 +276,10 @@ struct timer_cursor decide_timer(struct lane *lane, const struct sink *sink) {
   /* A timer that was late already when it was set fires at the clock of that moment. */
   decide_clock(lane, due_at_ms);
   const struct step step = {.lane = lane, .cause = timer_cause, .sink = sink};
-  switch (kind) {
-  case TIMER_KIND_FAIL:
+  if (kind == TIMER_KIND_FAIL) {
     fire_fail(&step, index, &next);
-    break;
-  case TIMER_KIND_BLOCK:
-    fire_block(&step, index, &next);
-    break;
-  case TIMER_KIND_NONE:
-    assert(false);
+  } else {
+    escalate_fire(&step, index, &next, kind);
   }
   apply(&step, index, &next, false);
   return (struct timer_cursor){

@@ -6,9 +6,6 @@
 
 #include "core/result.h"
 
-/* How far the present episode of non-compliance has been escalated. */
-enum stage { STAGE_NONE, STAGE_NOTIFIED, STAGE_BLOCKED };
-
 struct device {
   uint32_t serial;     /* index in the lane's serials */
   uint32_t person;     /* index in the lane's persons */
@@ -18,19 +15,39 @@ struct device {
   int32_t screen_lock_pin_length; /* meaningful when has_screen_lock_pin_length */
   int64_t pending_since_ms;       /* when PENDING began; TIME_NONE before any enrolment */
   int64_t last_sync_at_ms;
-  int64_t noncompliant_since_ms;
+  int64_t noncompliant_since_ms; /* of the open episode, also while a clean interval runs */
+  int64_t clean_since_ms;        /* compliant in an episode that is still open; 0: not so */
   int64_t antivirus_signatures_at_ms;
   violation_set violations;
   uint32_t timer; /* place in the lane's heap; TIMER_NONE when nothing is due */
   uint8_t platform, profile, ownership, status;
-  uint8_t compliance, stage, antivirus_enabled, disk_encrypted;
+  uint8_t compliance;
+  uint8_t stage; /* how many of the plan's stages the present episode has been through */
+  uint8_t antivirus_enabled, disk_encrypted; /* enum tri */
   bool has_screen_lock_pin_length;
   bool email_blocked, sap_blocked, ticket_open;
-  bool touched;        /* changed since the last checkpoint */
-  uint8_t reserved[3]; /* no padding: states are compared as bytes */
+  bool touched; /* changed since the last checkpoint */
+  /* No padding: states are compared as bytes. */
+  uint8_t mail_held;         /* stage whose mail waits for the end of quiet hours, from 1 */
+  uint8_t overdue_stage;     /* 0: not overdue; 1 and how many of that plan's stages are done */
+  uint8_t overdue_mail_held; /* as mail_held */
 };
 
-static_assert(sizeof(struct device) == 80, "ten million devices are to fit");
+static_assert(sizeof(struct device) == 88, "ten million devices are to fit");
+
+/* What happens to a device by itself. At equal times the smaller kind goes first. */
+enum timer_kind {
+  TIMER_KIND_NONE,
+  TIMER_KIND_FAIL, /* PENDING for too long */
+  /* Stages of non-compliance. */
+  TIMER_KIND_BLOCK,
+  TIMER_KIND_TICKET,
+  TIMER_KIND_NOTIFY,
+  TIMER_KIND_CLEAN,        /* compliant for long enough: the episode ends */
+  TIMER_KIND_MAIL,         /* quiet hours are over */
+  TIMER_KIND_OVERDUE,      /* a stage of overdue syncs */
+  TIMER_KIND_OVERDUE_MAIL, /* its mail, when quiet hours are over */
+};
 
 /* All that is stored of a device, with its texts: what a row and a Device record are made of. */
 struct device_image {
@@ -42,8 +59,8 @@ struct device_image {
   uint32_t person;
   struct span enrollment_ids; /* EVENT_ID_SIZE bytes each, newest first */
   struct device state;
-  int64_t next_due_at_ms;  /* TIME_NONE: nothing will happen by itself */
-  const char *next_action; /* "block", "fail"; NULL with TIME_NONE */
+  int64_t next_due_at_ms; /* TIME_NONE: nothing will happen by itself */
+  enum timer_kind next_timer;
   /* Of the last change that its Device record shows; when `is_changed` is false, only
    * last_sync_at or facts' dates moved since, and what is stored of these stays. */
   bool is_changed;

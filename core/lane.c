@@ -1,12 +1,13 @@
 #include "core/lane.h"
 
-void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct memory *memory) {
+void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct policy *policy,
+               const struct memory *memory) {
   assert(number < count);
   *lane = (struct lane){
       .number = number,
       .count = count,
       .memory = *memory,
-      .policy = policy_default(),
+      .policy = policy,
       .clock_ms = LANE_CLOCK_START_MS,
       .versions = {.first_free = INDEX_NONE},
   };
@@ -127,10 +128,8 @@ static uint32_t version_new(struct lane *lane, struct span text, uint64_t hash) 
     index = versions->count++;
   }
   struct version_text *version = &versions->texts[index];
-  *version = (struct version_text){
-      .outdated_platforms = policy_outdated_platforms(lane->policy, text),
-      .size = (uint8_t)text.size,
-  };
+  *version = (struct version_text){.size = (uint8_t)text.size};
+  policy_version_outcomes(lane->policy, text, version->outcomes);
   if (text.size > 0) {
     memcpy(version->text, text.data, text.size);
   }
@@ -217,36 +216,68 @@ void lane_remember_enrollment(struct lane *lane, struct device *device,
   device->enrollment = list->count++;
 }
 
-enum timer_kind device_next_timer(const struct policy *policy, const struct device *device,
-                                  int64_t *due_at_ms) {
-  enum timer_kind kind = TIMER_KIND_NONE;
-  *due_at_ms = TIME_NONE;
-  if (device->status == DEVICE_PENDING) {
-    kind = TIMER_KIND_FAIL;
-    *due_at_ms = device->pending_since_ms + policy->pending_max_ms;
+struct next_timer {
+  enum timer_kind kind;
+  int64_t due_at_ms;
+};
+
+/* Takes over what is earlier; at equal times the smaller kind goes first. */
+static void offer(struct next_timer *next, enum timer_kind kind, int64_t due_at_ms) {
+  if (next->kind == TIMER_KIND_NONE || due_at_ms < next->due_at_ms) {
+    *next = (struct next_timer){.kind = kind, .due_at_ms = due_at_ms};
   }
-  if (device->compliance == COMPLIANCE_NONCOMPLIANT && device->stage == STAGE_NOTIFIED) {
-    const int64_t block_at_ms = device->noncompliant_since_ms + policy->block_after_ms;
-    /* At equal times the smaller kind goes first. */
-    if (kind == TIMER_KIND_NONE || block_at_ms < *due_at_ms) {
-      kind = TIMER_KIND_BLOCK;
-      *due_at_ms = block_at_ms;
-    }
-  }
-  return kind;
 }
 
-const char *timer_kind_name(enum timer_kind kind) {
-  switch (kind) {
-  case TIMER_KIND_NONE:
-    return NULL;
-  case TIMER_KIND_FAIL:
-    return "fail";
-  case TIMER_KIND_BLOCK:
-    return "block";
+/* Of an open episode of non-compliance. */
+static void offer_episode(struct next_timer *next, const struct policy *policy,
+                          const struct device *device) {
+  const struct policy_plan *plan = &policy->noncompliant;
+  const int64_t since_ms = device->noncompliant_since_ms;
+  if (device->clean_since_ms != 0) {
+    offer(next, TIMER_KIND_CLEAN, device->clean_since_ms + policy->minimum_clean_ms);
+    return; /* stages and held mails wait for what becomes of it */
   }
-  assert(false);
-  return NULL;
+  if (device->stage < plan->count) {
+    const struct policy_stage *stage = &plan->stages[device->stage];
+    offer(next, policy_stage_kind(stage), since_ms + stage->after_ms);
+  }
+  if (device->mail_held > 0) {
+    offer(next, TIMER_KIND_MAIL,
+          policy_mail_at(policy, since_ms + plan->stages[device->mail_held - 1].after_ms));
+  }
+}
+
+/* Of a device whose check-ins are expected. */
+static void offer_overdue(struct next_timer *next, const struct policy *policy,
+                          const struct device *device) {
+  const struct policy_plan *plan = &policy->overdue;
+  const int64_t since_ms = device->last_sync_at_ms;
+  if (device->overdue_stage == 0) {
+    offer(next, TIMER_KIND_OVERDUE, since_ms + policy->overdue_after_ms);
+  } else if (device->overdue_stage <= plan->count) {
+    offer(next, TIMER_KIND_OVERDUE, since_ms + plan->stages[device->overdue_stage - 1].after_ms);
+  }
+  if (device->overdue_mail_held > 0) {
+    offer(next, TIMER_KIND_OVERDUE_MAIL,
+          policy_mail_at(policy, since_ms + plan->stages[device->overdue_mail_held - 1].after_ms));
+  }
+}
+
+enum timer_kind device_next_timer(const struct policy *policy, const struct device *device,
+                                  int64_t *due_at_ms) {
+  struct next_timer next = {.kind = TIMER_KIND_NONE, .due_at_ms = TIME_NONE};
+  if (device->status == DEVICE_PENDING) {
+    offer(&next, TIMER_KIND_FAIL, device->pending_since_ms + PENDING_MAX_MS);
+  }
+  if (device->compliance == COMPLIANCE_NONCOMPLIANT || device->clean_since_ms != 0) {
+    offer_episode(&next, policy, device);
+  }
+  if (policy->overdue_after_ms > 0 && device->status == DEVICE_ENROLLED &&
+      device->last_sync_at_ms != TIME_NONE) {
+    offer_overdue(&next, policy, device);
+  }
+  *due_at_ms = next.due_at_ms;
+  return next.kind;
 }
 
 void lane_schedule(struct lane *lane, uint32_t index) {
@@ -365,8 +396,7 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
       .cause = {.offset = -1},
   };
   memcpy(image->subject, lane->persons.items[device->person].subject, SUBJECT_SIZE);
-  image->next_action =
-      timer_kind_name(device_next_timer(lane->policy, device, &image->next_due_at_ms));
+  image->next_timer = device_next_timer(lane->policy, device, &image->next_due_at_ms);
   if (touch != NULL && touch->is_changed) {
     image->is_changed = true;
     image->changed_batch = touch->batch;

@@ -14,7 +14,7 @@
 struct version_text {
   uint32_t references; /* 0: free, `next_free` counts */
   uint32_t next_free;
-  uint32_t outdated_platforms; /* under the policy in force */
+  struct policy_outcome outcomes[PLATFORM_COUNT]; /* under the policy in force */
   uint8_t size;
   uint8_t text[OS_VERSION_SIZE_MAX];
 };
@@ -105,7 +105,9 @@ struct lane {
   struct touches touches;
 };
 
-void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct memory *memory);
+/* `policy`, compiled, outlives the lane. */
+void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct policy *policy,
+               const struct memory *memory);
 void lane_fini(struct lane *lane);
 
 /* The device with that serial, or INDEX_NONE. */
@@ -133,10 +135,8 @@ void lane_remember_enrollment(struct lane *lane, struct device *device,
                               const uint8_t event_id[EVENT_ID_SIZE]);
 
 /* What happens to a device by itself, first of all. */
-enum timer_kind { TIMER_KIND_NONE, TIMER_KIND_FAIL, TIMER_KIND_BLOCK };
 enum timer_kind device_next_timer(const struct policy *policy, const struct device *device,
                                   int64_t *due_at_ms);
-const char *timer_kind_name(enum timer_kind kind); /* "fail", "block"; NULL for none */
 
 /* Puts the device's timer where its state says. Call after every change of a device. */
 void lane_schedule(struct lane *lane, uint32_t index);

@@ -13,16 +13,53 @@ struct buffer {
 
 void buffer_fini(struct buffer *buffer);
 
-/* Room for `size` more bytes at the end, not yet counted in; valid until the next call. */
-uint8_t *buffer_reserve(struct buffer *buffer, size_t size);
+/* Makes room for `size` more bytes: the rare part of buffer_reserve. */
+void buffer_grow(struct buffer *buffer, size_t size);
 
-void buffer_append(struct buffer *buffer, const void *data, size_t size);
+/* Room for `size` more bytes at the end, not yet counted in; valid until the next call. In the
+ * header, as what follows, since rows are written a field of a few bytes at a time. */
+static inline uint8_t *buffer_reserve(struct buffer *buffer, size_t size) {
+  if (buffer->capacity - buffer->size < size) {
+    buffer_grow(buffer, size);
+  }
+  return buffer->data + buffer->size;
+}
+
+static inline void buffer_append(struct buffer *buffer, const void *data, size_t size) {
+  if (size > 0) {
+    memcpy(buffer_reserve(buffer, size), data, size);
+    buffer->size += size;
+  }
+}
 
 /* Integers in network order, as PostgreSQL's binary formats want them. */
-void buffer_append_u8(struct buffer *buffer, uint8_t value);
-void buffer_append_u16(struct buffer *buffer, uint16_t value);
-void buffer_append_u32(struct buffer *buffer, uint32_t value);
-void buffer_append_u64(struct buffer *buffer, uint64_t value);
+static inline void buffer_append_u8(struct buffer *buffer, uint8_t value) {
+  *buffer_reserve(buffer, 1) = value;
+  buffer->size += 1;
+}
+
+static inline void buffer_append_big_endian(struct buffer *buffer, uint64_t value, size_t size) {
+  uint8_t *at = buffer_reserve(buffer, size);
+  for (size_t i = 0; i < size; i++) {
+    at[i] = (uint8_t)(value >> (8 * (size - 1 - i)));
+  }
+  buffer->size += size;
+}
+
+static inline void buffer_append_u16(struct buffer *buffer, uint16_t value) {
+  buffer_append_big_endian(buffer, value, 2);
+}
+
+static inline void buffer_append_u32(struct buffer *buffer, uint32_t value) {
+  buffer_append_big_endian(buffer, value, 4);
+}
+
+static inline void buffer_append_u64(struct buffer *buffer, uint64_t value) {
+  buffer_append_big_endian(buffer, value, 8);
+}
+
+/* Empties it and, when it has grown beyond `capacity_max` bytes, gives its memory back. */
+void buffer_trim(struct buffer *buffer, size_t capacity_max);
 
 static inline void buffer_clear(struct buffer *buffer) {
   buffer->size = 0;

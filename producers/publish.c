@@ -431,21 +431,31 @@ static rd_kafka_resp_err_t produce_or_wait(struct publisher *publisher,
   }
 }
 
-/* Hands all records over and waits for the last acknowledgement. */
-static enum status deliver(struct publisher *publisher, struct span records, struct error *error) {
-  const int64_t deadline_ms = mono_ms() + PRODUCE_TIMEOUT_MS;
+/* Hands a part over, adding to the count of records. */
+static rd_kafka_resp_err_t produce_part(struct publisher *publisher, struct span records,
+                                        int64_t deadline_ms, size_t *count) {
   struct outgoing record;
   size_t position = 0;
-  size_t count = 0;
-  rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
   while (!is_lost(publisher) && outgoing_next(records, &position, &record)) {
-    code = produce_or_wait(publisher, &record, deadline_ms);
+    const rd_kafka_resp_err_t code = produce_or_wait(publisher, &record, deadline_ms);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      break;
+      return code;
     }
-    if (++count % POLL_INTERVAL == 0) {
+    if (++*count % POLL_INTERVAL == 0) {
       rd_kafka_poll(publisher->client, 0);
     }
+  }
+  return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* Hands all records over and waits for the last acknowledgement. */
+static enum status deliver(struct publisher *publisher, const struct span *parts, size_t part_count,
+                           struct error *error) {
+  const int64_t deadline_ms = mono_ms() + PRODUCE_TIMEOUT_MS;
+  size_t count = 0;
+  rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+  for (size_t i = 0; i < part_count && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+    code = produce_part(publisher, parts[i], deadline_ms, &count);
   }
   while (code == RD_KAFKA_RESP_ERR_NO_ERROR && publisher->answered_count < count &&
          !is_lost(publisher)) {
@@ -465,13 +475,17 @@ static enum status deliver(struct publisher *publisher, struct span records, str
   return code == RD_KAFKA_RESP_ERR_NO_ERROR ? STATUS_OK : fail(publisher, "publish", code, error);
 }
 
-enum status publisher_publish(struct publisher *publisher, struct span records,
-                              struct error *error) {
+enum status publisher_publish(struct publisher *publisher, const struct span *parts,
+                              size_t part_count, struct error *error) {
   if (publisher->client == NULL) {
     return error_set(error, STATUS_UNAVAILABLE, "publish for lane %u: it failed before",
                      publisher->lane);
   }
-  if (records.size == 0) {
+  size_t size = 0;
+  for (size_t i = 0; i < part_count; i++) {
+    size += parts[i].size;
+  }
+  if (size == 0) {
     return STATUS_OK;
   }
   pause_after_commit(publisher);
@@ -483,7 +497,7 @@ enum status publisher_publish(struct publisher *publisher, struct span records,
   if (failure != NULL) {
     return fail_call(publisher, "begin transaction", failure, error);
   }
-  const enum status status = deliver(publisher, records, error);
+  const enum status status = deliver(publisher, parts, part_count, error);
   if (status != STATUS_OK) {
     return status;
   }

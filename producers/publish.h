@@ -22,13 +22,13 @@ enum status publisher_open(const struct publisher_options *options, struct publi
                            struct error *error) MUST_USE;
 void publisher_close(struct publisher *publisher); /* NULL is allowed */
 
-/* Publishes the records of `records`, in order, in one transaction. They are not copied; nothing
+/* Publishes the records of all parts, in order, in one transaction. They are not copied; nothing
  * refers to them any more when this returns, whatever the answer. Any answer but STATUS_OK says
  * nothing about what is published: close this publisher, open another, read the position.
  * STATUS_FENCED: the lane has another owner. STATUS_CONFIG: a topic is missing, or refuses a
  * record for its size or timestamp, which no repetition will change. */
-enum status publisher_publish(struct publisher *publisher, struct span records,
-                              struct error *error) MUST_USE;
+enum status publisher_publish(struct publisher *publisher, const struct span *parts,
+                              size_t part_count, struct error *error) MUST_USE;
 
 /* The last journal record of a lane that a read_committed reader sees. */
 struct journal_position {

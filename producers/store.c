@@ -80,6 +80,7 @@ void store_close(struct store *store) {
   if (store != NULL) {
     PQfinish(store->connection);
     buffer_fini(&store->script);
+    buffer_fini(&store->piece);
     free(store);
   }
 }
@@ -103,7 +104,7 @@ static void script_time(struct buffer *script, int64_t at_ms) {
 }
 
 static void script_copy(struct store *store, const char *table, const char *columns,
-                        struct span rows) {
+                        struct copy rows) {
   assert(store->copy_count < COPY_COUNT_MAX);
   store->copies[store->copy_count++] = rows;
   store_script(&store->script, "COPY %s (%s) FROM STDIN (FORMAT binary);", table, columns);
@@ -111,10 +112,11 @@ static void script_copy(struct store *store, const char *table, const char *colu
 
 /* Through the session's table `stage`, with the statement prepared for it. */
 static void script_stage(struct store *store, const char *stage, const char *columns,
-                         const char *prepared, struct span rows) {
+                         const char *prepared, struct copy rows) {
+  const bool is_big = rows.is_streamed || rows.rows.size > STAGE_DELETE_SIZE_MAX;
   script_copy(store, stage, columns, rows);
-  store_script(&store->script, "EXECUTE %s; %s %s;", prepared,
-               rows.size > STAGE_DELETE_SIZE_MAX ? "TRUNCATE" : "DELETE FROM", stage);
+  store_script(&store->script, "EXECUTE %s; %s %s;", prepared, is_big ? "TRUNCATE" : "DELETE FROM",
+               stage);
 }
 
 /* Persons are shared between lanes and go ahead of whatever names them, in a transaction that
@@ -122,7 +124,8 @@ static void script_stage(struct store *store, const char *stage, const char *col
 static void script_persons(struct store *store, struct span persons) {
   if (persons.size > 0) {
     store_script(&store->script, "BEGIN; SET LOCAL synchronous_commit = off;");
-    script_stage(store, "stage_person", "subject, user_email", "store_persons", persons);
+    script_stage(store, "stage_person", "subject, user_email", "store_persons",
+                 (struct copy){.rows = persons});
     store_script(&store->script, "COMMIT;");
   }
 }
@@ -202,6 +205,24 @@ static void script_environment(struct buffer *script, const struct store_batch *
   }
 }
 
+static void script_devices(struct store *store, const struct store_batch *batch) {
+  const bool is_streamed = batch->streamed.next != NULL;
+  store->streamed = batch->streamed;
+  if (is_streamed ? batch->streamed.has_created : batch->created.size > 0) {
+    const struct copy created = {
+        .rows = batch->created, .is_streamed = is_streamed, .is_created = true};
+    script_copy(store, "muster.device_row", store_device_columns, created);
+  }
+  if (is_streamed ? batch->streamed.has_others : batch->devices.size > 0) {
+    /* Row by row through the key, however many there are: a plan made for many would be kept, and
+     * read the whole table for one. */
+    store_script(&store->script,
+                 "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;");
+    const struct copy others = {.rows = batch->devices, .is_streamed = is_streamed};
+    script_stage(store, "stage_device", store_device_columns, "store_devices", others);
+  }
+}
+
 static void script_batch(struct store *store, const struct store_batch *batch) {
   struct buffer *const script = &store->script;
   script_persons(store, batch->persons);
@@ -212,17 +233,14 @@ static void script_batch(struct store *store, const struct store_batch *batch) {
   store_script_bytes(script, span_of(batch->lane->owner, OWNER_SIZE));
   store_script(script, ", 'hex')::uuid, %" PRIu64 ", %" PRIu64 ");", batch->published_batch,
                batch->checkpoint_batch);
-  if (batch->created.size > 0) {
-    script_copy(store, "muster.device_row", store_device_columns, batch->created);
-  }
-  if (batch->devices.size > 0) {
-    script_stage(store, "stage_device", store_device_columns, "store_devices", batch->devices);
-  }
+  script_devices(store, batch);
   if (batch->results.size > 0) {
-    script_copy(store, "muster.result_row", store_result_columns, batch->results);
+    script_copy(store, "muster.result_row", store_result_columns,
+                (struct copy){.rows = batch->results});
   }
   if (batch->letters.size > 0) {
-    script_copy(store, "muster.letter", store_letter_columns, batch->letters);
+    script_copy(store, "muster.letter", store_letter_columns,
+                (struct copy){.rows = batch->letters});
   }
   if (batch->row != NULL) {
     script_environment(script, batch);
@@ -248,32 +266,38 @@ enum status store_commit_begin(struct store *store, const struct store_batch *ba
   return STATUS_OK;
 }
 
+/* The next piece of the present COPY's rows; empty when there is none. */
+static struct span next_piece(struct store *store) {
+  const struct copy *const copy = &store->copies[store->copy_index];
+  if (copy->is_streamed) {
+    const struct store_devices *const streamed = &store->streamed;
+    const bool has_more = streamed->next(streamed->context, copy->is_created, &store->piece);
+    return has_more ? buffer_span(&store->piece) : span_of("", 0);
+  }
+  const size_t left = copy->rows.size - store->copy_sent;
+  const size_t size = left < COPY_CHUNK_SIZE ? left : COPY_CHUNK_SIZE;
+  store->copy_sent += size;
+  return span_of(copy->rows.data + store->copy_sent - size, size);
+}
+
 /* Hands libpq the next piece of the present COPY. Called when nothing waits to be sent. */
 static int put_chunk(struct store *store) {
   PGconn *const connection = store->connection;
-  const struct span rows = store->copies[store->copy_index];
-  switch (store->copy_part) {
-  case COPY_HEADER:
+  if (store->copy_part == COPY_HEADER) {
     store->copy_part = COPY_ROWS;
     return PQputCopyData(connection, copy_header, (int)sizeof copy_header - 1);
-  case COPY_ROWS: {
-    const size_t left = rows.size - store->copy_sent;
-    const size_t size = left < COPY_CHUNK_SIZE ? left : COPY_CHUNK_SIZE;
-    const char *const at = (const char *)rows.data + store->copy_sent;
-    store->copy_sent += size;
-    store->copy_part = size == left ? COPY_TRAILER : COPY_ROWS;
-    return PQputCopyData(connection, at, (int)size);
   }
-  case COPY_TRAILER:
+  if (store->copy_part == COPY_ROWS) {
+    const struct span piece = next_piece(store);
+    if (piece.size > 0) {
+      return PQputCopyData(connection, (const char *)piece.data, (int)piece.size);
+    }
     store->copy_part = COPY_END;
     return PQputCopyData(connection, copy_trailer, (int)sizeof copy_trailer - 1);
-  case COPY_END:
-    store->is_copying = false;
-    store->copy_index++;
-    return PQputCopyEnd(connection, NULL);
   }
-  assert(false);
-  return -1;
+  store->is_copying = false;
+  store->copy_index++;
+  return PQputCopyEnd(connection, NULL);
 }
 
 static enum status take_answer(struct store *store, bool *done, struct error *error) {

@@ -54,6 +54,11 @@ typedef void (*store_device_fn)(void *context, const struct device_image *device
 enum status store_load_devices(struct store *store, uint32_t lane, store_device_fn each,
                                void *context, struct error *error) MUST_USE;
 
+/* STATUS_FENCED when the lane has another owner by now. Called behind several readings: where its
+ * former owner's backend cannot be ended, another may have committed between two of them. */
+enum status store_check_owner(struct store *store, const struct ownership_of_lane *lane,
+                              struct error *error) MUST_USE;
+
 /* Hands over what the batches after `batch` and up to `batch_last` recorded, in order: for each
  * journal row first `row`, then its environment's content if that row began a new one, its
  * results in number order with addresses joined in, and at the very end the devices whose last
@@ -77,9 +82,18 @@ enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batc
  * DEAD_LETTER also appends to `letters`. */
 void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t lane, uint64_t batch,
                          const struct result *result);
-void store_append_device(struct buffer *rows, uint64_t batch, const struct device_image *device);
+void store_append_device(struct buffer *rows, const struct device_image *device);
 void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE],
                          struct span user_email);
+
+/* Device rows that are made while they are sent, because there are too many to be held. */
+struct store_devices {
+  bool has_created, has_others;
+  void *context;
+  /* Replaces what is in `rows` by some more rows: of devices that have no row yet when
+   * `is_created`, first, then of the others. False: there are no more of these. */
+  bool (*next)(void *context, bool is_created, struct buffer *rows);
+};
 
 /* One batch, or device rows alone. What it points to stays valid until the commit has ended. */
 struct store_batch {
@@ -93,6 +107,7 @@ struct store_batch {
   struct span created;           /* store_append_device rows of devices that have no row yet,
                                   * straight in: twice as fast as `devices`; each is_changed */
   struct span devices;           /* store_append_device rows of any other device */
+  struct store_devices streamed; /* instead of `created` and `devices`; a `next` of NULL: none */
   struct span results;           /* store_append_result rows */
   struct span letters;           /* original bytes of dead letters, until they are published */
 };

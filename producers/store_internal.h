@@ -10,12 +10,20 @@ struct pg_result; /* libpq's PGresult */
 enum { COPY_COUNT_MAX = 5 }; /* persons, created, devices, results, letters */
 
 /* Where the sending of one COPY's data stands. */
-enum copy_part { COPY_HEADER, COPY_ROWS, COPY_TRAILER, COPY_END };
+enum copy_part { COPY_HEADER, COPY_ROWS, COPY_END };
+
+/* Rows of one COPY: there, or asked for piece by piece. */
+struct copy {
+  struct span rows;
+  bool is_streamed, is_created;
+};
 
 struct store {
   struct pg_conn *connection;
   struct buffer script;               /* the commit under way, as one query text; terminated */
-  struct span copies[COPY_COUNT_MAX]; /* the data that the script asks for, in its order */
+  struct copy copies[COPY_COUNT_MAX]; /* the data that the script asks for, in its order */
+  struct store_devices streamed;
+  struct buffer piece; /* of streamed rows */
   size_t copy_count;
   size_t copy_index;
   size_t copy_sent; /* bytes of the present copy's rows */
@@ -48,6 +56,29 @@ void store_script_bytes(struct buffer *script, struct span bytes); /* as \x lite
 extern const char store_device_columns[];
 extern const char store_result_columns[];
 extern const char store_letter_columns[];
+
+/* What a device row keeps in `flags`, from the lowest bit; the view takes it apart the same way. */
+enum device_flag {
+  FLAG_PLATFORM,
+  FLAG_PROFILE,
+  FLAG_OWNERSHIP,
+  FLAG_STATUS,
+  FLAG_COMPLIANCE,
+  FLAG_STAGE,
+  FLAG_ANTIVIRUS_ENABLED,
+  FLAG_DISK_ENCRYPTED,
+  FLAG_NEXT_TIMER,
+  FLAG_EMAIL_BLOCKED,
+  FLAG_SAP_BLOCKED,
+  FLAG_TICKET_OPEN,
+  /* In a word of their own, `escalation`. */
+  FLAG_MAIL_HELD,
+  FLAG_OVERDUE_STAGE,
+  FLAG_OVERDUE_MAIL_HELD,
+  FLAG_COUNT
+};
+void flag_put(uint32_t *flags, enum device_flag flag, uint32_t value);
+uint8_t flag_get(uint32_t flags, enum device_flag flag);
 
 /* A row of a binary COPY out. Texts that must be terminated are kept in `texts`, which has room
  * for the whole row before the first of them. */

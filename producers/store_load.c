@@ -12,7 +12,7 @@
  * emptied behind each use: ON COMMIT DELETE ROWS would truncate it in every commit, which takes
  * longer than all the rest of a small one (1 ms) and throws the prepared plan away. A row with
  * changed_batch 0 moved only what its topic does not show: of the last change the stored stays.
- * Sorted by key, so that two sessions can never wait for each other. */
+ * Persons are sorted by key, so that two sessions can never wait for each other. */
 static const char stage_sql[] =
     "CREATE TEMP TABLE IF NOT EXISTS stage_person (LIKE muster.person);"
     "CREATE TEMP TABLE IF NOT EXISTS stage_device (LIKE muster.device_row);"
@@ -20,20 +20,34 @@ static const char stage_sql[] =
     "PREPARE store_persons AS INSERT INTO muster.person (subject, user_email)"
     " SELECT subject, user_email FROM stage_person ORDER BY subject ON CONFLICT DO NOTHING;";
 
-#define KEPT(column)                                                                               \
-#column " = CASE excluded.changed_batch WHEN 0 THEN d." #column " ELSE excluded." #column " END, "
-#define MOVED(column) #column " = excluded." #column ", "
+/* Of the last change that a device's topic shows; the others follow every touch. */
+static const char *const columns_of_change[] = {"changed_batch", "seq",         "at",
+                                                "policy",        "cause_topic", "cause_offset",
+                                                "event_id",      "traceparent"};
+static const char *const columns_of_state[] = {"os_version",         "subject",
+                                               "enrollment_ids",     "flags",
+                                               "escalation",         "episode",
+                                               "violations",         "pending_since",
+                                               "last_sync_at",       "screen_lock_pin_length",
+                                               "clean_since",        "next_due_at",
+                                               "noncompliant_since", "antivirus_signatures_at"};
 
-static const char upsert_sql[] =
-    " ORDER BY number ON CONFLICT (lane, number) DO UPDATE SET " KEPT(changed_batch) KEPT(seq)
-        KEPT(at) KEPT(policy) KEPT(cause_topic) KEPT(cause_offset) KEPT(event_id) KEPT(traceparent)
-            MOVED(os_version) MOVED(subject) MOVED(enrollment_ids) MOVED(platform) MOVED(profile)
-                MOVED(ownership) MOVED(status) MOVED(compliance) MOVED(stage)
-                    MOVED(antivirus_enabled) MOVED(disk_encrypted) MOVED(screen_lock_pin_length)
-                        MOVED(email_blocked) MOVED(sap_blocked) MOVED(ticket_open) MOVED(episode)
-                            MOVED(violations) MOVED(pending_since) MOVED(last_sync_at)
-                                MOVED(noncompliant_since) MOVED(antivirus_signatures_at)
-                                    MOVED(next_due_at) MOVED(next_action) "batch = excluded.batch;";
+static void script_update(struct buffer *script) {
+  store_script(script, "PREPARE store_devices AS WITH written AS (UPDATE muster.device_row d SET ");
+  for (size_t i = 0; i < COUNT_OF(columns_of_change); i++) {
+    const char *const column = columns_of_change[i];
+    store_script(script, "%s = CASE s.changed_batch WHEN 0 THEN d.%s ELSE s.%s END, ", column,
+                 column, column);
+  }
+  for (size_t i = 0; i < COUNT_OF(columns_of_state); i++) {
+    const char *const column = columns_of_state[i];
+    store_script(script, "%s%s = s.%s", i > 0 ? ", " : "", column, column);
+  }
+  store_script(script,
+               " FROM stage_device s WHERE d.lane = s.lane AND d.number = s.number RETURNING 1) "
+               "SELECT muster.check_written(count(*), (SELECT count(*) FROM stage_device)) "
+               "FROM written;");
+}
 
 static const char journal_columns[] =
     "j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after, j.range_from, "
@@ -220,10 +234,7 @@ static enum status take_script(struct store *store, const struct ownership_of_la
   }
   store_script(script, "SET application_name = 'muster lane %" PRIu32 "'; %s", lane->lane,
                stage_sql);
-  store_script(script,
-               "PREPARE store_devices AS INSERT INTO muster.device_row AS d (%s) "
-               "SELECT %s FROM stage_device%s",
-               store_device_columns, store_device_columns, upsert_sql);
+  script_update(script);
   store_script(script, "SELECT muster.check_lanes(%" PRIu32 ", %s);", lane_count, prefix);
   store_script(script, "SELECT muster.end_owner(%" PRIu32 ");", lane->lane);
   store_script(script,
@@ -295,6 +306,19 @@ enum status store_load_devices(struct store *store, uint32_t lane, store_device_
                                void *context, struct error *error) {
   const struct device_stream stream = {.each = each, .context = context};
   return load_devices(store, lane, -1, &stream, error);
+}
+
+enum status store_check_owner(struct store *store, const struct ownership_of_lane *lane,
+                              struct error *error) {
+  struct buffer script = {0};
+  store_script(&script, "SELECT muster.fence(%" PRIu32 ", %" PRId64 ", encode(", lane->lane,
+               lane->epoch);
+  store_script_bytes(&script, span_of(lane->owner, OWNER_SIZE));
+  store_script(&script, ", 'hex')::uuid, 0, 0)");
+  const enum status status = store_query(store->connection, (const char *)script.data,
+                                         "see who owns the lane", NULL, error);
+  buffer_fini(&script);
+  return status;
 }
 
 struct replay_stream {

@@ -100,21 +100,28 @@ static void row_cause(struct row_reader *reader, struct cause *cause) {
   cause->traceparent = row_span(reader);
 }
 
-static void row_state(struct row_reader *reader, struct device *state) {
-  state->platform = (uint8_t)row_integer(reader, 0);
-  state->profile = (uint8_t)row_integer(reader, 0);
-  state->ownership = (uint8_t)row_integer(reader, 0);
-  state->status = (uint8_t)row_integer(reader, 0);
-  state->compliance = (uint8_t)row_integer(reader, 0);
-  state->stage = (uint8_t)row_integer(reader, 0);
-  state->antivirus_enabled = (uint8_t)row_integer(reader, 0);
-  state->disk_encrypted = (uint8_t)row_integer(reader, 0);
+static void row_state(struct row_reader *reader, struct device_image *device) {
+  struct device *const state = &device->state;
+  const uint32_t flags = (uint32_t)row_integer(reader, 0);
+  state->platform = flag_get(flags, FLAG_PLATFORM);
+  state->profile = flag_get(flags, FLAG_PROFILE);
+  state->ownership = flag_get(flags, FLAG_OWNERSHIP);
+  state->status = flag_get(flags, FLAG_STATUS);
+  state->compliance = flag_get(flags, FLAG_COMPLIANCE);
+  state->stage = flag_get(flags, FLAG_STAGE);
+  state->antivirus_enabled = flag_get(flags, FLAG_ANTIVIRUS_ENABLED);
+  state->disk_encrypted = flag_get(flags, FLAG_DISK_ENCRYPTED);
+  state->email_blocked = flag_get(flags, FLAG_EMAIL_BLOCKED) != 0;
+  state->sap_blocked = flag_get(flags, FLAG_SAP_BLOCKED) != 0;
+  state->ticket_open = flag_get(flags, FLAG_TICKET_OPEN) != 0;
+  device->next_timer = (enum timer_kind)flag_get(flags, FLAG_NEXT_TIMER);
+  const uint32_t escalation = (uint32_t)row_integer(reader, 0);
+  state->mail_held = flag_get(escalation, FLAG_MAIL_HELD);
+  state->overdue_stage = flag_get(escalation, FLAG_OVERDUE_STAGE);
+  state->overdue_mail_held = flag_get(escalation, FLAG_OVERDUE_MAIL_HELD);
   const int64_t pin_length = row_integer(reader, INT64_MIN);
   state->has_screen_lock_pin_length = pin_length != INT64_MIN;
   state->screen_lock_pin_length = state->has_screen_lock_pin_length ? (int32_t)pin_length : 0;
-  state->email_blocked = row_integer(reader, 0) != 0;
-  state->sap_blocked = row_integer(reader, 0) != 0;
-  state->ticket_open = row_integer(reader, 0) != 0;
   state->episode = (uint32_t)row_integer(reader, 0);
   state->violations = (violation_set)row_integer(reader, 0);
 }
@@ -123,7 +130,6 @@ void row_device(struct row_reader *reader, struct device_image *device) {
   *device = (struct device_image){.is_changed = true};
   device->lane = (uint32_t)row_integer(reader, 0);
   device->number = (uint64_t)row_integer(reader, 0);
-  row_integer(reader, 0); /* batch */
   row_integer(reader, 0); /* changed_batch */
   device->seq = (uint64_t)row_integer(reader, 0);
   device->at_ms = row_time(reader);
@@ -133,13 +139,14 @@ void row_device(struct row_reader *reader, struct device_image *device) {
   device->os_version = row_span(reader);
   row_copy(reader, device->subject, SUBJECT_SIZE);
   device->enrollment_ids = row_span(reader);
-  row_state(reader, &device->state);
+  row_state(reader, device);
   device->state.pending_since_ms = row_time(reader);
   device->state.last_sync_at_ms = row_time(reader);
   device->state.noncompliant_since_ms = row_time(reader);
   device->state.antivirus_signatures_at_ms = row_time(reader);
+  const int64_t clean_since_ms = row_time(reader);
+  device->state.clean_since_ms = clean_since_ms == TIME_NONE ? 0 : clean_since_ms;
   device->next_due_at_ms = row_time(reader);
-  device->next_action = row_text(reader);
 }
 
 /* The columns from symbol to target. */

@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-enum { DEVICE_COLUMN_COUNT = 35, RESULT_COLUMN_COUNT = 21, LETTER_COLUMN_COUNT = 9 };
+enum { DEVICE_COLUMN_COUNT = 25, RESULT_COLUMN_COUNT = 21, LETTER_COLUMN_COUNT = 9 };
 
 const char store_device_columns[] =
-    "lane, number, batch, changed_batch, seq, at, policy, cause_topic, cause_offset, event_id, "
-    "traceparent, serial, os_version, subject, enrollment_ids, platform, profile, ownership, "
-    "status, compliance, stage, antivirus_enabled, disk_encrypted, screen_lock_pin_length, "
-    "email_blocked, sap_blocked, ticket_open, episode, violations, pending_since, last_sync_at, "
-    "noncompliant_since, antivirus_signatures_at, next_due_at, next_action";
+    "lane, number, changed_batch, seq, at, policy, cause_topic, cause_offset, event_id, "
+    "traceparent, serial, os_version, subject, enrollment_ids, flags, escalation, "
+    "screen_lock_pin_length, "
+    "episode, violations, pending_since, last_sync_at, noncompliant_since, "
+    "antivirus_signatures_at, clean_since, next_due_at";
 
 const char store_result_columns[] =
     "lane, seq, batch, kind, at, policy, cause_topic, cause_offset, event_id, traceparent, "
@@ -24,11 +24,6 @@ const char store_letter_columns[] =
 
 static void put_null(struct buffer *rows) {
   buffer_append_u32(rows, UINT32_MAX);
-}
-
-static void put_bool(struct buffer *rows, bool value) {
-  buffer_append_u32(rows, 1);
-  buffer_append_u8(rows, value);
 }
 
 static void put_small(struct buffer *rows, uint32_t value) {
@@ -270,36 +265,76 @@ void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t l
   }
 }
 
-/* The columns from platform to violations. */
-static void put_state(struct buffer *rows, const struct device *state) {
-  put_small(rows, state->platform);
-  put_small(rows, state->profile);
-  put_small(rows, state->ownership);
-  put_small(rows, state->status);
-  put_small(rows, state->compliance);
-  put_small(rows, state->stage);
-  put_small(rows, state->antivirus_enabled);
-  put_small(rows, state->disk_encrypted);
+/* Place and width in bits. */
+static const struct flag_bits {
+  uint8_t place, width;
+} flag_bits[FLAG_COUNT] = {
+    [FLAG_PLATFORM] = {0, 4},           [FLAG_PROFILE] = {4, 4},
+    [FLAG_OWNERSHIP] = {8, 2},          [FLAG_STATUS] = {10, 4},
+    [FLAG_COMPLIANCE] = {14, 2},        [FLAG_STAGE] = {16, 4},
+    [FLAG_ANTIVIRUS_ENABLED] = {20, 2}, [FLAG_DISK_ENCRYPTED] = {22, 2},
+    [FLAG_NEXT_TIMER] = {24, 4},        [FLAG_EMAIL_BLOCKED] = {28, 1},
+    [FLAG_SAP_BLOCKED] = {29, 1},       [FLAG_TICKET_OPEN] = {30, 1},
+    [FLAG_MAIL_HELD] = {0, 4},          [FLAG_OVERDUE_STAGE] = {4, 4},
+    [FLAG_OVERDUE_MAIL_HELD] = {8, 4},
+};
+
+void flag_put(uint32_t *flags, enum device_flag flag, uint32_t value) {
+  assert(value < 1U << flag_bits[flag].width);
+  *flags |= value << flag_bits[flag].place;
+}
+
+uint8_t flag_get(uint32_t flags, enum device_flag flag) {
+  return (uint8_t)(flags >> flag_bits[flag].place & ((1U << flag_bits[flag].width) - 1));
+}
+
+static uint32_t flags_of(const struct device_image *device) {
+  const struct device *const state = &device->state;
+  uint32_t flags = 0;
+  flag_put(&flags, FLAG_PLATFORM, state->platform);
+  flag_put(&flags, FLAG_PROFILE, state->profile);
+  flag_put(&flags, FLAG_OWNERSHIP, state->ownership);
+  flag_put(&flags, FLAG_STATUS, state->status);
+  flag_put(&flags, FLAG_COMPLIANCE, state->compliance);
+  flag_put(&flags, FLAG_STAGE, state->stage);
+  flag_put(&flags, FLAG_ANTIVIRUS_ENABLED, state->antivirus_enabled);
+  flag_put(&flags, FLAG_DISK_ENCRYPTED, state->disk_encrypted);
+  flag_put(&flags, FLAG_NEXT_TIMER, (uint32_t)device->next_timer);
+  flag_put(&flags, FLAG_EMAIL_BLOCKED, state->email_blocked);
+  flag_put(&flags, FLAG_SAP_BLOCKED, state->sap_blocked);
+  flag_put(&flags, FLAG_TICKET_OPEN, state->ticket_open);
+  return flags;
+}
+
+static uint32_t escalation_of(const struct device *state) {
+  uint32_t escalation = 0;
+  flag_put(&escalation, FLAG_MAIL_HELD, state->mail_held);
+  flag_put(&escalation, FLAG_OVERDUE_STAGE, state->overdue_stage);
+  flag_put(&escalation, FLAG_OVERDUE_MAIL_HELD, state->overdue_mail_held);
+  return escalation;
+}
+
+/* The columns from flags to violations. */
+static void put_state(struct buffer *rows, const struct device_image *device) {
+  const struct device *const state = &device->state;
+  put_integer(rows, flags_of(device));
+  put_small(rows, escalation_of(state));
   if (state->has_screen_lock_pin_length) {
     put_integer(rows, (uint32_t)state->screen_lock_pin_length);
   } else {
     put_null(rows);
   }
-  put_bool(rows, state->email_blocked);
-  put_bool(rows, state->sap_blocked);
-  put_bool(rows, state->ticket_open);
   put_integer(rows, state->episode);
   put_integer(rows, state->violations);
 }
 
-void store_append_device(struct buffer *rows, uint64_t batch, const struct device_image *device) {
+void store_append_device(struct buffer *rows, const struct device_image *device) {
   static const struct cause none = {.offset = -1};
   const bool is_changed = device->is_changed;
   const struct device *const state = &device->state;
   buffer_append_u16(rows, DEVICE_COLUMN_COUNT);
   put_integer(rows, device->lane);
   put_big(rows, device->number);
-  put_big(rows, batch);
   put_big(rows,
           is_changed ? device->changed_batch : 0); /* 0: what is stored of the last change stays */
   put_big(rows, is_changed ? device->seq : 0);
@@ -310,13 +345,13 @@ void store_append_device(struct buffer *rows, uint64_t batch, const struct devic
   put_text(rows, device->os_version);
   put_bytes(rows, span_of(device->subject, SUBJECT_SIZE));
   put_bytes(rows, device->enrollment_ids);
-  put_state(rows, state);
+  put_state(rows, device);
   put_time(rows, state->pending_since_ms);
   put_time(rows, state->last_sync_at_ms);
   put_time(rows, state->noncompliant_since_ms);
   put_time(rows, state->antivirus_signatures_at_ms);
+  put_time(rows, state->clean_since_ms == 0 ? TIME_NONE : state->clean_since_ms);
   put_time(rows, device->next_due_at_ms);
-  put_text_or_null(rows, device->next_action);
 }
 
 void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE],

@@ -1,11 +1,11 @@
-/* The files of schemas/ as they were when the binary was built. */
+/* The files of schemas/ and policies/ as they were when the binary was built. */
 #ifndef MUSTER_SCHEMAS_EMBEDDED_H
 #define MUSTER_SCHEMAS_EMBEDDED_H
 
 #include <stddef.h>
 
 struct embedded_file {
-  const char *name; /* "CheckIn.avsc", "0001_init.sql" */
+  const char *name; /* "CheckIn.avsc", "0001_init.sql", "default.yaml" */
   const char *text; /* terminated */
   size_t size;      /* without the terminator */
 };

@@ -2,6 +2,17 @@
 
 #include <stdlib.h>
 
+enum {
+  ROWS_KEPT_MAX = 256 * 1024, /* bytes */
+  STREAMED_PIECE_SIZE = 64 * 1024,
+};
+
+/* Rows; more of them are made while they are sent. The simulator's fleets are small: it has its
+ * own limit, so that both ways are taken. */
+#ifndef DEVICES_HELD_MAX
+#define DEVICES_HELD_MAX 1000
+#endif
+
 struct carrier *carrier_open(const struct encoding *encoding) {
   struct carrier *carrier = calloc(1, sizeof *carrier);
   assert(carrier != NULL);
@@ -45,10 +56,12 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
   carrier->batch = batch;
   carrier->has_row = false;
   carrier->checkpoint_batch = 0;
+  carrier->streamed_count = 0;
   carrier->result_count = 0;
   carrier->dead_letter_count = 0;
   memset(carrier->kind_counts, 0, sizeof carrier->kind_counts);
   memset(carrier->reject_counts, 0, sizeof carrier->reject_counts);
+  memset(carrier->message_counts, 0, sizeof carrier->message_counts);
   carrier->begun_mono_ms = now_mono_ms;
   carrier->next = NULL;
 }
@@ -78,6 +91,13 @@ size_t carrier_size(const struct carrier *carrier) {
   return carrier->results.size + carrier->letters.size + carrier->records.size;
 }
 
+void carrier_rest(struct carrier *carrier) {
+  buffer_trim(&carrier->results, ROWS_KEPT_MAX);
+  buffer_trim(&carrier->records, ROWS_KEPT_MAX);
+  buffer_trim(&carrier->letters, ROWS_KEPT_MAX);
+  buffer_trim(&carrier->persons, ROWS_KEPT_MAX);
+}
+
 /* One record for a device, whatever its row in the database. */
 static void encode_changed(struct carrier *carrier) {
   struct lane *lane = &carrier->state->lane;
@@ -93,17 +113,66 @@ static void encode_changed(struct carrier *carrier) {
   lane_end_batch(lane);
 }
 
-void carrier_write_devices(struct carrier *carrier, struct lane_state *state, uint64_t batch) {
+static void append_device(const struct lane *lane, const struct touch *touch, struct buffer *rows) {
+  uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+  struct device_image image;
+  lane_image(lane, touch->device, touch, ids, &image);
+  store_append_device(rows, &image);
+}
+
+bool carrier_write_devices(struct carrier *carrier, struct lane_state *state, uint64_t batch) {
   struct lane *lane = &state->lane;
+  carrier->checkpoint_batch = batch;
+  if (lane->touches.count > DEVICES_HELD_MAX) {
+    carrier->state = state;
+    carrier->streamed_count = lane->touches.count;
+    carrier->streamed_next = 0;
+    return true;
+  }
   for (uint32_t i = 0; i < lane->touches.count; i++) {
     const struct touch *touch = &lane->touches.items[i];
-    uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
-    struct device_image image;
-    lane_image(lane, touch->device, touch, ids, &image);
-    store_append_device(touch->is_new ? &carrier->created : &carrier->devices, batch, &image);
+    append_device(lane, touch, touch->is_new ? &carrier->created : &carrier->devices);
   }
   lane_clear_touches(lane);
-  carrier->checkpoint_batch = batch;
+  return false;
+}
+
+/* All new devices go first, then all others: the end of one kind is the start of the other. */
+static bool next_devices(void *context, bool is_created, struct buffer *rows) {
+  struct carrier *carrier = context;
+  const struct lane *lane = &carrier->state->lane;
+  assert(lane->touches.count == carrier->streamed_count);
+  buffer_clear(rows);
+  while (carrier->streamed_next < carrier->streamed_count && rows->size < STREAMED_PIECE_SIZE) {
+    const struct touch *touch = &lane->touches.items[carrier->streamed_next++];
+    if (touch->is_new == is_created) {
+      append_device(lane, touch, rows);
+    }
+  }
+  if (rows->size == 0) {
+    carrier->streamed_next = 0;
+  }
+  return rows->size > 0;
+}
+
+struct store_devices carrier_streamed(struct carrier *carrier) {
+  struct store_devices devices = {0};
+  for (uint32_t i = 0; i < carrier->streamed_count; i++) {
+    const bool is_new = carrier->state->lane.touches.items[i].is_new;
+    devices.has_created = devices.has_created || is_new;
+    devices.has_others = devices.has_others || !is_new;
+  }
+  if (carrier->streamed_count > 0) {
+    devices.context = carrier;
+    devices.next = next_devices;
+  }
+  return devices;
+}
+
+void carrier_devices_written(struct carrier *carrier) {
+  lane_clear_touches(&carrier->state->lane);
+  carrier->streamed_count = 0;
+  carrier->state = NULL;
 }
 
 /* The lane's list goes on with the next batch: the row gets a copy. */

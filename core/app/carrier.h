@@ -24,8 +24,11 @@ struct carrier {
   bool has_row; /* false: device rows alone */
   uint64_t batch;
   uint64_t checkpoint_batch; /* what all device rows reflect with it; 0: it writes none */
+  uint32_t streamed_count;   /* of the touches whose rows are made while they are sent; 0: none */
+  uint32_t streamed_next;    /* among them */
   uint64_t result_count, dead_letter_count;
   uint64_t kind_counts[RESULT_KIND_COUNT], reject_counts[REJECT_COUNT]; /* the same, by kind */
+  uint64_t message_counts[TOPIC_COUNT];
   int64_t committed_at_ms;
   int64_t begun_mono_ms, commit_mono_ms;
 };
@@ -57,8 +60,15 @@ struct seal {
 void carrier_seal(struct carrier *carrier, const struct batch *batch, const struct seal *seal,
                   const struct span batch_last[TOPIC_COUNT]);
 
-/* Adds the rows of all devices touched since the last checkpoint, which reflect `batch`: the one
- * just sealed, or the last one when the carrier brings device rows alone. */
-void carrier_write_devices(struct carrier *carrier, struct lane_state *state, uint64_t batch);
+/* Gives back what batches took: the lane has nothing more to do for now. */
+void carrier_rest(struct carrier *carrier);
+
+/* Brings the rows of all devices touched since the last checkpoint, which reflect `batch`: the one
+ * just sealed, or the last one when the carrier brings device rows alone. True: they are too many
+ * to be held and are made from the lane while they are sent; until that is done nothing may
+ * change the lane, and then carrier_devices_written is called. */
+bool carrier_write_devices(struct carrier *carrier, struct lane_state *state, uint64_t batch);
+struct store_devices carrier_streamed(struct carrier *carrier);
+void carrier_devices_written(struct carrier *carrier);
 
 #endif

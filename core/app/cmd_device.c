@@ -1,6 +1,7 @@
 /* What is known about devices, read from the public views. */
 #include "core/app/command.h"
 
+#include "core/app/device_as_of.h"
 #include "core/app/listing.h"
 #include "core/app/option_number.h"
 #include "core/app/text.h"
@@ -43,7 +44,7 @@
   X(policy, TEXT, true, "policy")                                                                  \
   X(subject, TEXT, true, "subject")
 
-static const struct column columns[] = {
+const struct column device_columns[] = {
 #define X(column, kind, hidden, expression)                                                        \
   {.name = #column, .type = COLUMN_##kind, .is_hidden = (hidden)},
     DEVICE_COLUMNS(X)
@@ -56,8 +57,10 @@ static const char *const expressions[] = {
 #undef X
 };
 
-enum { LIST_COLUMN_COUNT = 18, SQL_SIZE = 4096, PARAMETERS_MAX = 16, VALUE_SIZE = 512 };
-static_assert(LIST_COLUMN_COUNT < COUNT_OF(columns), "the list shows the first columns");
+enum { SQL_SIZE = 4096, PARAMETERS_MAX = 16, VALUE_SIZE = 512 };
+enum { LIST_COLUMN_COUNT = DEVICE_LIST_COLUMN_COUNT };
+static_assert(LIST_COLUMN_COUNT < COUNT_OF(device_columns), "the list shows the first columns");
+static_assert(DEVICE_COLUMN_COUNT == COUNT_OF(device_columns), "one cell a column");
 
 enum {
   LIST_USER,
@@ -71,6 +74,7 @@ enum {
   LIST_SORT,
   LIST_LIMIT,
   LIST_OFFSET,
+  LIST_AS_OF,
   LIST_OPTION_COUNT,
 };
 
@@ -86,7 +90,15 @@ const struct option_spec device_list_options[] = {
     [LIST_SORT] = {"sort", "[-]FIELD", "by a field, with - from the end; else by device ID"},
     [LIST_LIMIT] = {"limit", "N", "at most so many"},
     [LIST_OFFSET] = {"offset", "N", "without the first so many"},
+    [LIST_AS_OF] = {"as-of", "TIME", "as it was then, by replaying the log"},
     [LIST_OPTION_COUNT] = {0},
+};
+
+enum { GET_AS_OF };
+
+const struct option_spec device_get_options[] = {
+    [GET_AS_OF] = {"as-of", "TIME", "as it was then, by replaying the log"},
+    {NULL, NULL, NULL},
 };
 
 /* The names of an enumeration, ended by NULL. */
@@ -176,24 +188,33 @@ static enum status append_enum_filters(struct query *query, const char *const *o
   return STATUS_OK;
 }
 
-/* Addresses are stored with ASCII letters lowered, and with those alone. */
-static enum status append_user(struct query *query, const char *user, struct error *error) {
-  char lowered[USER_EMAIL_SIZE_MAX + 1];
+/* Addresses are stored with ASCII letters lowered, and with those alone. False: nobody's address is
+ * that long. */
+static enum status lower_user(const char *user, char lowered[USER_EMAIL_SIZE_MAX + 1],
+                              bool *is_possible, struct error *error) {
   if (!span_is_utf8_text(span_text(user))) {
     return error_set(error, STATUS_USAGE, "device list: --user takes a mail address");
   }
-  if (strlen(user) >= sizeof lowered) {
-    append(query, " and false"); /* nobody's address is that long */
-    return STATUS_OK;
-  }
+  *is_possible = strlen(user) <= USER_EMAIL_SIZE_MAX;
   size_t size = 0;
-  for (; user[size] != '\0'; size++) {
+  for (; *is_possible && user[size] != '\0'; size++) {
     const char letter = user[size];
     lowered[size] = letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
   }
   lowered[size] = '\0';
-  append(query, " and user_email = $%zu", add_parameter(query, lowered));
   return STATUS_OK;
+}
+
+static enum status append_user(struct query *query, const char *user, struct error *error) {
+  char lowered[USER_EMAIL_SIZE_MAX + 1];
+  bool is_possible = false;
+  const enum status status = lower_user(user, lowered, &is_possible, error);
+  if (status == STATUS_OK && is_possible) {
+    append(query, " and user_email = $%zu", add_parameter(query, lowered));
+  } else if (status == STATUS_OK) {
+    append(query, " and false");
+  }
+  return status;
 }
 
 static enum status append_order(struct query *query, const char *sort, struct error *error) {
@@ -203,8 +224,8 @@ static enum status append_order(struct query *query, const char *sort, struct er
     const char *const name = is_descending ? sort + 1 : sort;
     struct suggestion suggestion = {.word = name};
     size_t i = 0;
-    while (i < LIST_COLUMN_COUNT && strcasecmp(columns[i].name, name) != 0) {
-      suggestion_offer(&suggestion, columns[i].name);
+    while (i < LIST_COLUMN_COUNT && strcasecmp(device_columns[i].name, name) != 0) {
+      suggestion_offer(&suggestion, device_columns[i].name);
       i++;
     }
     if (i == LIST_COLUMN_COUNT) {
@@ -212,7 +233,7 @@ static enum status append_order(struct query *query, const char *sort, struct er
       return error_set(error, STATUS_USAGE, "device list: --sort takes a field, not \"%.80s\"%s",
                        name, suggestion_text(&suggestion, nearest));
     }
-    append(query, "%s%s nulls last, ", columns[i].name, is_descending ? " desc" : "");
+    append(query, "%s%s nulls last, ", device_columns[i].name, is_descending ? " desc" : "");
   }
   /* The order of device numbers: D999 comes before D1000. */
   append(query, "length(device_id), device_id collate \"C\"");
@@ -269,7 +290,7 @@ static enum status print_query(const struct command_line *line, const struct que
   if (status != STATUS_OK) {
     return status;
   }
-  const struct listing listing = {.columns = columns,
+  const struct listing listing = {.columns = device_columns,
                                   .column_count = column_count,
                                   .sql = query->sql,
                                   .parameters = query->parameters,
@@ -280,7 +301,43 @@ static enum status print_query(const struct command_line *line, const struct que
   return status;
 }
 
+/* The same filters, for what a replay shows. */
+static enum status list_as_of(const struct command_line *line, struct error *error) {
+  const char *const *options = line->options;
+  struct device_filter filter = {.limit = INT64_MAX,
+                                 .is_blocked = options[LIST_BLOCKED] != NULL,
+                                 .is_overdue = options[LIST_OVERDUE] != NULL};
+  char lowered[USER_EMAIL_SIZE_MAX + 1];
+  bool is_possible = true;
+  struct query *const checked = memory_zeroed(1, sizeof *checked); /* says what names there are */
+  enum status status = append_enum_filters(checked, options, error);
+  free(checked);
+  if (status == STATUS_OK && options[LIST_SORT] != NULL) {
+    status = error_set(error, STATUS_USAGE, "device list: --sort does not go with --as-of");
+  }
+  if (status == STATUS_OK && options[LIST_USER] != NULL) {
+    status = lower_user(options[LIST_USER], lowered, &is_possible, error);
+    filter.user = is_possible ? lowered : "";
+  }
+  filter.status = options[LIST_STATUS];
+  filter.compliance = options[LIST_COMPLIANCE];
+  filter.platform = options[LIST_PLATFORM];
+  filter.profile = options[LIST_PROFILE];
+  filter.ownership = options[LIST_OWNERSHIP];
+  if (status == STATUS_OK) {
+    status = option_number("limit", options[LIST_LIMIT], 0, INT64_MAX, &filter.limit, error);
+  }
+  if (status == STATUS_OK) {
+    status = option_number("offset", options[LIST_OFFSET], 0, INT64_MAX, &filter.offset, error);
+  }
+  return status == STATUS_OK ? device_list_as_of(line, options[LIST_AS_OF], &filter, error)
+                             : status;
+}
+
 enum status command_device_list(const struct command_line *line, struct error *error) {
+  if (line->options[LIST_AS_OF] != NULL) {
+    return list_as_of(line, error);
+  }
   struct query *const query = memory_zeroed(1, sizeof *query);
   enum status status = build_list(query, line->options, error);
   if (status == STATUS_OK) {
@@ -294,13 +351,16 @@ enum status command_device_list(const struct command_line *line, struct error *e
 /* A device ID in either case, or a serial as it is; where a text is both, the ID is meant. */
 enum status command_device_get(const struct command_line *line, struct error *error) {
   const char *const wanted = line->arguments[0];
+  if (line->options[GET_AS_OF] != NULL) {
+    return device_get_as_of(line, line->options[GET_AS_OF], wanted, error);
+  }
   const uint64_t number = device_id_parse(span_text(wanted));
   char id[DEVICE_ID_SIZE] = "";
   if (number > 0) {
     device_id_format(number, id);
   }
   struct query *const query = memory_zeroed(1, sizeof *query);
-  append_select(query, COUNT_OF(columns));
+  append_select(query, COUNT_OF(device_columns));
   if (!span_is_printable_ascii(span_text(wanted)) || strlen(wanted) > SERIAL_SIZE_MAX) {
     append(query, " and false"); /* no serial looks like that */
   } else if (number > 0) {
@@ -313,7 +373,7 @@ enum status command_device_get(const struct command_line *line, struct error *er
   }
   append(query, " limit 1");
   size_t row_count = 0;
-  enum status status = print_query(line, query, COUNT_OF(columns), true, &row_count, error);
+  enum status status = print_query(line, query, COUNT_OF(device_columns), true, &row_count, error);
   free(query);
   if (status == STATUS_OK && row_count == 0) {
     status = error_set(error, STATUS_REFUSED, "no device has the ID or serial %.80s", wanted);

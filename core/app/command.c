@@ -27,7 +27,7 @@ static const struct command commands[] = {
      command_produce},
     {"device list", "", "List devices; filters combine", device_list_options, 0, 0,
      command_device_list},
-    {"device get", "ID|SERIAL", "Show everything known about one device", NULL, 1, 1,
+    {"device get", "ID|SERIAL", "Show everything known about one device", device_get_options, 1, 1,
      command_device_get},
     {"dead-letter list", "", "List what could not be processed", dead_letter_options, 0, 0,
      command_dead_letter_list},
@@ -35,6 +35,20 @@ static const struct command commands[] = {
      command_dead_letter_show},
     {"dead-letter resend", "LANE/SEQ...", "Send dead letters to their topics again",
      dead_letter_options, 0, ARGUMENTS_MAX, command_dead_letter_resend},
+    {"policy check", "FILE...", "Say what is wrong with policies, each with its place", NULL, 1,
+     ARGUMENTS_MAX, command_policy_check},
+    {"policy test", "FILE_test.yaml...", "Run tests of policies on a virtual clock",
+     policy_test_options, 1, ARGUMENTS_MAX, command_policy_test},
+    {"policy show", "[VERSION|FILE]", "Show what a policy says; without one, the default", NULL, 0,
+     1, command_policy_show},
+    {"policy diff", "A B", "Show where two policies differ; exit 1 when they do", NULL, 2, 2,
+     command_policy_diff},
+    {"replay verify", "", "Decide everything again and compare it with what was emitted",
+     replay_verify_options, 0, 0, command_replay_verify},
+    {"replay explain", "ID|SERIAL", "Show what made a device what it is, step by step",
+     replay_explain_options, 1, 1, command_replay_explain},
+    {"replay rebuild", "", "Fill an empty PostgreSQL from the topics alone", replay_rebuild_options,
+     0, 0, command_replay_rebuild},
     {"status", "", "Show each lane's lag and positions", NULL, 0, 0, command_status},
     {"config show", "", "Print the settings in force as YAML, secrets hidden", NULL, 0, 0,
      command_config_show},
@@ -169,6 +183,10 @@ static enum status dispatch(int argc, char **argv, struct error *error) {
   if (argc > 2 && is_help(argv[2])) {
     help_show_group(commands, first);
     return STATUS_OK;
+  }
+  /* Bare `replay` is `replay verify`. */
+  if (strcmp(first, "replay") == 0 && (argc == 2 || argv[2][0] == '-')) {
+    return run_command(find("replay", "verify"), argc - 2, argv + 2, error);
   }
   const struct command *const command = argc > 2 ? find(first, argv[2]) : NULL;
   return command == NULL ? unknown_verb(first, argc > 2 ? argv[2] : NULL, error)

@@ -45,14 +45,26 @@ enum status command_device_get(const struct command_line *line, struct error *er
 enum status command_dead_letter_list(const struct command_line *line, struct error *error);
 enum status command_dead_letter_show(const struct command_line *line, struct error *error);
 enum status command_dead_letter_resend(const struct command_line *line, struct error *error);
+enum status command_replay_verify(const struct command_line *line, struct error *error);
+enum status command_replay_explain(const struct command_line *line, struct error *error);
+enum status command_replay_rebuild(const struct command_line *line, struct error *error);
 enum status command_status(const struct command_line *line, struct error *error);
+enum status command_policy_check(const struct command_line *line, struct error *error);
+enum status command_policy_test(const struct command_line *line, struct error *error);
+enum status command_policy_show(const struct command_line *line, struct error *error);
+enum status command_policy_diff(const struct command_line *line, struct error *error);
 
 extern const struct option_spec run_options[];
 extern const struct option_spec topics_create_options[];
 extern const struct option_spec topics_cat_options[];
 extern const struct option_spec produce_options[];
 extern const struct option_spec device_list_options[];
+extern const struct option_spec device_get_options[];
 extern const struct option_spec dead_letter_options[];
+extern const struct option_spec policy_test_options[];
+extern const struct option_spec replay_verify_options[];
+extern const struct option_spec replay_explain_options[];
+extern const struct option_spec replay_rebuild_options[];
 
 /* Parses `argv`, runs the command it names, prints what is to be printed. Returns the exit
  * code of the public contract. */

@@ -58,6 +58,7 @@ struct config {
   struct {
     int64_t messages_max; /* a batch closes at this many messages */
     int64_t bytes_max;    /* or when its encoded results reach this size */
+    int64_t memory_max;   /* bytes of all batches on their way; the lanes here share it */
   } batch;
   struct {
     char *format; /* "logfmt" or "json" */

@@ -47,9 +47,35 @@ void environment_frames(const struct schemas *schemas, const struct output_ids *
                         struct frames *frames);
 
 /* The environment as JSON with sorted keys and no spaces, and its SHA-256. `known` are the schemas
- * that the lane knows, `fetched` the canonical forms of those from the registry, by id. The caller
- * frees the text. */
+ * that the lane knows, `fetched` the canonical forms of those from the registry, by id (NULL:
+ * none). The caller frees the text. */
 char *environment_text(const struct environment *environment, const struct schemas *known,
                        const struct json_t *fetched, uint8_t digest[DIGEST_SIZE]);
+
+/* The id that a fetched schema stands under, from its key in the record; false: it is none. */
+bool environment_schema_id(const char *key, uint32_t *id) MUST_USE;
+
+/* Tells subject keys apart without telling anything about them. */
+enum { KEY_ID_SIZE = 17 };
+void environment_key_id(struct span key, char text[KEY_ID_SIZE]);
+
+/* An environment as a journal recorded it, for deciding again under it. */
+struct recorded_environment {
+  struct config settings;   /* as they were; what they point to belongs to the configuration */
+  struct schemas *schemas;  /* the program's, with the recorded ids of ours and what was fetched */
+  struct output_ids ids;    /* as recorded */
+  char key_id[KEY_ID_SIZE]; /* of the subject key then */
+};
+
+/* Reads an environment's content. What only the record can say is taken from it: settings, the ids
+ * that a registry gave our schemas, the schemas that were fetched; no registry is asked. True when
+ * this program, which is `own` (ids and subject key are of no matter), decides the same under it:
+ * then the caller ends `recorded`, which `own` outlives. Otherwise `reason` says what is not this
+ * program's, and there is nothing to end. */
+enum { ENVIRONMENT_REASON_SIZE = 256 };
+bool environment_read(struct span content, const struct environment *own,
+                      struct recorded_environment *recorded,
+                      char reason[ENVIRONMENT_REASON_SIZE]) MUST_USE;
+void recorded_environment_fini(struct recorded_environment *recorded); /* zeros are allowed */
 
 #endif

@@ -48,7 +48,7 @@ static bool key_is_sound(struct intake *intake, const struct intake_rules *rules
 
 /* The subject of an enrolment, and its address as it will be kept: with ASCII letters lowered,
  * so that one person has one address whoever writes it first. */
-static void find_subject(struct intake *intake, const struct intake_rules *rules) {
+static void find_subject(struct intake *intake, const struct intake_rules *rules, int64_t offset) {
   struct enrollment *enrollment = &intake->event.enrollment;
   const struct span email = enrollment->user_email;
   assert(email.size <= sizeof intake->email);
@@ -56,7 +56,15 @@ static void find_subject(struct intake *intake, const struct intake_rules *rules
     const uint8_t byte = email.data[i];
     intake->email[i] = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte | 0x20) : byte;
   }
-  subject_of(rules->subject_key, span_of(intake->email, email.size), enrollment->subject);
+  const struct span lowered = span_of(intake->email, email.size);
+  if (rules->find_subject != NULL) {
+    rules->find_subject(rules->subject_context, offset, lowered, enrollment->subject);
+    return;
+  }
+  if (intake->subjects == NULL) {
+    intake->subjects = subject_hash_open(rules->subject_key);
+  }
+  subject_hash_of(intake->subjects, lowered, enrollment->subject);
 }
 
 static void check(struct intake *intake, const struct intake_rules *rules,
@@ -90,7 +98,7 @@ static void check(struct intake *intake, const struct intake_rules *rules,
   if (!span_equal(intake->event.serial, record->key)) {
     refuse(intake, REJECT_KEY_MISMATCH, STAGE_VALUE, "the key is not the serial inside");
   } else if (intake->event.kind == EVENT_ENROLLMENT) {
-    find_subject(intake, rules);
+    find_subject(intake, rules, record->offset);
   }
 }
 
@@ -239,6 +247,7 @@ void intake_pop(struct intake *intake) {
 }
 
 void intake_fini(struct intake *intake) {
+  subject_hash_close(intake->subjects);
   buffer_fini(&intake->headers);
   buffer_fini(&intake->canonical);
 }

@@ -17,6 +17,11 @@ struct intake_rules {
   uint32_t lane, lane_count;
   int64_t message_bytes_max;
   struct span subject_key;
+  /* Without the key: tells the subject of the enrolment at that offset from elsewhere, into
+   * `subject`. NULL: it is computed under the key. */
+  void (*find_subject)(void *context, int64_t offset, struct span lowered_email,
+                       uint8_t subject[SUBJECT_SIZE]);
+  void *subject_context;
 };
 
 struct intake {
@@ -33,6 +38,7 @@ struct intake {
   int64_t unknown_id;   /* the Confluent id that `reject` is about; SCHEMA_ID_NONE: none */
   struct message message;
   uint8_t email[USER_EMAIL_SIZE_MAX]; /* of an enrolment, ASCII letters lowered */
+  struct subject_hash *subjects;      /* made at the first enrolment */
   struct buffer headers;
   struct buffer canonical; /* the message as digests see it */
 };

@@ -34,12 +34,14 @@ void carriers_recycle(struct lane_task *task, struct carriers *carriers) {
 
 static void run_publish(void *context) {
   struct lane_task *task = context;
-  task->status = STATUS_OK;
-  for (const struct carrier *carrier = task->publishing.first;
-       carrier != NULL && task->status == STATUS_OK; carrier = carrier->next) {
-    task->status =
-        publisher_publish(task->resources.publisher, buffer_span(&carrier->records), &task->error);
+  struct span parts[CARRIERS_MAX];
+  size_t count = 0;
+  for (const struct carrier *carrier = task->publishing.first; carrier != NULL;
+       carrier = carrier->next) {
+    assert(count < COUNT_OF(parts));
+    parts[count++] = buffer_span(&carrier->records);
   }
+  task->status = publisher_publish(task->resources.publisher, parts, count, &task->error);
 }
 
 static void on_published(void *context);
@@ -94,6 +96,9 @@ static void catch_up(struct lane_task *task) {
 void lane_check_idle(struct lane_task *task) {
   if (!is_idle(task)) {
     return;
+  }
+  for (struct carrier *carrier = task->spare.first; carrier != NULL; carrier = carrier->next) {
+    carrier_rest(carrier);
   }
   if (lane_wants_checkpoint(task)) {
     lane_flush(task);
@@ -153,6 +158,10 @@ static void note_committed(struct lane_task *task, const struct carrier *carrier
   metric_add(metrics, METRIC_COMMIT_BYTES, lane->number, 0,
              (double)(carrier->results.size + carrier->created.size + carrier->devices.size +
                       carrier->letters.size));
+  for (uint32_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    metric_add(metrics, METRIC_MESSAGES, lane->number, topic,
+               (double)carrier->message_counts[topic]);
+  }
   for (uint32_t kind = 0; kind < RESULT_KIND_COUNT; kind++) {
     metric_add(metrics, METRIC_RESULTS, lane->number, kind, (double)carrier->kind_counts[kind]);
   }
@@ -184,6 +193,10 @@ static void advance_commit(struct lane_task *task) {
     struct carrier *carrier = task->committing;
     task->committing = NULL;
     note_committed(task, carrier);
+    if (carrier->streamed_count > 0) {
+      carrier_devices_written(carrier);
+      task->is_streaming = false;
+    }
     carrier->commit_mono_ms = clock_mono_ms();
     const bool is_published =
         !carrier->has_row || carrier->batch <= task->resources.published_batch;
@@ -226,6 +239,7 @@ void lane_commit_next(struct lane_task *task) {
       .persons = buffer_span(&carrier->persons),
       .created = buffer_span(&carrier->created),
       .devices = buffer_span(&carrier->devices),
+      .streamed = carrier_streamed(carrier),
       .results = buffer_span(&carrier->results),
       .letters = buffer_span(&carrier->letters),
   };

@@ -1,15 +1,16 @@
 /* The way in: the merge, the decisions, timers by the wall clock, and when a batch ends. */
 #include "core/app/clock.h"
+#include "core/app/lane_step.h"
 #include "core/app/lane_task_internal.h"
 
 enum {
-  CARRIERS_MAX = 3,              /* one being filled, one committed, one published */
   NOT_BELIEVED_MAX = 5000,       /* the journal's record must stay below a message's size */
+  BATCH_BYTES_MIN = 256 * 1024,  /* however many lanes there are: small batches cost too much */
   DEVICE_SIZE_GUESS = 250,       /* bytes of a changed device's record, encoded at the end */
-  CHECKPOINT_MS = 3000,          /* device rows may be 5 s behind (the public contract) */
+  CHECKPOINT_MS = 4000,          /* device rows may be 5 s behind (the public contract) */
   MESSAGES_BEHIND_MAX = 1000000, /* that are decided again after a crash, at most */
   TEXTS_SIZE_MAX = 2 << 20,      /* of traceparents kept for device records */
-  TOUCHED_MAX = 50000,           /* rows of one checkpoint: they are held in memory */
+  TOUCHED_MAX = 50000,           /* rows of one checkpoint: for as long the lane stands still */
   STEPS_PER_TURN = 2000,         /* then the loop gets its turn */
   LINGER_MS = 5,                 /* how long a batch waits for messages that are on their way */
   FRESH_MS = 1000,               /* an unknown serial's message waits until it is this old */
@@ -64,7 +65,8 @@ static void seal_carrier(struct lane_task *task, const struct recorded_batch *re
 }
 
 static void write_devices(struct lane_task *task) {
-  carrier_write_devices(task->filling, task->resources.state, task->last_row.batch);
+  task->is_streaming =
+      carrier_write_devices(task->filling, task->resources.state, task->last_row.batch);
   task->checkpoint_mono_ms = clock_mono_ms();
   task->message_count_since = 0;
 }
@@ -112,6 +114,15 @@ void lane_seal(struct lane_task *task) {
   send_carrier(task);
 }
 
+/* What a batch may grow to, so that all carriers of all lanes here fit the memory they may take. */
+static size_t bytes_max(const struct lane_task *task) {
+  const struct config *config = task->options.setup.config;
+  const int64_t share =
+      config->batch.memory_max / (CARRIERS_MAX * (int64_t)*task->options.lanes_here);
+  const int64_t least = share > BATCH_BYTES_MIN ? share : BATCH_BYTES_MIN;
+  return (size_t)(least < config->batch.bytes_max ? least : config->batch.bytes_max);
+}
+
 static bool is_full(const struct lane_task *task) {
   const struct config *config = task->options.setup.config;
   return task->batch.message_count + task->batch.timer_count >=
@@ -121,7 +132,7 @@ static bool is_full(const struct lane_task *task) {
          carrier_size(task->filling) +
                  (size_t)task->resources.state->lane.touches.batch_changed_count *
                      DEVICE_SIZE_GUESS >=
-             (size_t)config->batch.bytes_max;
+             bytes_max(task);
 }
 
 /* A fresh message of an unknown serial waits for its enrolment, which may be on its way in
@@ -134,37 +145,27 @@ static bool is_held(const struct lane_task *task, enum topic topic) {
          lane_find(&task->resources.state->lane, intake->event.serial) == INDEX_NONE;
 }
 
+static struct lane_step step_of(struct lane_task *task) {
+  return (struct lane_step){.state = task->resources.state,
+                            .batch = &task->batch,
+                            .heads = task->heads,
+                            .intakes = task->intakes,
+                            .batch_last = task->batch_last};
+}
+
 static void fire_timer(struct lane_task *task) {
   task->is_at_end = false;
   const struct sink sink = carrier_sink(task->filling);
-  batch_note_timer(&task->batch, task->heads, decide_timer(&task->resources.state->lane, &sink));
+  const struct lane_step step = step_of(task);
+  lane_step_timer(&step, &sink);
 }
 
 static void take_message(struct lane_task *task, enum topic topic) {
-  struct lane_state *state = task->resources.state;
-  struct intake *intake = &task->intakes[topic];
-  const struct sink sink = carrier_sink(task->filling);
   task->is_at_end = false;
-  batch_take(&task->batch, &state->lane, task->heads, topic);
-  digest_update(task->filling->inputs_digest, buffer_span(&intake->canonical));
-  const struct buffer last = task->batch_last[topic];
-  task->batch_last[topic] = intake->canonical;
-  intake->canonical = last;
-  if (!intake->is_event) {
-    decide_reject(&state->lane, &intake->reject, &intake->message, &sink);
-  } else {
-    if (intake->event.kind == EVENT_ENROLLMENT) {
-      bool is_new;
-      const struct span email = span_of(intake->email, intake->event.enrollment.user_email.size);
-      lane_state_person(state, intake->event.enrollment.subject, email, &is_new);
-      if (is_new) {
-        store_append_person(&task->filling->persons, intake->event.enrollment.subject, email);
-      }
-    }
-    decide_event(&state->lane, &intake->event, &intake->message, &sink);
-  }
-  metric_add(task->options.metrics, METRIC_MESSAGES, state->lane.number, topic, 1);
-  intake_pop(intake);
+  const struct sink sink = carrier_sink(task->filling);
+  const struct lane_step step = step_of(task);
+  lane_step_message(&step, task->filling, &sink, topic);
+  task->filling->message_counts[topic]++;
 }
 
 static void run_tick(void *context) {
@@ -254,32 +255,13 @@ int64_t lane_stop_offset(const struct lane_task *task, enum topic topic) {
   return task->options.until_caught_up ? task->options.stop_offsets[topic] : -1;
 }
 
-/* What was believed then is believed now, whatever the wall clock says. */
-static void believe_as_recorded(struct lane_task *task, const struct journal_row *row) {
-  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
-    struct head *head = &task->heads[topic];
-    head->is_believed = head->timestamp_ms >= 0;
-    for (size_t i = 0; i < row->not_believed_count; i++) {
-      if (row->not_believed[i].topic == topic && row->not_believed[i].offset == head->offset) {
-        head->is_believed = false;
-      }
-    }
-  }
-}
-
-static bool cursor_equal(const struct timer_cursor *a, const struct timer_cursor *b) {
-  return a->is_set == b->is_set && a->due_at_ms == b->due_at_ms &&
-         a->device_number == b->device_number && a->kind == b->kind;
-}
-
 /* All messages of a recorded batch are taken: the timers that were its last steps follow, and the
  * chain tells whether it is the same batch. */
 static enum status end_recorded(struct lane_task *task, const struct recorded_batch *recorded,
                                 struct error *error) {
   const struct journal_row *row = &recorded->row;
-  while (!cursor_equal(&task->batch.timer, &row->timer) &&
-         timers_first(&task->resources.state->lane.timers) != NULL &&
-         task->batch.timer_count < row->timer_count) {
+  const struct lane_step step = step_of(task);
+  while (lane_step_has_timer(&step, row)) {
     fire_timer(task);
   }
   seal_carrier(task, recorded);
@@ -298,7 +280,7 @@ static bool redo(struct lane_task *task, const struct recorded_batch *recorded, 
                  enum status *status) {
   for (;;) {
     enum topic topic;
-    believe_as_recorded(task, &recorded->row);
+    lane_step_believe(task->heads, &recorded->row);
     switch (batch_next(&task->batch, &task->resources.state->lane, task->heads, &topic)) {
     case NEXT_WAIT:
       return false;
@@ -364,7 +346,7 @@ static bool step(struct lane_task *task) {
     return false;
   case NEXT_CLOSE:
     lane_seal(task);
-    return task->phase == LANE_RUNNING;
+    return task->phase == LANE_RUNNING && !task->is_streaming;
   case NEXT_TIMER:
     if (is_held(task, topic)) {
       return false;
@@ -388,7 +370,7 @@ static bool step(struct lane_task *task) {
   if (is_full(task)) {
     lane_seal(task);
   }
-  return task->phase == LANE_RUNNING;
+  return task->phase == LANE_RUNNING && !task->is_streaming;
 }
 
 /* Nothing more is at hand: the batch goes out when nothing else is on its way, unless more
@@ -416,7 +398,7 @@ void lane_pump(struct lane_task *task) {
     lane_check_idle(task);
     return;
   }
-  if (task->phase != LANE_RUNNING) {
+  if (task->phase != LANE_RUNNING || task->is_streaming) {
     return;
   }
   lane_pump_again(task, false);
@@ -437,7 +419,7 @@ void lane_pump(struct lane_task *task) {
       return; /* a carrier that comes back wakes us */
     }
     if (!step(task)) {
-      if (task->phase == LANE_RUNNING && begin_batch(task)) {
+      if (task->phase == LANE_RUNNING && !task->is_streaming && begin_batch(task)) {
         rest(task);
       }
       return;

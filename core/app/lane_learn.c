@@ -84,5 +84,5 @@ bool lane_learn(struct lane_task *task) {
   if (status != STATUS_OK) {
     lane_fail(task, status, &error);
   }
-  return status == STATUS_OK;
+  return status == STATUS_OK && !task->is_streaming;
 }

@@ -39,17 +39,15 @@ static void describe(struct lane_schemas *schemas) {
  * been made anew. */
 static enum status restore_one(struct lane_schemas *schemas, const char *key, const char *canonical,
                                struct error *error) {
-  char *end;
-  const unsigned long id = strtoul(key, &end, 10);
-  if (end == key || *end != '\0' || id > UINT32_MAX || canonical == NULL) {
+  uint32_t id;
+  if (!environment_schema_id(key, &id) || canonical == NULL) {
     return error_set(error, STATUS_CONFIG, "an environment with a schema \"%.20s\"", key);
   }
-  if (schemas_find_id(schemas->known, (uint32_t)id) != NULL) {
+  if (schemas_find_id(schemas->known, id) != NULL) {
     log_warning("a schema id means another schema than it did", LOG_INTEGER("schema_id", id));
     return STATUS_OK;
   }
-  const enum status status =
-      schemas_put(schemas->known, (int64_t)id, source, span_text(canonical), error);
+  const enum status status = schemas_put(schemas->known, id, source, span_text(canonical), error);
   if (status == STATUS_OK) {
     json_object_set_new(schemas->fetched, key, json_string(canonical));
   }

@@ -113,6 +113,9 @@ static enum status load(const struct lane_setup *setup, struct lane_resources *r
   struct lane *lane = &resources->state->lane;
   enum status status =
       store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
+  if (status == STATUS_OK) { /* or the devices may be newer than the rows read before them */
+    status = store_check_owner(resources->store, &resources->ownership, error);
+  }
   const struct journal_row *checkpoint = &resources->head.checkpoint;
   if (status == STATUS_OK) {
     status = store_load_environment(resources->store, setup->lane, checkpoint->batch,
@@ -144,8 +147,9 @@ struct republish {
 
 static void send_records(struct republish *republish) {
   if (republish->status == STATUS_OK && republish->records.size > 0) {
-    republish->status = publisher_publish(republish->resources->publisher,
-                                          buffer_span(&republish->records), republish->error);
+    const struct span records = buffer_span(&republish->records);
+    republish->status =
+        publisher_publish(republish->resources->publisher, &records, 1, republish->error);
   }
   buffer_clear(&republish->records);
 }
@@ -223,6 +227,11 @@ static enum status publish_rest(const struct lane_setup *setup, struct lane_reso
   };
   enum status status = store_load_batches(resources->store, setup->lane, resources->published_batch,
                                           checkpoint_batch, &replay, error);
+  if (status == STATUS_REFUSED) { /* what is missing may have been let go by another owner */
+    const struct error refusal = *error;
+    status = store_check_owner(resources->store, &resources->ownership, error);
+    status = status == STATUS_OK ? error_set(error, STATUS_REFUSED, "%s", refusal.text) : status;
+  }
   if (status == STATUS_OK) {
     resources->has_republished = true;
     end_row(&republish);
@@ -283,13 +292,16 @@ static enum status open_source(const struct lane_setup *setup, struct lane_resou
 
 static enum status open_sources(const struct lane_setup *setup, struct lane_resources *resources,
                                 struct error *error) {
+  /* A client asks a broker for one thing at a time: while it waits for topics that are at their
+   * end, those that have run empty meanwhile wait too (fetch.wait.max.ms), and what is queued
+   * must last as long. A queued message takes five times its size in memory. */
   static const struct kafka_property properties[] = {
       {"group.id", "muster-fetch"}, /* the client wants one; nothing is committed under it */
       {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"},
       {"auto.offset.reset", "error"},        {"enable.partition.eof", "true"},
-      {"isolation.level", "read_committed"}, {"fetch.wait.max.ms", "100"},
-      {"fetch.error.backoff.ms", "100"},     {"queued.min.messages", "10000"},
-      {"queued.max.messages.kbytes", "512"}, {"fetch.message.max.bytes", "262144"},
+      {"isolation.level", "read_committed"}, {"fetch.error.backoff.ms", "100"},
+      {"queued.min.messages", "10000"},      {"queued.max.messages.kbytes", "384"},
+      {"fetch.message.max.bytes", "131072"}, {"fetch.wait.max.ms", "30"},
       {"reconnect.backoff.max.ms", "1000"},  {NULL, NULL},
   };
   struct rd_kafka_conf_s *conf = kafka_conf(setup->config, properties, error);
@@ -301,6 +313,17 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
     status = open_source(setup, resources, topic, error);
   }
   return status;
+}
+
+/* Between the first look at the journal and the taking, an owner may have published whose taking a
+ * failover has then lost: our epoch would be its epoch. The next attempt takes a greater one. */
+static enum status check_epoch(const struct journal_position *position,
+                               const struct ownership_of_lane *ownership, struct error *error) {
+  return !position->found || position->epoch < ownership->epoch
+             ? STATUS_OK
+             : error_set(error, STATUS_UNAVAILABLE,
+                         "lane %u: the journal shows epoch %lld, not before ours, %lld",
+                         ownership->lane, (long long)position->epoch, (long long)ownership->epoch);
 }
 
 static enum status find_position(const struct lane_setup *setup, struct lane_resources *resources,
@@ -315,6 +338,9 @@ static enum status find_position(const struct lane_setup *setup, struct lane_res
   }
   if (status == STATUS_OK) {
     status = read_position(setup, &position, error);
+  }
+  if (status == STATUS_OK) {
+    status = check_epoch(&position, &resources->ownership, error);
   }
   if (status == STATUS_OK) {
     resources->published_batch = position.found ? position.batch : 0;

@@ -1,5 +1,7 @@
 #include "core/app/lane_state.h"
 
+#include "core/app/policy_shipped.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,7 +25,7 @@ const struct memory heap_memory = {.resize = resize};
 struct lane_state *lane_state_open(uint32_t number, uint32_t lane_count) {
   struct lane_state *state = resize(NULL, NULL, 0, sizeof *state);
   *state = (struct lane_state){0};
-  lane_init(&state->lane, number, lane_count, &heap_memory);
+  lane_init(&state->lane, number, lane_count, policy_default(), &heap_memory);
   return state;
 }
 

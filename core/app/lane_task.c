@@ -9,6 +9,8 @@
 enum {
   RETRY_MS_MAX = 5000,
   RETRY_FENCED_MS = 1000, /* whoever has the lane now has it for a reason */
+  STAGGER_COUNT = 4, /* lanes that begin together do not all write their device rows at once: */
+  STAGGER_MS = 500,  /* each stands still meanwhile */
 };
 
 struct lane_handles {
@@ -191,8 +193,9 @@ static void begin_running(struct lane_task *task) {
   task->redone_count = 0;
   task->is_settled = task->resources.published_batch >= task->resources.head.row.batch &&
                      !task->resources.has_republished;
-  task->checkpoint_mono_ms = clock_mono_ms();
+  task->checkpoint_mono_ms = clock_mono_ms() - lane % STAGGER_COUNT * STAGGER_MS;
   task->message_count_since = 0;
+  task->is_streaming = false;
   if (!set_schemas(task)) {
     return;
   }

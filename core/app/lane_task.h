@@ -59,6 +59,8 @@ struct lane_task_options {
   const struct environment *environment; /* outlives the task */
   struct schema_cache *schema_cache;     /* likewise; NULL without a registry */
   struct metrics *metrics;
+  const size_t
+      *lanes_here; /* how many tasks there are at the moment: they share batch.memory_max */
   struct lane_events events;
 };
 

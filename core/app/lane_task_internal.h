@@ -11,6 +11,9 @@
 /* The first wait after a failure; it doubles until a batch has been published. */
 enum { RETRY_MS_MIN = 100 };
 
+/* One being filled, one committed, one published. */
+enum { CARRIERS_MAX = 3 };
+
 /* Before a timer fires by the wall clock, the ends of the lane's topics are asked for: an end
  * seen once is a memory, and a broker that was away may hold the recovery. */
 struct tick {
@@ -56,6 +59,7 @@ struct lane_task {
   int64_t checkpoint_mono_ms;
   uint64_t message_count_since;
   bool is_at_end, is_caught_up;
+  bool is_streaming;   /* device rows are made from the lane while they are sent: it stands still */
   bool is_settled;     /* what was published can be read by everybody */
   bool worker_is_busy; /* with carriers that are being published */
   struct lane_totals totals;
@@ -78,7 +82,7 @@ enum status lane_refresh(struct lane_task *task, enum topic topic, struct error 
 enum status lane_refresh_all(struct lane_task *task, struct error *error);
 
 /* Learns what the registry has found, ending the open batch before: a batch is decided in one
- * environment. False when the lane has failed meanwhile, or no carrier is free. */
+ * environment. False when the lane has failed meanwhile, or stands still. */
 bool lane_learn(struct lane_task *task);
 
 /* Ends the batch that is being filled, and starts its commit when none is under way. */

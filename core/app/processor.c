@@ -9,6 +9,7 @@
 #include "core/app/kafka_client.h"
 #include "core/app/log.h"
 #include "core/app/others.h"
+#include "core/app/policy_shipped.h"
 #include "core/app/preflight.h"
 #include "core/app/schema_cache.h"
 #include "core/app/worker.h"
@@ -236,6 +237,7 @@ static void open_lane(struct processor *processor, int32_t lane) {
       .environment = &processor->environment,
       .schema_cache = processor->schema_cache,
       .metrics = processor->metrics,
+      .lanes_here = &processor->task_count,
       .events = {.context = processor,
                  .started = on_started,
                  .caught_up = on_caught_up,
@@ -715,7 +717,7 @@ enum status processor_run(const struct config *config, bool until_caught_up,
       .environment = {.config = config},
       .setup = {.config = config,
                 .encoding = {.topic_prefix = config->kafka.topic_prefix,
-                             .rules = {.ids = policy->rule_ids, .count = RULE_COUNT},
+                             .rules = {.ids = policy->rule_ids, .count = policy->rule_count},
                              .message_bytes_max = (uint64_t)config->kafka.message_bytes_max,
                              .cloudevents = config->kafka.cloudevents}},
       .progress_mono_ms = clock_mono_ms(),

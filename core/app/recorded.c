@@ -2,6 +2,7 @@
 
 #include "consumers/avro_json.h"
 #include "core/app/kafka_reader.h"
+#include "core/time_text.h"
 
 #include <jansson.h>
 #include <librdkafka/rdkafka.h>
@@ -18,8 +19,13 @@ struct reading {
   struct error *error;
 };
 
+/* Times are numbers in a record and RFC 3339 in the views. */
 static int64_t integer_of(const json_t *object, const char *name) {
   const json_t *value = json_object_get(object, name);
+  int64_t at_ms;
+  if (json_is_string(value) && time_parse(span_text(json_string_value(value)), &at_ms)) {
+    return at_ms;
+  }
   return json_is_integer(value) ? (int64_t)json_integer_value(value) : TIME_NONE;
 }
 
@@ -38,9 +44,8 @@ static void digest_of_hex(const json_t *object, const char *name, uint8_t digest
 }
 
 /* Which input topic a full name is; TOPIC_COUNT for none. */
-static enum topic topic_of(const struct reading *reading, const json_t *object) {
+static enum topic topic_of(const char *prefix, const json_t *object) {
   const char *name = json_string_value(json_object_get(object, "topic"));
-  const char *prefix = reading->config->kafka.topic_prefix;
   enum topic topic = TOPIC_COUNT;
   if (name != NULL && strncmp(name, prefix, strlen(prefix)) == 0) {
     topic = 0;
@@ -51,12 +56,11 @@ static enum topic topic_of(const struct reading *reading, const json_t *object) 
   return topic;
 }
 
-static void take_lists(const struct reading *reading, const json_t *record,
-                       struct journal_row *row) {
+static void take_lists(const char *prefix, const json_t *record, struct journal_row *row) {
   size_t i;
   const json_t *item;
   json_array_foreach(json_object_get(record, "ranges"), i, item) {
-    const enum topic topic = topic_of(reading, item);
+    const enum topic topic = topic_of(prefix, item);
     if (topic < TOPIC_COUNT) {
       row->ranges[topic].from = integer_of(item, "from");
       row->ranges[topic].to = integer_of(item, "to");
@@ -64,7 +68,7 @@ static void take_lists(const struct reading *reading, const json_t *record,
   }
   json_array_foreach(json_object_get(json_object_get(record, "digests"), "last_messages"), i,
                      item) {
-    const enum topic topic = topic_of(reading, item);
+    const enum topic topic = topic_of(prefix, item);
     if (topic < TOPIC_COUNT) {
       digest_of_hex(item, "digest", row->last_message[topic]);
     }
@@ -73,19 +77,20 @@ static void take_lists(const struct reading *reading, const json_t *record,
   struct topic_offset *list = calloc(json_array_size(not_believed) + 1, sizeof *list);
   assert(list != NULL);
   json_array_foreach(not_believed, i, item) {
-    list[i] = (struct topic_offset){.topic = topic_of(reading, item),
+    list[i] = (struct topic_offset){.topic = topic_of(prefix, item),
                                     .offset = integer_of(item, "offset")};
   }
   row->not_believed = list;
   row->not_believed_count = json_array_size(not_believed);
 }
 
-static void take_row(struct reading *reading, const json_t *record) {
+struct recorded_batch *recorded_add_json(struct recorded_batches *batches, const char *topic_prefix,
+                                         const struct json_t *record) {
   const json_t *counts = json_object_get(record, "counts");
   const json_t *digests = json_object_get(record, "digests");
   const json_t *timer = json_object_get(json_object_get(record, "cursors"), "timer");
   struct journal_row row = {
-      .lane = reading->lane,
+      .lane = (uint32_t)integer_of(record, "lane"),
       .batch = (uint64_t)integer_of(record, "batch"),
       .first_seq = (uint64_t)integer_of(record, "first_seq"),
       .last_seq = (uint64_t)integer_of(record, "last_seq"),
@@ -108,14 +113,13 @@ static void take_row(struct reading *reading, const json_t *record) {
   digest_of_hex(digests, "inputs", row.inputs);
   digest_of_hex(digests, "results", row.results);
   digest_of_hex(digests, "chain", row.chain);
-  take_lists(reading, record, &row);
+  take_lists(topic_prefix, record, &row);
   struct journal_witness witness = {.epoch = integer_of(record, "epoch"),
                                     .committed_at_ms = integer_of(record, "committed_at")};
   bytes_of_hex(record, "owner", witness.owner, sizeof witness.owner);
-  struct recorded_batch *added = recorded_add(reading->batches, &row, &witness);
-  buffer_append(&added->environment, reading->environment.data, reading->environment.size);
-  buffer_clear(&reading->environment);
+  struct recorded_batch *added = recorded_add(batches, &row, &witness);
   free((void *)(uintptr_t)row.not_believed);
+  return added;
 }
 
 static bool take_message(void *context, const rd_kafka_message_t *message) {
@@ -133,7 +137,10 @@ static bool take_message(void *context, const rd_kafka_message_t *message) {
   const char *content = json_string_value(json_object_get(record, "content"));
   const bool is_wanted = (uint64_t)integer_of(record, "batch") > reading->batch;
   if (is_wanted && kind != NULL && strcmp(kind, "BATCH") == 0) {
-    take_row(reading, record);
+    struct recorded_batch *added =
+        recorded_add_json(reading->batches, reading->config->kafka.topic_prefix, record);
+    buffer_append(&added->environment, reading->environment.data, reading->environment.size);
+    buffer_clear(&reading->environment);
   } else if (is_wanted && content != NULL) {
     buffer_clear(&reading->environment);
     buffer_append(&reading->environment, content, strlen(content));

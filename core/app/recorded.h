@@ -23,6 +23,12 @@ struct recorded_batches {
 /* Adds a batch at the end: a copy of the row, with its list. Returns it, valid until the next. */
 struct recorded_batch *recorded_add(struct recorded_batches *batches, const struct journal_row *row,
                                     const struct journal_witness *witness);
+
+/* The same from a journal record of kind BATCH as JSON: of the topic (times as numbers), or of the
+ * view (times as texts). A field that is missing or of another type is TIME_NONE or zeros. */
+struct json_t; /* jansson's value */
+struct recorded_batch *recorded_add_json(struct recorded_batches *batches, const char *topic_prefix,
+                                         const struct json_t *record);
 void recorded_fini(struct recorded_batches *batches);
 
 /* Reads a lane's batches after `batch` from the journal's topic and adds them. STATUS_CONFIG when

@@ -123,6 +123,8 @@ const struct setting settings[] = {
      .maximum = 10000000},
     {FIELD(batch, bytes_max), .type = SETTING_BYTES, .fallback = "4194304", .minimum = 65536,
      .maximum = 1 << 30},
+    {FIELD(batch, memory_max), .type = SETTING_BYTES, .fallback = "33554432", .minimum = 1 << 20,
+     .maximum = INT64_C(1) << 40},
     {TEXT(log, format, "logfmt"), .choices = log_formats},
     {TEXT(log, level, "info"), .choices = log_levels},
 };

@@ -104,9 +104,15 @@ static void add_journal(struct buffer *records, uint64_t batch, const char *envi
   encode_journal(&encoding, &row, &witness, span_text(environment), records);
 }
 
+static enum status publish_one(struct publisher *publisher, const struct buffer *records,
+                               struct error *error) {
+  const struct span part = buffer_span(records);
+  return publisher_publish(publisher, &part, 1, error);
+}
+
 static void publish(struct publisher *publisher, struct buffer *records) {
   struct error error = {0};
-  const enum status status = publisher_publish(publisher, buffer_span(records), &error);
+  const enum status status = publish_one(publisher, records, &error);
   ck_assert_msg(status == STATUS_OK, "%s", error.text);
   buffer_fini(records);
 }
@@ -283,7 +289,7 @@ START_TEST(publish_takes_the_largest_letter) {
   result.dead_letter.original.key = span_of(bytes, MESSAGE_BYTES_MAX);
   encode_result(&encoding, &result, span_of("", 0), &records, &canonical);
   struct error error = {0};
-  ck_assert_int_eq(publisher_publish(publisher, buffer_span(&records), &error), STATUS_CONFIG);
+  ck_assert_int_eq(publish_one(publisher, &records, &error), STATUS_CONFIG);
   ck_assert_ptr_nonnull(strstr(error.text, "max.message.bytes"));
   publisher_close(publisher);
   buffer_fini(&records);
@@ -324,12 +330,12 @@ START_TEST(later_publisher_fences_the_first) {
   struct error error = {0};
   add_license(&records, 2);
   add_journal(&records, 2, "");
-  ck_assert_int_eq(publisher_publish(first, buffer_span(&records), &error), STATUS_FENCED);
+  ck_assert_int_eq(publish_one(first, &records, &error), STATUS_FENCED);
   memset(records.data, 0xff, records.size); /* nobody looks at them any more */
   buffer_fini(&records);
   assert_position(1);
   add_journal(&records, 3, "");
-  ck_assert_int_eq(publisher_publish(first, buffer_span(&records), &error), STATUS_UNAVAILABLE);
+  ck_assert_int_eq(publish_one(first, &records, &error), STATUS_UNAVAILABLE);
   publish(second, &records);
   assert_position(3);
   publisher_close(first);

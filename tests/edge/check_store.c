@@ -73,6 +73,23 @@ START_TEST(take_begins_at_nothing_and_raises_the_epoch) {
 }
 END_TEST
 
+START_TEST(an_owner_is_told_when_it_is_none_any_more) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct ownership_of_lane other = owner_of(2);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  must(store_check_owner(store, &lane, &error));
+  other.lane = lane.lane;
+  struct store *const second = take(&other, &head);
+  must(store_check_owner(second, &other, &error));
+  ck_assert_int_eq(store_check_owner(second, &lane, &error), STATUS_FENCED);
+  /* Its backend is gone, which the connection may or may not have been told. */
+  ck_assert_int_ne(store_check_owner(store, &lane, &error), STATUS_OK);
+  store_close(store);
+  store_close(second);
+}
+END_TEST
+
 START_TEST(take_refuses_other_topics) {
   struct ownership_of_lane lane = owner_of(1);
   struct lane_head head;
@@ -123,8 +140,6 @@ START_TEST(device_row_keeps_its_last_change) {
   struct store *const store = take(&lane, &head);
   struct sample sample;
   sample_init(&sample, &lane, 1, 1, 1);
-  sample.batch.created = sample.batch.devices;
-  sample.batch.devices = span_of("", 0);
   must(commit(store, &sample));
   buffer_clear(&sample.devices);
   struct device_image image = sample_device(6, "SN-6");
@@ -132,14 +147,75 @@ START_TEST(device_row_keeps_its_last_change) {
   image.policy = NULL;
   image.seq = 77;
   image.state.last_sync_at_ms = AT_MS + 100;
-  store_append_device(&sample.devices, 2, &image);
+  store_append_device(&sample.devices, &image);
   sample.row = sample_row(2, 2, 1);
   sample.batch = (struct store_batch){.lane = &lane, .devices = buffer_span(&sample.devices)};
   must(commit(store, &sample));
-  answers("SELECT concat_ws(' ', batch, changed_batch, seq, policy, cause_offset, at = "
+  answers("SELECT concat_ws(' ', changed_batch, seq, policy, cause_offset, at = "
           "'2026-11-01 00:00:00.123Z', last_sync_at = '2026-11-01 00:00:00.223Z') "
           "FROM muster.device_row",
-          "2 1 9 default 1007 t t");
+          "1 9 default 1007 t t");
+  sample_fini(&sample);
+  store_close(store);
+}
+END_TEST
+
+/* Devices 6, 9, 12, …, one piece of rows after the other. */
+struct stream {
+  size_t created_left, others_left;
+  uint64_t next_number;
+};
+
+static bool next_rows(void *context, bool is_created, struct buffer *rows) {
+  struct stream *const stream = context;
+  size_t *const left = is_created ? &stream->created_left : &stream->others_left;
+  buffer_clear(rows);
+  for (size_t i = 0; i < 2 && *left > 0; i++, --*left) {
+    char serial[32];
+    snprintf(serial, sizeof serial, "SN-%u", (unsigned)stream->next_number);
+    const struct device_image image = sample_device(stream->next_number, serial);
+    store_append_device(rows, &image);
+    stream->next_number += 3;
+  }
+  return rows->size > 0;
+}
+
+START_TEST(device_rows_can_be_made_while_they_are_sent) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct stream stream = {.created_left = 5, .next_number = 6};
+  struct sample sample;
+  sample_init(&sample, &lane, 1, 1, 1);
+  sample.batch.created = span_of("", 0);
+  sample.batch.streamed =
+      (struct store_devices){.has_created = true, .context = &stream, .next = next_rows};
+  must(commit(store, &sample));
+  answers("SELECT count(*) || ' ' || max(number) FROM muster.device_row", "5 18");
+  sample_fini(&sample);
+
+  sample_init(&sample, &lane, 2, 2, 1);
+  stream = (struct stream){.created_left = 3, .others_left = 5, .next_number = 21};
+  sample.batch.streamed.has_created = sample.batch.streamed.has_others = true;
+  sample.batch.streamed.context = &stream;
+  sample.batch.streamed.next = next_rows;
+  ck_assert_int_eq(commit(store, &sample), STATUS_REFUSED); /* the five others have no rows */
+  ck_assert_uint_eq(stream.others_left, 0);
+  answers("SELECT count(*) FROM muster.device_row", "5");
+  sample_fini(&sample);
+  store_close(store);
+}
+END_TEST
+
+START_TEST(commit_of_a_device_without_a_row_is_refused) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct sample sample;
+  sample_init(&sample, &lane, 2, 1, 1); /* its device was never written as a new one */
+  ck_assert_int_eq(commit(store, &sample), STATUS_REFUSED);
+  ck_assert_msg(strstr(error.text, "0 of 1 device rows") != NULL, "%s", error.text);
+  answers("SELECT count(*) FROM muster.journal_row", "0");
   sample_fini(&sample);
   store_close(store);
 }
@@ -228,7 +304,6 @@ START_TEST(commit_of_a_wrong_row_is_refused_whole) {
   struct sample sample;
   sample_init(&sample, &lane, 1, 1, 8);
   must(commit(store, &sample));
-  sample.row.batch = 2; /* the same results again */
   ck_assert_int_eq(commit(store, &sample), STATUS_REFUSED);
   ck_assert_ptr_nonnull(strstr(error.text, "23505"));
   answers("SELECT count(*) FROM muster.journal_row", "1");
@@ -249,9 +324,12 @@ int main(void) {
   tcase_add_checked_fixture(tests, make_migrated_database, drop_database);
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, take_begins_at_nothing_and_raises_the_epoch);
+  tcase_add_test(tests, an_owner_is_told_when_it_is_none_any_more);
   tcase_add_test(tests, take_refuses_other_topics);
   tcase_add_test(tests, commit_lets_go_of_published_letters);
   tcase_add_test(tests, device_row_keeps_its_last_change);
+  tcase_add_test(tests, device_rows_can_be_made_while_they_are_sent);
+  tcase_add_test(tests, commit_of_a_device_without_a_row_is_refused);
   tcase_add_test(tests, commit_of_a_stale_owner_is_fenced);
   tcase_add_test(tests, take_ends_an_owner_that_holds_the_lock);
   tcase_add_test(tests, commit_of_a_wrong_row_is_refused_whole);

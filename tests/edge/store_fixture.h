@@ -212,7 +212,7 @@ static inline struct device_image sample_device(uint64_t number, const char *ser
                                .cause = sample_cause(7),
                                .policy = "default",
                                .next_due_at_ms = AT_MS + 1000,
-                               .next_action = "block"};
+                               .next_timer = TIMER_KIND_BLOCK};
   memcpy(image.subject, subject, SUBJECT_SIZE);
   image.state = (struct device){.episode = 2,
                                 .screen_lock_pin_length = -1,
@@ -227,7 +227,7 @@ static inline struct device_image sample_device(uint64_t number, const char *ser
                                 .ownership = OWNERSHIP_PERSONAL,
                                 .status = DEVICE_ENROLLED,
                                 .compliance = COMPLIANCE_NONCOMPLIANT,
-                                .stage = STAGE_BLOCKED,
+                                .stage = 2,
                                 .antivirus_enabled = TRI_FALSE,
                                 .disk_encrypted = TRI_TRUE,
                                 .email_blocked = true,
@@ -275,15 +275,15 @@ static inline void sample_init(struct sample *sample, const struct ownership_of_
   }
   struct device_image image = sample_device(6, "SN-6");
   image.changed_batch = batch;
-  store_append_device(&sample->devices, batch, &image);
+  store_append_device(&sample->devices, &image);
   store_append_person(&sample->persons, subject, span_text("anna@example.org"));
   store_append_person(&sample->persons, subject, span_text("Anna@example.org"));
   sample->batch = (struct store_batch){.lane = lane,
                                        .committed_at_ms = AT_MS + 50,
                                        .persons = buffer_span(&sample->persons),
-                                       .devices = buffer_span(&sample->devices),
                                        .results = buffer_span(&sample->results),
                                        .letters = buffer_span(&sample->letters)};
+  *(batch == 1 ? &sample->batch.created : &sample->batch.devices) = buffer_span(&sample->devices);
 }
 
 static inline void sample_fini(struct sample *sample) {

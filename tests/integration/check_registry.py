@@ -12,6 +12,7 @@ import subprocess
 import time
 
 import fastavro
+import psycopg
 
 import _world
 from _registry import Registry
@@ -151,6 +152,44 @@ def fetched_once_and_recorded(make):
     world.catch_up()
     world.settled()
     assert world.devices()["D001"]["last_sync_at"] == _world.time_text(LONG_AGO + 2 * HOUR)
+    replayed_without_registry(world, 2 * HOUR)
+
+
+def replayed_without_registry(world, last):
+    """A replay takes from the record what the registry said: verify, explain, as of a time, rebuild."""
+    assert not any("registry" in option for option in world.extra), world.extra
+    batches = verified(world)
+    told = world.muster("replay", "explain", "D001").stdout
+    assert "unknown_schema" not in told and _world.time_text(LONG_AGO + last) in told, told
+    then = json.loads(world.muster("device", "get", "D001", "--as-of", str(LONG_AGO + HOUR), "-o", "json").stdout)
+    assert then["last_sync_at"] == _world.time_text(LONG_AGO + HOUR), then
+    # An empty database, filled from the topics, holds the same environments and rows.
+    original, recorded = world.dsn, environments(world)
+    rebuilt = f"{world.database}_rebuilt"
+    with psycopg.connect(_world.PG, autocommit=True) as connection:
+        connection.execute(f'create database "{rebuilt}"')
+    world.extra += ["--set", f"postgres.dsn={_world.PG.rsplit(' ', 1)[0]} dbname={rebuilt}"]
+    world.dsn = f"{_world.PG.rsplit(' ', 1)[0]} dbname={rebuilt}"
+    world.muster("migrate")
+    world.muster("replay", "rebuild")
+    assert environments(world) == recorded and verified(world) == batches
+    # What a registry would say now is of no matter, and what a directory says is told.
+    del world.extra[-2:]
+    world.dsn = original
+    with _world.tempfile.TemporaryDirectory() as directory:
+        with open(f"{directory}/7.avsc", "w") as file:
+            json.dump(UNRELATED, file)
+        done = world.muster("replay", "verify", "--set", f"schemas.directory={directory}", status=1)
+    assert "7" in done.stdout and "not this program's" in done.stdout, done.stdout
+    done = world.muster("replay", "verify", "--set", "schemas.registry_url=http://127.0.0.1:1")
+    assert done.returncode == 0
+
+
+def verified(world):
+    """replay verify is clean for every lane, topics and database; how many batches there are."""
+    found = json.loads(world.muster("replay", "verify", "--database", "-o", "json").stdout)
+    assert len(found) == world.lanes and all(lane["verdict"] == "verified" for lane in found), found
+    return [lane["batches"] for lane in found]
 
 
 def decided_again_as_recorded(make):
@@ -186,6 +225,10 @@ def decided_again_as_recorded(make):
     assert [sorted(content["fetched"]) for _, content in environments(world)] == [[], ["7"], ["7", "9"]]
     assert registry.asked(7) == 1 and registry.asked(9) == 2, registry.requests
     registry.shut()
+    # As an auditor decides it, who has no registry: one id is unknown at first and known later.
+    verified(world)
+    del world.extra[-2:]
+    verified(world)
 
 
 MODES = ("refused", "hang", 500, 503, 401, "garbage", "drop")

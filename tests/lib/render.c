@@ -59,12 +59,11 @@ static void put_device_id(const struct render *render, uint64_t number) {
 }
 
 static void put_violations(const struct render *render, violation_set violations) {
-  const struct policy *policy = policy_default();
   const char *separator = "";
   fputc('[', render->out);
-  for (size_t rule = 0; rule < RULE_COUNT; rule++) {
+  for (size_t rule = 0; rule < render->policy->rule_count; rule++) {
     if ((violations >> rule & 1u) != 0) {
-      fprintf(render->out, "%s%s", separator, policy->rule_ids[rule]);
+      fprintf(render->out, "%s%s", separator, render->policy->rule_ids[rule]);
       separator = ",";
     }
   }
@@ -210,8 +209,9 @@ static void put_facts(const struct render *render, const struct device *device) 
 }
 
 static void put_standing(const struct render *render, const struct device *device) {
-  static const char *const stages[] = {
-      [STAGE_NONE] = "", [STAGE_NOTIFIED] = " notified", [STAGE_BLOCKED] = " escalated"};
+  /* Of the default policy's plan; another's are told by number. */
+  static const char *const stages[] = {"", " notified", " escalated"};
+  const bool is_default = strcmp(render->policy->version, "default") == 0;
   fprintf(render->out, "%s %s", device_status_name(device->status),
           compliance_name(device->compliance));
   if (device->compliance == COMPLIANCE_NONCOMPLIANT) {
@@ -219,7 +219,15 @@ static void put_standing(const struct render *render, const struct device *devic
     put_violations(render, device->violations);
   }
   put_instant(render, " since ", device->noncompliant_since_ms);
-  fputs(stages[device->stage], render->out);
+  if (is_default) {
+    fputs(stages[device->stage], render->out);
+  } else if (device->stage > 0) {
+    fprintf(render->out, " stage=%u", device->stage);
+  }
+  put_instant(render, " clean since ",
+              device->clean_since_ms == 0 ? TIME_NONE : device->clean_since_ms);
+  fputs(device->overdue_stage > 0 ? " overdue" : "", render->out);
+  fputs(device->mail_held > 0 || device->overdue_mail_held > 0 ? " mail-held" : "", render->out);
   fputs(device->email_blocked ? " email-blocked" : "", render->out);
   fputs(device->sap_blocked ? " sap-blocked" : "", render->out);
   fputs(device->ticket_open ? " ticket-open" : "", render->out);
@@ -243,8 +251,8 @@ void render_device(const struct render *render, const struct device_image *image
   put_standing(render, device);
   put_instant(render, " synced=", device->last_sync_at_ms);
   put_facts(render, device);
-  if (image->next_action != NULL) {
-    fprintf(render->out, " next=%s@", image->next_action);
+  if (image->next_timer != TIMER_KIND_NONE) {
+    fprintf(render->out, " next=%s@", timer_kind_name(image->next_timer));
     render_time(render, image->next_due_at_ms);
   }
 }

@@ -14,7 +14,8 @@
 
 struct render {
   FILE *out;
-  int64_t base_ms; /* the instant T */
+  int64_t base_ms;             /* the instant T */
+  const struct policy *policy; /* NULL: the default */
 };
 
 void render_time(const struct render *render, int64_t at_ms);

@@ -340,6 +340,12 @@ static bool parse_rest(struct words *words, const struct script_context *context
   switch (line->kind) {
   case SCRIPT_LANE:
     return parse_lane(words, line);
+  case SCRIPT_POLICY:
+    if (!take_word(words)) {
+      return false;
+    }
+    line->policy = words->word;
+    return true;
   case SCRIPT_GIVEN:
     return parse_given(words, line);
   case SCRIPT_TICK:
@@ -367,9 +373,10 @@ bool script_parse(struct span text, struct script_context *context, struct scrip
     const char *word;
     enum script_kind kind;
   } kinds[] = {
-      {"lane", SCRIPT_LANE},   {"given", SCRIPT_GIVEN}, {"tick", SCRIPT_TICK},
-      {"merge", SCRIPT_MERGE}, {"run", SCRIPT_RUN},     {"more", SCRIPT_MORE},
-      {"end", SCRIPT_END},     {"limit", SCRIPT_LIMIT}, {"close", SCRIPT_CLOSE},
+      {"lane", SCRIPT_LANE},   {"policy", SCRIPT_POLICY}, {"given", SCRIPT_GIVEN},
+      {"tick", SCRIPT_TICK},   {"merge", SCRIPT_MERGE},   {"run", SCRIPT_RUN},
+      {"more", SCRIPT_MORE},   {"end", SCRIPT_END},       {"limit", SCRIPT_LIMIT},
+      {"close", SCRIPT_CLOSE},
   };
   struct words words = {.rest = text};
   *line = (struct script_line){.kind = SCRIPT_MESSAGE};

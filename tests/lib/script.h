@@ -17,6 +17,7 @@
  * Beside messages:
  *
  *   lane 1 of 4              before all else; lane 0 of 1 without it
+ *   policy extended          before all else: a shipped version, or a file; default without it
  *   given SN1 status=WIPED email-blocked   as if a command had made it so
  *   tick T+24h               at the end of every topic, the wall lets timers fire up to then
  *   merge                    from here on messages only stand in their topics until "run"
@@ -34,6 +35,7 @@
 enum script_kind {
   SCRIPT_MESSAGE,
   SCRIPT_LANE,
+  SCRIPT_POLICY,
   SCRIPT_GIVEN,
   SCRIPT_TICK,
   SCRIPT_MERGE,
@@ -55,6 +57,7 @@ struct script_line {
   enum topic topic;      /* of a message, more, end */
   struct logged message; /* offset -1: the next of its topic */
   struct script_given given;
+  struct span policy;        /* a version or a file */
   int64_t at_ms;             /* of a tick */
   int64_t number, number_of; /* lane NUMBER of NUMBER_OF, limit NUMBER, run NUMBER */
 };

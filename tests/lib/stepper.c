@@ -1,12 +1,17 @@
 #include "tests/lib/stepper.h"
 
+#include "core/app/policy_shipped.h"
+
 #include <stdlib.h>
 
 void stepper_init(struct stepper *stepper, uint32_t lane, uint32_t lane_count,
                   const struct render *render) {
   *stepper = (struct stepper){.render = *render, .indent = "  "};
+  if (stepper->render.policy == NULL) {
+    stepper->render.policy = policy_default();
+  }
   const struct memory memory = heap_as_memory(&stepper->heap);
-  lane_init(&stepper->lane, lane, lane_count, &memory);
+  lane_init(&stepper->lane, lane, lane_count, stepper->render.policy, &memory);
   const int64_t next_offsets[TOPIC_COUNT] = {0};
   batch_begin(&stepper->batch, 1, &stepper->lane, next_offsets);
 }
@@ -110,7 +115,7 @@ void stepper_close(struct stepper *stepper, struct journal_row *row,
 void stepper_restart(struct stepper *stepper) {
   struct lane old = stepper->lane;
   struct lane *lane = &stepper->lane;
-  lane_init(lane, old.number, old.count, &old.memory);
+  lane_init(lane, old.number, old.count, old.policy, &old.memory);
   lane->clock_ms = old.clock_ms;
   lane->seq = old.seq;
   lane->batch = old.batch;

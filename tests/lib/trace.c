@@ -1,5 +1,6 @@
 #include "tests/lib/trace.h"
 
+#include "core/app/policy_file.h"
 #include "tests/lib/script.h"
 
 #include <stdlib.h>
@@ -175,6 +176,25 @@ static bool push(struct trace *trace, const struct script_line *line, struct spa
   return true;
 }
 
+/* A lane of its own under another policy. */
+static bool set_policy(struct trace *trace, struct span name, struct span *problem) {
+  static struct policy policy;
+  struct error error;
+  char text[256];
+  snprintf(text, sizeof text, "%.*s", (int)name.size, (const char *)name.data);
+  *problem = name;
+  if (policy_load(text, &policy, &error) != STATUS_OK) {
+    return false;
+  }
+  const struct lane *lane = &trace->stepper.lane;
+  const uint32_t number = lane->number;
+  const uint32_t count = lane->count;
+  stepper_fini(&trace->stepper);
+  stepper_init(&trace->stepper, number, count,
+               &(struct render){.out = trace->out, .base_ms = BASE_MS, .policy = &policy});
+  return true;
+}
+
 static bool run_line(struct trace *trace, const struct script_line *line, struct span *problem) {
   switch (line->kind) {
   case SCRIPT_MESSAGE:
@@ -188,8 +208,12 @@ static bool run_line(struct trace *trace, const struct script_line *line, struct
   case SCRIPT_LANE:
     stepper_fini(&trace->stepper);
     stepper_init(&trace->stepper, (uint32_t)line->number, (uint32_t)line->number_of,
-                 &(struct render){.out = trace->out, .base_ms = BASE_MS});
+                 &(struct render){.out = trace->out,
+                                  .base_ms = BASE_MS,
+                                  .policy = trace->stepper.render.policy});
     break;
+  case SCRIPT_POLICY:
+    return set_policy(trace, line->policy, problem);
   case SCRIPT_GIVEN:
     return give(trace, &line->given, problem);
   case SCRIPT_TICK:

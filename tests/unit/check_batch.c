@@ -367,7 +367,8 @@ static void check_replayed_batch(struct stepper *stepper, const struct live *liv
   const bool is_replayed = stepper_replay(stepper, live->logs, row);
   fclose(stepper->render.out);
   if (!is_replayed || !trace_compare(live->texts[index], text, stderr)) {
-    struct render render = {.out = stderr, .base_ms = BASE_MS};
+    struct render render = {
+        .out = stderr, .base_ms = BASE_MS, .policy = live->stepper.render.policy};
     render_batch(&render, row);
     ck_abort_msg("seed %" PRIu64 ": batch %" PRIu64 " of %zu is replayed otherwise", seed,
                  row->batch, live->row_count);

@@ -106,6 +106,8 @@ static const char *const misspelt[] = {
     "T reject control",
     "T reject control none",
     "T reject control malformed user=ann",
+    "policy",
+    "policy none",
     "lane 4 of 4",
     "lane 4",
     "given",

@@ -1,4 +1,5 @@
 /* core/lane: devices and their texts, what is stored of them and comes back, what is due. */
+#include "core/app/policy_shipped.h"
 #include "core/decide.h"
 #include "tests/lib/heap.h"
 
@@ -20,7 +21,7 @@ static struct fixture fixture;
 static void set_up(void) {
   fixture = (struct fixture){0};
   fixture.memory = heap_as_memory(&fixture.heap);
-  lane_init(&fixture.lane, 0, 1, &fixture.memory);
+  lane_init(&fixture.lane, 0, 1, policy_default(), &fixture.memory);
 }
 
 static void tear_down(void) {
@@ -91,7 +92,7 @@ START_TEST(numbers_interleave_over_lanes) {
   bool is_given[LANE_COUNT * DEVICE_COUNT + 1] = {false};
   for (uint32_t number = 0; number < LANE_COUNT; number++) {
     struct lane lane;
-    lane_init(&lane, number, LANE_COUNT, &fixture.memory);
+    lane_init(&lane, number, LANE_COUNT, policy_default(), &fixture.memory);
     for (uint32_t k = 0; k < DEVICE_COUNT; k++) {
       const uint64_t device_number = lane_device_number(&lane, k);
       ck_assert_uint_eq(device_number, (uint64_t)k * LANE_COUNT + number + 1);
@@ -149,15 +150,23 @@ START_TEST(version_texts_that_come_and_go_take_no_room) {
 }
 END_TEST
 
+/* Bits of the platforms on which the device's version fails the rule by itself. */
+static uint32_t outdated_platforms(const struct lane *lane, uint32_t index) {
+  const struct version_text *version = &lane->versions.texts[lane->devices[index].os_version];
+  uint32_t outdated = 0;
+  for (uint32_t platform = 0; platform < PLATFORM_COUNT; platform++) {
+    outdated |= version->outcomes[platform].failed == 0 ? 0 : 1u << platform;
+  }
+  return outdated;
+}
+
 START_TEST(versions_know_where_they_are_outdated) {
   struct lane *lane = &fixture.lane;
   const uint32_t a = add(lane, "A", "13");
-  const uint32_t outdated = lane->versions.texts[lane->devices[a].os_version].outdated_platforms;
-  ck_assert_uint_eq(outdated, 1u << PLATFORM_MACOS | 1u << PLATFORM_IOS);
+  ck_assert_uint_eq(outdated_platforms(lane, a), 1u << PLATFORM_MACOS | 1u << PLATFORM_IOS);
   lane_set_os_version(lane, &lane->devices[a], span_text("n/a"));
-  ck_assert_uint_eq(lane->versions.texts[lane->devices[a].os_version].outdated_platforms,
-                    1u << PLATFORM_WINDOWS | 1u << PLATFORM_MACOS | 1u << PLATFORM_IOS |
-                        1u << PLATFORM_ANDROID);
+  ck_assert_uint_eq(outdated_platforms(lane, a), 1u << PLATFORM_WINDOWS | 1u << PLATFORM_MACOS |
+                                                     1u << PLATFORM_IOS | 1u << PLATFORM_ANDROID);
 }
 END_TEST
 
@@ -212,7 +221,7 @@ START_TEST(only_the_last_enrolments_are_remembered) {
 
   /* The same list comes back, in its order. */
   struct lane restored;
-  lane_init(&restored, 0, 1, &fixture.memory);
+  lane_init(&restored, 0, 1, policy_default(), &fixture.memory);
   lane_restore(&restored, &image);
   ck_assert(has_seen(&restored, 0, COUNT - 1));
   ck_assert(has_seen(&restored, 0, COUNT - ENROLLMENTS_SEEN_MAX));
@@ -234,7 +243,7 @@ START_TEST(what_happens_next_follows_from_the_state) {
 
   /* At equal times FAIL comes first; a block that is earlier comes before it. */
   device.compliance = COMPLIANCE_NONCOMPLIANT;
-  device.stage = STAGE_NOTIFIED;
+  device.stage = 1;
   device.noncompliant_since_ms = START_MS + 30 * MINUTE_MS - 24 * 60 * MINUTE_MS;
   ck_assert_int_eq(device_next_timer(policy, &device, &due_at_ms), TIMER_KIND_FAIL);
   ck_assert_int_eq(due_at_ms, START_MS + 30 * MINUTE_MS);
@@ -244,7 +253,7 @@ START_TEST(what_happens_next_follows_from_the_state) {
 
   device.status = DEVICE_ENROLLED;
   ck_assert_int_eq(device_next_timer(policy, &device, &due_at_ms), TIMER_KIND_BLOCK);
-  device.stage = STAGE_BLOCKED;
+  device.stage = 2;
   ck_assert_int_eq(device_next_timer(policy, &device, &due_at_ms), TIMER_KIND_NONE);
   ck_assert_int_eq(due_at_ms, TIME_NONE);
   ck_assert_ptr_null(timer_kind_name(TIMER_KIND_NONE));
@@ -428,7 +437,7 @@ START_TEST(an_image_tells_the_last_change) {
   ck_assert_uint_eq(image.number, 1);
   ck_assert(!image.is_changed);
   ck_assert_int_eq(image.cause.offset, -1);
-  ck_assert_str_eq(image.next_action, "fail");
+  ck_assert_int_eq(image.next_timer, TIMER_KIND_FAIL);
   ck_assert_int_eq(image.next_due_at_ms, START_MS + 30 * MINUTE_MS);
   ck_assert_str_eq(image.policy, "default");
   ck_assert_mem_eq(image.subject, "ann", 4);
@@ -442,7 +451,7 @@ START_TEST(an_image_tells_the_last_change) {
   const struct touch unchanged = *lane_touch(lane, index, false, &cause);
   lane_image(lane, index, &unchanged, ids, &image);
   ck_assert(!image.is_changed);
-  ck_assert_ptr_null(image.next_action);
+  ck_assert_int_eq(image.next_timer, TIMER_KIND_NONE);
   ck_assert_int_eq(image.next_due_at_ms, TIME_NONE);
   const struct touch *changed = lane_touch(lane, index, true, &cause);
   memset(traceparent, 'x', sizeof traceparent); /* the message goes away */
@@ -517,7 +526,7 @@ static void check_same_image(const struct lane *a, const struct lane *b, uint32_
   ck_assert_mem_eq(image[0].subject, image[1].subject, SUBJECT_SIZE);
   ck_assert(span_equal(image[0].enrollment_ids, image[1].enrollment_ids));
   ck_assert_int_eq(image[0].next_due_at_ms, image[1].next_due_at_ms);
-  ck_assert_ptr_eq(image[0].next_action, image[1].next_action);
+  ck_assert_int_eq(image[0].next_timer, image[1].next_timer);
   for (size_t i = 0; i < 2; i++) {
     /* Indexes into tables of its own lane. */
     image[i].state.serial = image[i].state.person = image[i].state.os_version = 0;
@@ -546,7 +555,7 @@ START_TEST(a_lane_comes_back_as_it_was_stored) {
   ck_assert_uint_gt(lane->device_count, 30);
   ck_assert_uint_gt(lane->timers.count, 0);
   struct lane restored;
-  lane_init(&restored, lane->number, lane->count, &fixture.memory);
+  lane_init(&restored, lane->number, lane->count, policy_default(), &fixture.memory);
   for (uint32_t index = 0; index < lane->device_count; index++) {
     uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
     struct device_image image;

@@ -1,0 +1,151 @@
+/* The way back after losing the database: everything in it made again from the topics. */
+#include "consumers/schemas.h"
+#include "core/app/command.h"
+#include "core/app/database.h"
+#include "core/app/jobs.h"
+#include "core/app/lag.h"
+#include "core/app/option_number.h"
+#include "core/app/preflight.h"
+#include "core/app/rebuild.h"
+#include "core/app/text.h"
+
+#include <inttypes.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { REBUILD_JOBS };
+
+const struct option_spec replay_rebuild_options[] = {
+    [REBUILD_JOBS] = {"jobs", "N", "lanes at a time; as many as processors"},
+    {NULL, NULL, NULL},
+};
+
+struct lane_work {
+  struct rebuild_options options;
+  struct rebuild_result result;
+};
+
+static void work_on_lane(void *context, size_t index) {
+  struct lane_work *lanes = context;
+  rebuild_lane(&lanes[index].options, &lanes[index].result);
+}
+
+static enum status take_table(void *context, const struct span *values, struct error *error) {
+  (void)context;
+  return error_set(error, STATUS_REFUSED,
+                   "the database is not empty: there are rows in muster.%.*s; a rebuild fills one "
+                   "that `muster migrate` has just set up",
+                   (int)values[0].size, (const char *)values[0].data);
+}
+
+/* STATUS_REFUSED names a table that has rows. */
+static enum status check_empty(const struct config *config, struct error *error) {
+  static const char sql[] =
+      "SELECT 'lane' WHERE EXISTS (SELECT FROM muster.lane) UNION ALL "
+      "SELECT 'person' WHERE EXISTS (SELECT FROM muster.person) UNION ALL "
+      "SELECT 'device_row' WHERE EXISTS (SELECT FROM muster.device_row) UNION ALL "
+      "SELECT 'result_row' WHERE EXISTS (SELECT FROM muster.result_row) UNION ALL "
+      "SELECT 'journal_row' WHERE EXISTS (SELECT FROM muster.journal_row)";
+  struct pg_conn *database;
+  enum status status = database_open(config->postgres.dsn, &database, error);
+  if (status == STATUS_OK) {
+    status = database_query(database, sql, NULL, 0, take_table, NULL, error);
+    database_close(database);
+  }
+  return status;
+}
+
+static void print_lane(const struct lane_work *lane, enum output_format format) {
+  const struct rebuild_result *result = &lane->result;
+  const char *text = format == OUTPUT_TABLE
+                         ? "lane %" PRIu32 ": %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64
+                           " results, %" PRIu64 " devices\n"
+                         : "{\"lane\":%" PRIu32 ",\"batches\":%" PRIu64 ",\"messages\":%" PRIu64
+                           ",\"results\":%" PRIu64 ",\"devices\":%" PRIu64 "}\n";
+  printf(text, lane->options.lane, result->batches, result->messages, result->results,
+         result->devices);
+}
+
+/* What became of the lanes; the first that failed is told. */
+static enum status conclude(const struct lane_work *lanes, size_t lane_count,
+                            enum output_format format, struct error *error) {
+  for (size_t i = 0; i < lane_count; i++) {
+    print_lane(&lanes[i], format);
+  }
+  for (size_t i = 0; i < lane_count; i++) {
+    const struct rebuild_result *result = &lanes[i].result;
+    if (result->status != STATUS_OK) {
+      return error_set(error, result->status, "lane %zu, behind batch %" PRIu64 ": %s", i,
+                       result->batches, result->error.text);
+    }
+  }
+  return STATUS_OK;
+}
+
+static enum status rebuild(const struct command_line *line, const struct rebuild_options *common,
+                           int64_t at_a_time, struct error *error) {
+  const size_t lane_count = common->lane_count;
+  struct lane_work *lanes = memory_zeroed(lane_count, sizeof *lanes);
+  struct jobs *jobs;
+  for (size_t i = 0; i < lane_count; i++) {
+    lanes[i].options = *common;
+    lanes[i].options.lane = (uint32_t)i;
+  }
+  enum status status = jobs_start(lane_count, at_a_time, work_on_lane, lanes, &jobs, error);
+  if (status == STATUS_OK) {
+    jobs_join(jobs);
+    status = conclude(lanes, lane_count, line->output, error);
+  }
+  free(lanes);
+  return status;
+}
+
+/* Without the file subjects come from the results; the key that made them may be lost. */
+static enum status read_key(const struct config *config, uint8_t key[64], size_t *size,
+                            struct error *error) {
+  *size = 0;
+  if (config->privacy.subject_key_file[0] != '\0') {
+    return preflight_subject_key(config, key, size, error);
+  }
+  fputs("muster: no privacy.subject_key_file: subjects are taken from the results; persons get "
+        "other subjects from now on than under the key that is lost\n",
+        stderr);
+  return STATUS_OK;
+}
+
+enum status command_replay_rebuild(const struct command_line *line, struct error *error) {
+  const struct config *config = &line->config;
+  const char *const directory = config->schemas.directory;
+  struct rebuild_options common = {.config = config};
+  struct schemas *schemas = NULL;
+  int64_t at_a_time = jobs_default();
+  uint8_t key[64];
+  size_t key_size = 0;
+  int32_t lane_count = 0;
+  enum status status =
+      option_number("jobs", line->options[REBUILD_JOBS], 1, JOBS_MAX, &at_a_time, error);
+  if (status == STATUS_OK) {
+    status = check_empty(config, error);
+  }
+  if (status == STATUS_OK) {
+    status = read_key(config, key, &key_size, error);
+  }
+  if (status == STATUS_OK) {
+    status = schemas_open(directory[0] != '\0' ? directory : NULL, &schemas, error);
+  }
+  if (status == STATUS_OK) {
+    status = lag_lane_count(config, &lane_count, error);
+  }
+  if (status == STATUS_OK && RAND_bytes(common.owner, OWNER_SIZE) != 1) {
+    status = error_set(error, STATUS_UNAVAILABLE, "no random bytes for the owner's id");
+  }
+  if (status == STATUS_OK) {
+    common.schemas = schemas;
+    common.lane_count = (uint32_t)lane_count;
+    common.subject_key = span_of(key, key_size);
+    status = rebuild(line, &common, at_a_time, error);
+  }
+  schemas_close(schemas);
+  return status;
+}

@@ -1,0 +1,393 @@
+/* Everything decided again, lane beside lane, and compared with what was emitted. */
+#include "consumers/schemas.h"
+#include "core/app/clock.h"
+#include "core/app/command.h"
+#include "core/app/finding.h"
+#include "core/app/jobs.h"
+#include "core/app/lag.h"
+#include "core/app/option_number.h"
+#include "core/app/option_time.h"
+#include "core/app/preflight.h"
+#include "core/app/text.h"
+#include "core/app/verify.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VERIFY_LANE, VERIFY_FROM, VERIFY_TO, VERIFY_SOURCE, VERIFY_DATABASE, VERIFY_JOBS };
+
+const struct option_spec replay_verify_options[] = {
+    [VERIFY_LANE] = {"lane", "N", "this lane alone, counted from 0"},
+    [VERIFY_FROM] = {"from", "TIME", "compare what was decided from then on"},
+    [VERIFY_TO] = {"to", "TIME", "end at the first batch that began then or later"},
+    [VERIFY_SOURCE] = {"source", "WHERE", "read the journal from its topic, or from postgres"},
+    [VERIFY_DATABASE] = {"database", NULL, "compare the rows of PostgreSQL, too"},
+    [VERIFY_JOBS] = {"jobs", "N", "lanes at a time; as many as processors"},
+    {NULL, NULL, NULL},
+};
+
+enum {
+  LOOK_MS = 200,  /* between two looks at the progress, on a terminal */
+  LINE_MS = 5000, /* between two lines of it elsewhere */
+};
+
+struct lane_work {
+  struct verify_options options;
+  struct verify_progress progress;
+  struct verify_result result;
+};
+
+struct work {
+  struct lane_work *lanes;
+  size_t lane_count;
+};
+
+static void work_on_lane(void *context, size_t index) {
+  struct work *work = context;
+  verify_lane(&work->lanes[index].options, &work->lanes[index].result);
+}
+
+/* Progress. ------------------------------------------------------------------------------ */
+
+static bool show_progress(const struct work *work, int64_t begun_mono_ms, const char *end) {
+  uint64_t messages = 0;
+  uint64_t results = 0;
+  uint64_t batches = 0;
+  size_t done = 0;
+  for (size_t i = 0; i < work->lane_count; i++) {
+    struct verify_progress *progress = &work->lanes[i].progress;
+    messages += atomic_load(&progress->messages);
+    results += atomic_load(&progress->results);
+    batches += atomic_load(&progress->batches);
+    done += atomic_load(&progress->is_done) ? 1 : 0;
+  }
+  if (end != NULL) {
+    const int64_t ms = clock_mono_ms() - begun_mono_ms;
+    fprintf(stderr,
+            "replay: %zu of %zu lanes, %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64
+            " results, %.0f messages/s%s",
+            done, work->lane_count, batches, messages, results,
+            ms == 0 ? 0 : (double)messages * 1000 / (double)ms, end);
+  }
+  return done == work->lane_count;
+}
+
+static void watch(const struct work *work, int64_t begun_mono_ms) {
+  const bool is_terminal = isatty(STDERR_FILENO) == 1;
+  int64_t shown_mono_ms = begun_mono_ms;
+  int pause_ms = 1;
+  for (;;) {
+    const int64_t now_mono_ms = clock_mono_ms();
+    const bool is_due = now_mono_ms - shown_mono_ms >= (is_terminal ? LOOK_MS : LINE_MS);
+    if (show_progress(work, begun_mono_ms, !is_due ? NULL : is_terminal ? "\033[K\r" : "\n")) {
+      break;
+    }
+    shown_mono_ms = is_due ? now_mono_ms : shown_mono_ms;
+    nanosleep(&(struct timespec){.tv_nsec = pause_ms * 1000000L}, NULL);
+    pause_ms = pause_ms * 2 > LOOK_MS ? LOOK_MS : pause_ms * 2;
+  }
+  show_progress(work, begun_mono_ms, is_terminal ? "\033[K\n" : "\n");
+}
+
+static enum status run_jobs(struct work *work, int64_t at_a_time, struct error *error) {
+  struct jobs *jobs;
+  const int64_t begun_mono_ms = clock_mono_ms();
+  const enum status status =
+      jobs_start(work->lane_count, at_a_time, work_on_lane, work, &jobs, error);
+  if (status == STATUS_OK) {
+    watch(work, begun_mono_ms);
+    jobs_join(jobs);
+  }
+  return status;
+}
+
+/* The report. ---------------------------------------------------------------------------- */
+
+static const char *verdict_name(enum verdict verdict) {
+  switch (verdict) {
+  case VERDICT_VERIFIED:
+    return "verified";
+  case VERDICT_DIVERGED:
+    return "diverged";
+  case VERDICT_UNVERIFIABLE:
+    return "unverifiable";
+  }
+  assert(false);
+  return "";
+}
+
+static const char *subjects_name(const struct verify_result *result) {
+  return result->has_key ? "checked" : "from results";
+}
+
+static uint64_t result_count(const struct verify_result *result) {
+  uint64_t count = 0;
+  for (size_t kind = 0; kind < RESULT_KIND_COUNT; kind++) {
+    count += result->results[kind];
+  }
+  return count;
+}
+
+static json_t *lane_json(const struct lane_work *lane) {
+  const struct verify_result *result = &lane->result;
+  json_t *const topics = json_object();
+  char chain[HEX_DIGEST_SIZE];
+  for (uint32_t kind = 0; kind < RESULT_KIND_COUNT; kind++) {
+    json_object_set_new(topics, record_topic_name(kind),
+                        json_integer((json_int_t)result->results[kind]));
+  }
+  hex_format(result->chain, DIGEST_SIZE, chain);
+  json_t *const json = json_pack(
+      "{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s}",
+      "lane", (json_int_t)lane->options.lane, "verdict", verdict_name(result->verdict), "batches",
+      (json_int_t)result->batches, "messages", (json_int_t)result->messages, "timers",
+      (json_int_t)result->timers, "results", (json_int_t)result_count(result), "compared_from",
+      (json_int_t)result->compared_from, "compared_to", (json_int_t)result->compared_to, "topics",
+      topics, "devices", (json_int_t)result->devices, "rows", (json_int_t)result->rows, "expired",
+      (json_int_t)result->expired, "erased", (json_int_t)result->erased, "unknown_subjects",
+      (json_int_t)result->unknown_subjects, "undecided_offsets", (json_int_t)result->undecided,
+      "is_moving", (int)result->is_moving, "subjects", subjects_name(result), "chain", chain);
+  if (result->verdict == VERDICT_DIVERGED) {
+    json_object_set(json, "divergence", result->finding);
+  } else if (result->verdict == VERDICT_UNVERIFIABLE) {
+    json_object_set_new(json, "unverifiable_from", json_integer((json_int_t)result->batches + 1));
+    json_object_set_new(json, "inputs_whole_from",
+                        result->whole_from == 0 ? json_null()
+                                                : json_integer((json_int_t)result->whole_from));
+    json_object_set_new(json, "reason", json_string(result->reason));
+  }
+  return json;
+}
+
+static void print_json(const struct work *work, enum output_format format) {
+  json_t *const lanes = json_array();
+  for (size_t i = 0; i < work->lane_count; i++) {
+    json_array_append_new(lanes, lane_json(&work->lanes[i]));
+  }
+  if (format == OUTPUT_NDJSON) {
+    size_t i;
+    json_t *lane;
+    json_array_foreach(lanes, i, lane) {
+      json_dumpf(lane, stdout, JSON_COMPACT);
+      putchar('\n');
+    }
+  } else {
+    json_dumpf(lanes, stdout, JSON_COMPACT);
+    putchar('\n');
+  }
+  json_decref(lanes);
+}
+
+static void print_topics(const struct verify_result *result) {
+  const char *separator = "  ";
+  for (uint32_t kind = 0; kind < RESULT_KIND_COUNT; kind++) {
+    if (result->results[kind] > 0) {
+      printf("%s%s %" PRIu64, separator, record_topic_name(kind), result->results[kind]);
+      separator = ", ";
+    }
+  }
+  if (separator[0] == ',') {
+    putchar('\n');
+  }
+}
+
+static void print_lane(const struct lane_work *lane) {
+  const struct verify_result *result = &lane->result;
+  printf("lane %" PRIu32 ": %s, %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64
+         " timers, %" PRIu64 " results, %" PRIu64 " devices as decided\n",
+         lane->options.lane, verdict_name(result->verdict), result->batches, result->messages,
+         result->timers, result_count(result), result->devices);
+  print_topics(result);
+  if (result->compared_from > 1 || lane->options.to_ms != TIME_NONE) {
+    printf("  results compared from batch %" PRIu64 " to %" PRIu64 "\n", result->compared_from,
+           result->compared_to);
+  }
+  if (result->rows > 0) {
+    printf("  %" PRIu64 " rows of PostgreSQL as decided\n", result->rows);
+  }
+  if (result->expired > 0) {
+    printf("  %" PRIu64 " results have expired on their topics: checked by the journal's digest "
+           "alone\n",
+           result->expired);
+  }
+  if (result->erased > 0) {
+    printf("  %" PRIu64 " addresses erased since\n", result->erased);
+  }
+  if (result->unknown_subjects > 0) {
+    printf("  %" PRIu64 " enrolments changed nothing and name no subject: digest not checked\n",
+           result->unknown_subjects);
+  }
+  if (result->is_moving) {
+    printf("  a run goes on: nothing behind batch %" PRIu64 " was looked at, nor the devices\n",
+           result->batches);
+  }
+  if (result->verdict == VERDICT_DIVERGED) {
+    finding_print(stdout, result->finding);
+  } else if (result->verdict == VERDICT_UNVERIFIABLE) {
+    printf("  cannot be verified from batch %" PRIu64 " on: %s\n", result->batches + 1,
+           result->reason);
+    if (result->whole_from > 0 && result->whole_from > result->batches + 1) {
+      printf("  inputs are there from batch %" PRIu64
+             " on: with the devices' states before it, it could be verified from there\n",
+             result->whole_from);
+    }
+  } else if (result->undecided > 0) {
+    printf("  %" PRIu64 " offsets of the inputs stand behind the journal's end\n",
+           result->undecided);
+  }
+}
+
+static void print_table(const struct work *work, bool has_key) {
+  for (size_t i = 0; i < work->lane_count; i++) {
+    print_lane(&work->lanes[i]);
+  }
+  printf("%s\n", has_key ? "subjects were checked under the key"
+                         : "subjects were taken from recorded results: there is no key here");
+}
+
+/* What the verification as a whole came to. */
+static enum status conclude(const struct work *work, struct error *error) {
+  size_t diverged = 0;
+  size_t unverifiable = 0;
+  for (size_t i = 0; i < work->lane_count; i++) {
+    const struct verify_result *result = &work->lanes[i].result;
+    diverged += result->verdict == VERDICT_DIVERGED ? 1 : 0;
+    unverifiable += result->verdict == VERDICT_UNVERIFIABLE ? 1 : 0;
+  }
+  if (diverged > 0) {
+    return error_set(error, STATUS_REFUSED, "%zu of %zu lanes diverge from what was decided",
+                     diverged, work->lane_count);
+  }
+  if (unverifiable > 0) {
+    return error_set(error, STATUS_REFUSED, "%zu of %zu lanes cannot be verified to their end",
+                     unverifiable, work->lane_count);
+  }
+  return STATUS_OK;
+}
+
+static enum status failed(const struct work *work, struct error *error) {
+  for (size_t i = 0; i < work->lane_count; i++) {
+    const struct verify_result *result = &work->lanes[i].result;
+    if (result->status != STATUS_OK) {
+      return error_set(error, result->status, "lane %u: %s", work->lanes[i].options.lane,
+                       result->error.text);
+    }
+  }
+  return STATUS_OK;
+}
+
+/* What is asked for. --------------------------------------------------------------------- */
+
+struct request {
+  int64_t lane, from_ms, to_ms, jobs;
+  bool from_database, compares_database;
+};
+
+static enum status read_request(const struct command_line *line, struct request *request,
+                                struct error *error) {
+  const char *const source = line->options[VERIFY_SOURCE];
+  *request = (struct request){.lane = -1, .from_ms = TIME_NONE, .to_ms = TIME_NONE};
+  request->compares_database = line->options[VERIFY_DATABASE] != NULL;
+  request->from_database = source != NULL && strcmp(source, "postgres") == 0;
+  if (source != NULL && !request->from_database && strcmp(source, "topic") != 0) {
+    return error_set(error, STATUS_USAGE, "--source takes topic or postgres, not \"%.80s\"",
+                     source);
+  }
+  enum status status =
+      option_number("lane", line->options[VERIFY_LANE], 0, INT32_MAX, &request->lane, error);
+  if (status == STATUS_OK) {
+    request->jobs = jobs_default();
+    status = option_number("jobs", line->options[VERIFY_JOBS], 1, JOBS_MAX, &request->jobs, error);
+  }
+  if (status == STATUS_OK) {
+    status = option_time("from", line->options[VERIFY_FROM], &request->from_ms, error);
+  }
+  if (status == STATUS_OK) {
+    status = option_time("to", line->options[VERIFY_TO], &request->to_ms, error);
+  }
+  return status;
+}
+
+static enum status set_up(struct work *work, const struct request *request,
+                          const struct verify_options *common, struct error *error) {
+  const uint32_t count = common->lane_count;
+  if (request->lane >= (int64_t)count) {
+    return error_set(error, STATUS_USAGE,
+                     "--lane %" PRId64 ": there are %" PRIu32 " lanes, counted from 0",
+                     request->lane, count);
+  }
+  work->lane_count = request->lane >= 0 ? 1 : count;
+  work->lanes = memory_zeroed(work->lane_count, sizeof *work->lanes);
+  for (size_t i = 0; i < work->lane_count; i++) {
+    struct lane_work *lane = &work->lanes[i];
+    lane->options = *common;
+    lane->options.lane = request->lane >= 0 ? (uint32_t)request->lane : (uint32_t)i;
+    lane->options.progress = &lane->progress;
+  }
+  return STATUS_OK;
+}
+
+static enum status verify(const struct command_line *line, const struct request *request,
+                          const struct verify_options *common, struct error *error) {
+  struct work work = {0};
+  enum status status = set_up(&work, request, common, error);
+  if (status == STATUS_OK) {
+    status = run_jobs(&work, request->jobs, error);
+  }
+  if (status == STATUS_OK) {
+    status = failed(&work, error);
+  }
+  if (status == STATUS_OK && line->output == OUTPUT_TABLE) {
+    print_table(&work, common->subject_key.size > 0);
+  } else if (status == STATUS_OK) {
+    print_json(&work, line->output);
+  }
+  if (status == STATUS_OK) {
+    status = conclude(&work, error);
+  }
+  for (size_t i = 0; i < work.lane_count; i++) {
+    json_decref(work.lanes[i].result.finding);
+  }
+  free(work.lanes);
+  return status;
+}
+
+enum status command_replay_verify(const struct command_line *line, struct error *error) {
+  const struct config *config = &line->config;
+  const char *const directory = config->schemas.directory;
+  struct request request;
+  struct schemas *schemas = NULL;
+  uint8_t key[64];
+  size_t key_size = 0;
+  int32_t lane_count = 0;
+  enum status status = read_request(line, &request, error);
+  if (status == STATUS_OK && config->privacy.subject_key_file[0] != '\0') {
+    status = preflight_subject_key(config, key, &key_size, error);
+  }
+  if (status == STATUS_OK) {
+    status = schemas_open(directory[0] != '\0' ? directory : NULL, &schemas, error);
+  }
+  if (status == STATUS_OK) {
+    status = lag_lane_count(config, &lane_count, error);
+  }
+  if (status == STATUS_OK) {
+    const struct verify_options common = {
+        .config = config,
+        .schemas = schemas,
+        .lane_count = (uint32_t)lane_count,
+        .subject_key = span_of(key, key_size),
+        .reads_journal_from_database = request.from_database,
+        .compares_database = request.compares_database,
+        .from_ms = request.from_ms,
+        .to_ms = request.to_ms,
+    };
+    status = verify(line, &request, &common, error);
+  }
+  schemas_close(schemas);
+  return status;
+}

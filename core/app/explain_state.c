@@ -1,0 +1,186 @@
+/* What a device's state says: facts, rules, and why it is blocked or is not. */
+#include "core/app/explain.h"
+#include "core/app/policy_text.h"
+#include "core/app/yaml_tree.h"
+#include "core/time_text.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MINUTE_MS INT64_C(60000)
+
+struct json_t *explain_time(int64_t at_ms) {
+  char text[TIME_TEXT_SIZE];
+  if (at_ms == TIME_NONE) {
+    return json_null();
+  }
+  time_format(at_ms, text);
+  return json_string(text);
+}
+
+static json_t *tri_json(uint8_t tri) {
+  return tri == TRI_UNKNOWN ? json_null() : json_boolean(tri == TRI_TRUE);
+}
+
+static json_t *text_json(struct span text) {
+  return json_stringn((const char *)text.data, text.size);
+}
+
+struct json_t *explain_facts(const struct lane *lane, const struct device *device) {
+  return json_pack("{s:o, s:o, s:o, s:o, s:o}", "os_version",
+                   text_json(lane_os_version(lane, device)), "antivirus_enabled",
+                   tri_json(device->antivirus_enabled), "antivirus_signatures_at",
+                   explain_time(device->antivirus_signatures_at_ms), "disk_encrypted",
+                   tri_json(device->disk_encrypted), "screen_lock_pin_length",
+                   device->has_screen_lock_pin_length ? json_integer(device->screen_lock_pin_length)
+                                                      : json_null());
+}
+
+static const char *tri_name(uint8_t tri) {
+  return tri == TRI_TRUE ? "true" : tri == TRI_FALSE ? "false" : "never reported";
+}
+
+static void put_age(FILE *out, const struct lane *lane, int64_t at_ms) {
+  char text[DURATION_TEXT_SIZE];
+  if (at_ms == TIME_NONE) {
+    fputs("never reported", out);
+  } else {
+    const int64_t age_ms = lane->clock_ms - at_ms;
+    fputs(duration_format(age_ms - age_ms % MINUTE_MS, text), out);
+  }
+}
+
+static void put_fact(FILE *out, const struct lane *lane, const struct device *device,
+                     enum fact fact) {
+  const struct span version = lane_os_version(lane, device);
+  switch (fact) {
+  case FACT_OS_VERSION:
+    fprintf(out, "%.*s", (int)version.size, (const char *)version.data);
+    return;
+  case FACT_ANTIVIRUS_ENABLED:
+    fputs(tri_name(device->antivirus_enabled), out);
+    return;
+  case FACT_DISK_ENCRYPTED:
+    fputs(tri_name(device->disk_encrypted), out);
+    return;
+  case FACT_ANTIVIRUS_SIGNATURES_AGE:
+    put_age(out, lane, device->antivirus_signatures_at_ms);
+    return;
+  case FACT_SCREEN_LOCK_PIN_LENGTH:
+    if (device->has_screen_lock_pin_length) {
+      fprintf(out, "%" PRId32, device->screen_lock_pin_length);
+      return;
+    }
+    break;
+  case FACT_THREAT_DEFENCE_LEVEL:
+  case FACT_THREAT_DEFENCE_AGE:
+  case FACT_COUNT:
+    break;
+  }
+  fputs("never reported", out);
+}
+
+/* The bits of the facts that a condition names. */
+static uint32_t facts_of(const struct policy *policy, uint16_t at) {
+  const struct policy_node *node = &policy->nodes[at];
+  if (node->kind == CONDITION_COMPARISON) {
+    return 1u << node->fact;
+  }
+  uint32_t facts = 0;
+  for (uint16_t child = node->first; child != 0; child = policy->nodes[child].next) {
+    facts |= facts_of(policy, child); /* as deep as the rule is nested */
+  }
+  return facts;
+}
+
+/* What is known of what the rule asks for. The caller frees it. */
+static char *known_facts(const struct lane *lane, const struct device *device,
+                         const struct policy_rule *rule) {
+  char *text = NULL;
+  size_t size;
+  FILE *out = open_memstream(&text, &size);
+  if (out == NULL) {
+    abort();
+  }
+  const uint32_t facts = facts_of(lane->policy, rule->root);
+  const char *separator = "";
+  for (enum fact fact = 0; fact < FACT_COUNT; fact++) {
+    if ((facts >> fact & 1u) != 0) {
+      fprintf(out, "%s%s ", separator, fact_name(fact));
+      put_fact(out, lane, device, fact);
+      separator = ", ";
+    }
+  }
+  fclose(out);
+  return text;
+}
+
+struct json_t *explain_rules(const struct lane *lane, const struct device *device) {
+  const struct policy *policy = lane->policy;
+  const violation_set violations = policy_violations(
+      policy, device, lane->versions.texts[device->os_version].outcomes, lane->clock_ms);
+  json_t *const rules = json_array();
+  for (uint32_t i = 0; i < policy->rule_count; i++) {
+    const struct policy_rule *rule = &policy->rules[i];
+    char *const needs = policy_requirement(policy, rule);
+    char *const known = known_facts(lane, device, rule);
+    json_array_append_new(rules,
+                          json_pack("{s:s, s:b, s:s, s:s}", "rule", rule->id, "violated",
+                                    (int)(violations >> i & 1u), "needs", needs, "known", known));
+    free(needs);
+    free(known);
+  }
+  return rules;
+}
+
+static void time_or_never(int64_t at_ms, char text[TIME_TEXT_SIZE]) {
+  if (at_ms == TIME_NONE) {
+    snprintf(text, TIME_TEXT_SIZE, "never");
+  } else {
+    time_format(at_ms, text);
+  }
+}
+
+/* The plan's first stage that blocks mail; NULL: none does. */
+static const struct policy_stage *blocking_stage(const struct policy *policy, uint32_t *number) {
+  for (uint32_t i = 0; i < policy->noncompliant.count; i++) {
+    if ((policy->noncompliant.stages[i].blocks >> RESOURCE_EMAIL & 1u) != 0) {
+      *number = i;
+      return &policy->noncompliant.stages[i];
+    }
+  }
+  return NULL;
+}
+
+void explain_block(const struct lane *lane, const struct device *device, char *text, size_t size) {
+  char since[TIME_TEXT_SIZE];
+  char due[TIME_TEXT_SIZE];
+  char clock[TIME_TEXT_SIZE];
+  char delay[DURATION_TEXT_SIZE];
+  uint32_t number = 0;
+  const struct policy_stage *stage = blocking_stage(lane->policy, &number);
+  const bool is_waiting =
+      stage != NULL && device->compliance == COMPLIANCE_NONCOMPLIANT && device->stage <= number;
+  time_or_never(device->noncompliant_since_ms, since);
+  time_or_never(is_waiting ? device->noncompliant_since_ms + stage->after_ms : TIME_NONE, due);
+  time_or_never(lane->clock_ms, clock);
+  duration_format(stage != NULL ? stage->after_ms : 0, delay);
+  if (device->email_blocked && device->compliance == COMPLIANCE_NONCOMPLIANT) {
+    snprintf(text, size, "blocked: non-compliant since %s, longer than %s", since, delay);
+  } else if (device->email_blocked) {
+    snprintf(text, size, "blocked: from an earlier episode, until the first compliant report");
+  } else if (device->compliance == COMPLIANCE_UNKNOWN) {
+    snprintf(text, size, "not blocked: no report has been evaluated");
+  } else if (device->compliance == COMPLIANCE_COMPLIANT) {
+    snprintf(text, size, "not blocked: no rule was violated when it was evaluated last");
+  } else if (is_waiting) {
+    snprintf(text, size,
+             "not blocked yet: non-compliant since %s; due %s later, at %s, while the lane's clock "
+             "is at %s",
+             since, delay, due, clock);
+  } else {
+    snprintf(text, size, "not blocked: non-compliant since %s, and nothing is due", since);
+  }
+}

@@ -1,0 +1,59 @@
+#include "core/app/lane_step.h"
+
+static void know_person(const struct lane_step *step, struct carrier *carrier,
+                        const struct intake *intake) {
+  const struct enrollment *enrollment = &intake->event.enrollment;
+  const struct span email = span_of(intake->email, enrollment->user_email.size);
+  bool is_new;
+  lane_state_person(step->state, enrollment->subject, email, &is_new);
+  if (is_new) {
+    store_append_person(&carrier->persons, enrollment->subject, email);
+  }
+}
+
+void lane_step_message(const struct lane_step *step, struct carrier *carrier,
+                       const struct sink *sink, enum topic topic) {
+  struct intake *intake = &step->intakes[topic];
+  struct lane *lane = &step->state->lane;
+  batch_take(step->batch, lane, step->heads, topic);
+  digest_update(carrier->inputs_digest, buffer_span(&intake->canonical));
+  const struct buffer last = step->batch_last[topic];
+  step->batch_last[topic] = intake->canonical;
+  intake->canonical = last;
+  if (!intake->is_event) {
+    decide_reject(lane, &intake->reject, &intake->message, sink);
+  } else {
+    if (intake->event.kind == EVENT_ENROLLMENT) {
+      know_person(step, carrier, intake);
+    }
+    decide_event(lane, &intake->event, &intake->message, sink);
+  }
+  intake_pop(intake);
+}
+
+void lane_step_timer(const struct lane_step *step, const struct sink *sink) {
+  batch_note_timer(step->batch, step->heads, decide_timer(&step->state->lane, sink));
+}
+
+void lane_step_believe(struct head heads[TOPIC_COUNT], const struct journal_row *row) {
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    struct head *head = &heads[topic];
+    head->is_believed = head->timestamp_ms >= 0;
+    for (size_t i = 0; i < row->not_believed_count; i++) {
+      if (row->not_believed[i].topic == topic && row->not_believed[i].offset == head->offset) {
+        head->is_believed = false;
+      }
+    }
+  }
+}
+
+static bool cursor_equal(const struct timer_cursor *a, const struct timer_cursor *b) {
+  return a->is_set == b->is_set && a->due_at_ms == b->due_at_ms &&
+         a->device_number == b->device_number && a->kind == b->kind;
+}
+
+bool lane_step_has_timer(const struct lane_step *step, const struct journal_row *row) {
+  return !cursor_equal(&step->batch->timer, &row->timer) &&
+         timers_first(&step->state->lane.timers) != NULL &&
+         step->batch->timer_count < row->timer_count;
+}

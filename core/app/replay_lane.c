@@ -1,0 +1,164 @@
+#include "core/app/replay_lane.h"
+
+#include "core/app/journal_source.h"
+#include "core/app/subjects.h"
+#include "core/app/text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+struct replay_lane {
+  struct replay_lane_options options;
+  struct fetch *fetch;
+  struct found *found;
+  struct journal_source *journal;
+  struct subjects *subjects;
+  struct replay *replay;
+  uint64_t last_batch;
+};
+
+static void set_up(struct replay_lane *lane) {
+  const struct replay_lane_options *options = &lane->options;
+  lane->journal =
+      journal_source_of_topic(lane->found, options->schemas, options->config->kafka.topic_prefix);
+  lane->subjects = subjects_open();
+  const struct replay_options replaying = {
+      .config = options->config,
+      .schemas = options->schemas,
+      .lane = options->lane,
+      .lane_count = options->lane_count,
+      .subject_key = options->subject_key,
+      .find_subject = subjects_find,
+      .subject_context = lane->subjects,
+      .watch = options->watch,
+      .until_ms = options->until_ms,
+      .keeps_touches = options->keeps_touches,
+  };
+  lane->replay = replay_open(&replaying, lane->fetch);
+}
+
+enum status replay_lane_open(const struct replay_lane_options *options, struct replay_lane **lane,
+                             struct error *error) {
+  struct replay_lane *made = memory_zeroed(1, sizeof *made);
+  made->options = *options;
+  enum status status = replay_fetch_open(options->config, &made->fetch, error);
+  if (status == STATUS_OK) {
+    status = found_open(made->fetch, options->config->kafka.topic_prefix, options->lane,
+                        &made->found, error);
+  }
+  if (status != STATUS_OK) {
+    replay_lane_close(made);
+    return status;
+  }
+  set_up(made);
+  *lane = made;
+  return STATUS_OK;
+}
+
+void replay_lane_close(struct replay_lane *lane) {
+  if (lane != NULL) {
+    replay_close(lane->replay);
+    subjects_close(lane->subjects);
+    journal_source_close(lane->journal);
+    found_close(lane->found);
+    fetch_close(lane->fetch);
+    free(lane);
+  }
+}
+
+/* Audit entries that were looked at for their subjects, and are over. */
+static enum status drop_audit(struct replay_lane *lane, uint64_t first_seq, struct error *error) {
+  int64_t unused;
+  return first_seq < 2 ? STATUS_OK
+                       : replay_lane_offset(lane, RESULT_AUDIT, first_seq, &unused, error);
+}
+
+static enum status decide(struct replay_lane *lane, const struct recorded_batch *batch,
+                          enum replay_outcome *outcome, char reason[REPLAY_REASON_SIZE],
+                          struct error *error) {
+  enum status status = STATUS_OK;
+  replay_take_environment(lane->replay, batch, outcome, reason);
+  subjects_begin(lane->subjects);
+  if (*outcome == REPLAY_DECIDED && lane->options.subject_key.size == 0) {
+    status = drop_audit(lane, batch->row.first_seq, error);
+    if (status == STATUS_OK) {
+      status = subjects_note_found(lane->subjects, lane->found, replay_encoding(lane->replay),
+                                   batch->row.last_seq, error);
+    }
+  }
+  if (status == STATUS_OK && *outcome == REPLAY_DECIDED) {
+    status = replay_decide(lane->replay, batch, outcome, reason, error);
+  }
+  return status;
+}
+
+/* Whether the batch came out as it is recorded; its results at least, where a subject is unknown.
+ */
+static bool is_as_recorded(const struct replay_lane *lane, const struct journal_row *row) {
+  const struct journal_row *decided = replay_row(lane->replay);
+  return row->batch == lane->last_batch + 1 && row->last_seq == decided->last_seq &&
+         memcmp(row->results, decided->results, DIGEST_SIZE) == 0 &&
+         (subjects_unknown(lane->subjects) > 0 ||
+          memcmp(row->chain, decided->chain, DIGEST_SIZE) == 0);
+}
+
+enum status replay_lane_next(struct replay_lane *lane, const struct recorded_batch **batch,
+                             struct error *error) {
+  struct journal_entry entry;
+  enum replay_outcome outcome = REPLAY_DECIDED;
+  char reason[REPLAY_REASON_SIZE] = "";
+  enum status status = journal_source_next(lane->journal, &entry, error);
+  *batch = NULL;
+  if (status != STATUS_OK || entry.batch == NULL) {
+    return status;
+  }
+  const uint64_t number = entry.batch->row.batch;
+  status = decide(lane, entry.batch, &outcome, reason, error);
+  if (status != STATUS_OK || outcome == REPLAY_REACHED) {
+    return status;
+  }
+  if (outcome != REPLAY_DECIDED) {
+    return error_set(error, STATUS_REFUSED, "lane %u, batch %" PRIu64 ": %s", lane->options.lane,
+                     number, reason);
+  }
+  if (lane->options.needs_subjects && subjects_unknown(lane->subjects) > 0) {
+    return error_set(error, STATUS_REFUSED,
+                     "lane %u, batch %" PRIu64
+                     ": an enrolment names no subject and no result does: "
+                     "the subject key is needed (privacy.subject_key_file)",
+                     lane->options.lane, number);
+  }
+  if (!is_as_recorded(lane, &entry.batch->row)) {
+    return error_set(error, STATUS_REFUSED,
+                     "lane %u: batch %" PRIu64 " is not what is decided from its inputs; `muster "
+                     "replay verify` tells what differs",
+                     lane->options.lane, number);
+  }
+  lane->last_batch = number;
+  *batch = entry.batch;
+  return STATUS_OK;
+}
+
+struct replay *replay_lane_replay(struct replay_lane *lane) {
+  return lane->replay;
+}
+
+enum status replay_lane_offset(struct replay_lane *lane, enum result_kind kind, uint64_t seq,
+                               int64_t *offset, struct error *error) {
+  const struct frames *frames = &replay_encoding(lane->replay)->frames;
+  *offset = -1;
+  for (;;) {
+    const struct found_record *record;
+    struct found_head head;
+    const enum status status = found_peek(lane->found, kind, 0, &record, error);
+    if (status != STATUS_OK || record == NULL) {
+      return status;
+    }
+    const bool is_ours = found_read_head(record, frames, &head);
+    if (is_ours && head.seq >= (int64_t)seq) {
+      *offset = head.seq == (int64_t)seq ? record->offset : -1;
+      return STATUS_OK;
+    }
+    found_pop(lane->found, kind);
+  }
+}

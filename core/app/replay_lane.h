@@ -1,0 +1,41 @@
+/* A lane replayed from the topics for whoever wants its state or its steps, not a comparison.
+ *
+ * Each batch must come out with the chain that the journal has: what is shown is what was decided,
+ * or nothing is shown. */
+#ifndef MUSTER_APP_REPLAY_LANE_H
+#define MUSTER_APP_REPLAY_LANE_H
+
+#include "core/app/found.h"
+#include "core/app/replay.h"
+
+struct replay_lane;
+
+struct replay_lane_options {
+  const struct config *config;
+  const struct schemas *schemas;
+  uint32_t lane, lane_count;
+  struct span subject_key; /* empty: subjects are taken from recorded results */
+  struct replay_watch watch;
+  int64_t until_ms; /* TIME_NONE: to the journal's end */
+  bool keeps_touches;
+  bool needs_subjects; /* refuses a batch with an enrolment whose subject nothing tells */
+};
+
+enum status replay_lane_open(const struct replay_lane_options *options, struct replay_lane **lane,
+                             struct error *error) MUST_USE;
+void replay_lane_close(struct replay_lane *lane); /* NULL is allowed */
+
+/* Decides the next batch. `batch` is as recorded, valid until the next call; NULL: the journal or
+ * the time ends here. STATUS_REFUSED: the lane cannot be replayed further, `error` says why and
+ * from which batch on. */
+enum status replay_lane_next(struct replay_lane *lane, const struct recorded_batch **batch,
+                             struct error *error) MUST_USE;
+
+struct replay *replay_lane_replay(struct replay_lane *lane);
+
+/* Where the result with that number stands in its topic; -1 when it is not there. Numbers of a
+ * kind are asked for in rising order. */
+enum status replay_lane_offset(struct replay_lane *lane, enum result_kind kind, uint64_t seq,
+                               int64_t *offset, struct error *error) MUST_USE;
+
+#endif

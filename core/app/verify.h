@@ -1,0 +1,63 @@
+/* One lane verified: decided again, and held against everything that was emitted.
+ *
+ * The first thing that is not as it was decided ends the lane's verification and is named. Only
+ * reads; blocks: runs on a thread of its own. */
+#ifndef MUSTER_APP_VERIFY_H
+#define MUSTER_APP_VERIFY_H
+
+#include "core/app/config.h"
+#include "core/app/found.h"
+#include "core/app/replay.h"
+
+#include <stdatomic.h>
+
+struct json_t; /* jansson's value */
+
+/* How far it is; read by another thread meanwhile. */
+struct verify_progress {
+  atomic_uint_fast64_t batches, messages, results;
+  atomic_bool is_done;
+};
+
+struct verify_options {
+  const struct config *config;
+  const struct schemas *schemas;
+  uint32_t lane, lane_count;
+  struct span subject_key; /* empty: subjects are taken from recorded results */
+  bool reads_journal_from_database;
+  bool compares_database; /* the views beside the topics */
+  int64_t from_ms, to_ms; /* compares batches that reach into [from, to); TIME_NONE: no bound */
+  struct verify_progress *progress;
+};
+
+enum verdict {
+  VERDICT_VERIFIED,
+  VERDICT_DIVERGED,     /* `finding` names the first divergence */
+  VERDICT_UNVERIFIABLE, /* this program cannot tell, from `batches` + 1 on; `reason` says why */
+};
+
+struct verify_result {
+  enum status status; /* anything but STATUS_OK: the world failed, `error` says how */
+  struct error error;
+  enum verdict verdict;
+  struct json_t *finding; /* or NULL; the caller's */
+  char reason[REPLAY_REASON_SIZE];
+  uint64_t batches, messages, timers;  /* decided again and as recorded */
+  uint64_t compared_from, compared_to; /* batches whose results were compared; 0: none */
+  uint64_t results[RESULT_KIND_COUNT]; /* compared */
+  uint64_t rows;                       /* compared in the database */
+  uint64_t devices;                    /* whose newest record was compared */
+  uint64_t expired;                    /* results that retention has taken: by digest alone */
+  uint64_t erased;                     /* results whose address has been erased since */
+  uint64_t unknown_subjects;           /* enrolments whose digest could not be checked */
+  uint64_t undecided;                  /* offsets of the inputs behind the journal's end */
+  bool is_moving; /* a run went on and on: what stands behind the batches was not looked at */
+  bool has_key;   /* subjects were checked */
+  uint64_t
+      whole_from; /* of an unverifiable lane: from this batch on the inputs are there; 0: no such */
+  uint8_t chain[DIGEST_SIZE]; /* of the last batch verified */
+};
+
+void verify_lane(const struct verify_options *options, struct verify_result *result);
+
+#endif

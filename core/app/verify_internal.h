@@ -1,0 +1,65 @@
+/* What the parts of a verification share. For verify*.c alone. */
+#ifndef MUSTER_APP_VERIFY_INTERNAL_H
+#define MUSTER_APP_VERIFY_INTERNAL_H
+
+#include "core/app/database.h"
+#include "core/app/finding.h"
+#include "core/app/journal_source.h"
+#include "core/app/subjects.h"
+#include "core/app/verify.h"
+
+struct device_notes; /* verify_devices' own */
+
+struct verify {
+  const struct verify_options *options;
+  struct verify_result *result;
+  struct fetch *fetch;
+  struct found *found;
+  struct journal_source *journal;
+  struct journal_source *second; /* the database's, compared with the topic's; NULL: none */
+  struct pg_conn *database, *journal_database; /* two, since each reads while the other does */
+  struct subjects *subjects;
+  struct replay *replay;
+  struct journal_row last; /* as recorded, of the last batch verified; zeros at first */
+  int64_t last_epoch;
+  uint64_t last_seq[RESULT_KIND_COUNT]; /* of the result popped last */
+  int64_t chase_mono_ms;                /* when the journal was at its end first; 0: not yet */
+  struct device_notes *notes;           /* NULL: none yet */
+  struct error *error;
+};
+
+/* Ends the verification with what was found; takes the finding. */
+void verify_diverge(struct verify *verify, struct json_t *finding);
+bool verify_is_over(const struct verify *verify);
+
+/* Compares the records of the batch that was just decided with the topics. */
+enum status verify_results(struct verify *verify, const struct journal_row *row) MUST_USE;
+
+/* Takes what stands before result number `seq` off the topics, uncompared. */
+enum status verify_skip(struct verify *verify, uint64_t seq) MUST_USE;
+
+/* Behind the journal's end: tells whether the journal goes on, else finds what is too much. */
+enum status verify_rest(struct verify *verify, bool *goes_on) MUST_USE;
+
+/* Compares the results of the batch that was just decided with the view. */
+enum status verify_database_results(struct verify *verify, const struct journal_row *row) MUST_USE;
+
+/* Compares the batch's row with the database's journal. */
+enum status verify_database_journal(struct verify *verify, const struct journal_row *row) MUST_USE;
+
+/* At the end: rows that are too much, unless the journal goes on. */
+enum status verify_database_rest(struct verify *verify, bool *goes_on) MUST_USE;
+
+/* Waits a few seconds for the topic of the journal to grow. */
+enum status verify_await_journal(struct verify *verify, bool *goes_on) MUST_USE;
+
+/* Notes the devices that the batch just decided has changed. */
+void verify_note_devices(struct verify *verify);
+void verify_close_notes(struct verify *verify);
+
+/* Compares the devices with the newest record of each, unless the journal goes on; and with their
+ * rows in the view, likewise. */
+enum status verify_device_topic(struct verify *verify, bool *goes_on) MUST_USE;
+enum status verify_device_view(struct verify *verify, bool *goes_on) MUST_USE;
+
+#endif
