@@ -213,3 +213,14 @@ struct json_t *avro_json_of_value(const struct schemas *schemas, struct span val
   const struct writer *const writer = decode_framing(schemas, value, &body, reject);
   return writer == NULL ? NULL : avro_json_of_body(writer->schema, body, reject);
 }
+
+struct json_t *avro_json_of_ours(const struct schemas *schemas, const struct writer *writer,
+                                 struct span value, struct reject *reject) {
+  uint32_t id;
+  if (!decode_unknown_id(schemas, value, &id)) {
+    return avro_json_of_value(schemas, value, reject);
+  }
+  const struct span body =
+      span_of(value.data + CONFLUENT_HEAD_SIZE, value.size - CONFLUENT_HEAD_SIZE);
+  return avro_json_of_body(writer->schema, body, reject);
+}

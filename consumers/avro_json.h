@@ -21,6 +21,11 @@ struct json_t *avro_json_of_body(const struct avro_schema *schema, struct span b
 struct json_t *avro_json_of_value(const struct schemas *schemas, struct span value,
                                   struct reject *reject) MUST_USE;
 
+/* The same for a record of ours, written with `writer`: under an id that is not known, too, since a
+ * registry may have given it. */
+struct json_t *avro_json_of_ours(const struct schemas *schemas, const struct writer *writer,
+                                 struct span value, struct reject *reject) MUST_USE;
+
 /* Encodes `object` under `writer`, a record, framed as an Avro single object, or in
  * Confluent's format under `id` unless that is SCHEMA_ID_NONE. Fields that are left out take
  * their defaults; enums are taken in any case. On STATUS_OK the caller frees `*data`.

@@ -6,7 +6,6 @@
 
 enum {
   SINGLE_OBJECT_HEAD_SIZE = 10, /* C3 01, the fingerprint's lowest byte first */
-  CONFLUENT_HEAD_SIZE = 5,      /* 00, the id's highest byte first */
   UUID_TEXT_SIZE = 36,
 };
 
@@ -75,6 +74,14 @@ const struct writer *decode_framing(const struct schemas *schemas, struct span v
                "the value begins neither as an Avro single object nor in Confluent's format");
   }
   return writer;
+}
+
+bool decode_unknown_id(const struct schemas *schemas, struct span value, uint32_t *id) {
+  if (value.size < CONFLUENT_HEAD_SIZE || value.data[0] != 0x00) {
+    return false;
+  }
+  *id = id_of(value.data + 1);
+  return schemas_find_id(schemas, *id) == NULL;
 }
 
 /* ---- Domains ---- */

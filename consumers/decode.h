@@ -22,6 +22,11 @@ bool decode(const struct schemas *schemas, enum topic topic, struct span value, 
 const struct writer *decode_framing(const struct schemas *schemas, struct span value,
                                     struct span *body, struct reject *reject) MUST_USE;
 
+/* Whether the value is in Confluent's format under an id that is not known; which one. Its body
+ * begins CONFLUENT_HEAD_SIZE bytes on. */
+bool decode_unknown_id(const struct schemas *schemas, struct span value, uint32_t *id);
+enum { CONFLUENT_HEAD_SIZE = 5 }; /* 00, the id's highest byte first */
+
 /* The 36 characters of a UUID, in either case, as 16 bytes. */
 bool decode_uuid(struct span text, uint8_t uuid[EVENT_ID_SIZE]) MUST_USE;
 

@@ -20,6 +20,7 @@ struct known_id {
 };
 
 struct schemas {
+  const struct schemas *base;                /* its writers are shared; NULL: none */
   const struct writer *readers[TOPIC_COUNT]; /* of `own`; the first to look at */
   struct writer **writers;                   /* by fingerprint */
   struct known_id *ids;                      /* by id */
@@ -105,6 +106,23 @@ const struct writer *schemas_find_own(const struct schemas *schemas, const char 
     }
   }
   return NULL;
+}
+
+struct span schemas_own_text(const struct writer *writer) {
+  for (size_t i = 0; i < embedded_file_count; i++) {
+    if (strcmp(embedded_files[i].name, writer->source) == 0) {
+      return span_of(embedded_files[i].text, embedded_files[i].size);
+    }
+  }
+  return (struct span){0};
+}
+
+bool writer_is_of_use(const struct writer *writer) {
+  bool is_of_use = false;
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    is_of_use = is_of_use || writer->programs[topic] != NULL;
+  }
+  return is_of_use;
 }
 
 const struct writer *schemas_reader(const struct schemas *schemas, enum topic topic) {
@@ -374,19 +392,45 @@ enum status schemas_open(const char *directory, struct schemas **schemas, struct
   return STATUS_OK;
 }
 
+static void *copy_of_items(const void *items, size_t count, size_t item_size) {
+  void *const copy = calloc(count + 1, item_size);
+  assert(copy != NULL);
+  if (count > 0) {
+    memcpy(copy, items, count * item_size);
+  }
+  return copy;
+}
+
+struct schemas *schemas_derive(const struct schemas *base) {
+  struct schemas *const derived = calloc(1, sizeof *derived);
+  assert(derived != NULL);
+  *derived = *base;
+  derived->base = base;
+  derived->writers = copy_of_items(base->writers, base->writer_count, sizeof *base->writers);
+  derived->ids = copy_of_items(base->ids, base->id_count, sizeof *base->ids);
+  derived->own = copy_of_items(base->own, embedded_file_count, sizeof *base->own);
+  return derived;
+}
+
+static void writer_free(struct writer *writer) {
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    program_free((struct program *)writer->programs[topic]);
+    free((char *)writer->reasons[topic]);
+  }
+  avro_schema_free((struct avro_schema *)writer->schema);
+  free((char *)writer->source);
+  free(writer);
+}
+
 void schemas_close(struct schemas *schemas) {
   if (schemas == NULL) {
     return;
   }
   for (size_t i = 0; i < schemas->writer_count; i++) {
     struct writer *const writer = schemas->writers[i];
-    for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-      program_free((struct program *)writer->programs[topic]);
-      free((char *)writer->reasons[topic]);
+    if (schemas->base == NULL || writer_at(schemas->base, writer->fingerprint) != writer) {
+      writer_free(writer);
     }
-    avro_schema_free((struct avro_schema *)writer->schema);
-    free((char *)writer->source);
-    free(writer);
   }
   free(schemas->writers);
   free(schemas->ids);
@@ -422,8 +466,10 @@ char *schemas_text(const struct schemas *schemas) {
     fprintf(out, " %" PRIu32 "=%016" PRIx64, schemas->ids[i].id,
             schemas->ids[i].writer->fingerprint);
   }
+  const int failed = ferror(out);
   const int closed = fclose(out);
-  assert(closed == 0);
+  assert(failed == 0 && closed == 0 && text != NULL);
+  (void)failed;
   (void)closed;
   return text;
 }

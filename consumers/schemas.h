@@ -1,7 +1,8 @@
 /* The schemas that are known: ours, those of a directory, those of a schema registry.
  *
  * Owns the schemas and, for each writer and input topic, the program that reads it as ours.
- * Never asks anything over a network. Once filled it is only read, by any thread. */
+ * Never asks anything over a network. Once filled it is only read, by any thread; who learns
+ * later does so in a set of its own (schemas_derive). */
 #ifndef MUSTER_CONSUMERS_SCHEMAS_H
 #define MUSTER_CONSUMERS_SCHEMAS_H
 
@@ -29,6 +30,10 @@ struct schemas;
 enum status schemas_open(const char *directory, struct schemas **schemas,
                          struct error *error) MUST_USE;
 
+/* A set that knows what `base` knows now and can learn more, for itself alone. `base` outlives
+ * it and learns nothing meanwhile. The caller owns it (schemas_close). */
+struct schemas *schemas_derive(const struct schemas *base) MUST_USE;
+
 /* Takes NULL too. */
 void schemas_close(struct schemas *schemas);
 
@@ -47,6 +52,13 @@ int64_t schemas_id_of(const struct schemas *schemas, const struct writer *writer
 
 /* Our present schema of a record by its name without namespace, "Enrollment"; NULL is none. */
 const struct writer *schemas_find_own(const struct schemas *schemas, const char *name);
+
+/* The text of a schema of ours as it stands in its file, by the writer's source; empty for any
+ * other writer. */
+struct span schemas_own_text(const struct writer *writer);
+
+/* Whether any of our topics could be written with it. */
+bool writer_is_of_use(const struct writer *writer);
 
 /* Our schema of an input topic; NULL while it has none. */
 const struct writer *schemas_reader(const struct schemas *schemas, enum topic topic);

@@ -101,7 +101,7 @@ static size_t fields_size_max(const struct encoding *encoding, const struct resu
   case RESULT_KIND_COUNT:
     break;
   }
-  assert(!"a kind without fields here");
+  assert(false); /* a kind without fields here */
   return 0;
 }
 
@@ -137,7 +137,7 @@ static uint8_t *put_fields(uint8_t *at, const struct encoding *encoding,
   case RESULT_KIND_COUNT:
     break;
   }
-  assert(!"a kind without fields here");
+  assert(false); /* a kind without fields here */
   return at;
 }
 

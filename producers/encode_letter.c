@@ -15,7 +15,7 @@ static const char *stage_name(enum reject_stage stage) {
   case STAGE_DECISION:
     return "TRANSFORMATION";
   }
-  assert(!"a stage");
+  assert(false); /* a stage */
   return "";
 }
 

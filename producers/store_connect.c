@@ -75,10 +75,9 @@ enum status store_connect(const char *dsn, const char *application_name, PGconn 
   char *reason = NULL;
   PQconninfoOption *const options = PQconninfoParse(dsn, &reason);
   if (options == NULL) {
-    const enum status status =
-        error_set(error, STATUS_CONFIG, "postgres.dsn: %s", reason != NULL ? reason : "no memory");
-    PQfreemem(reason);
-    return status;
+    PQfreemem(reason); /* it quotes the dsn, which may hold a password */
+    return error_set(error, STATUS_CONFIG,
+                     "postgres.dsn is neither \"keyword=value ...\" nor a postgresql:// URI");
   }
   PGconn *const opened = connect_with(options, application_name);
   PQconninfoFree(options);

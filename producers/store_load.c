@@ -81,6 +81,7 @@ static void journal_list_fini(struct journal_list *list) {
 
 static void *must_have(void *memory) {
   if (memory == NULL) {
+    fputs("muster: out of memory\n", stderr);
     abort();
   }
   return memory;

@@ -7,6 +7,7 @@
 #include "core/app/option_number.h"
 #include "core/app/outbox.h"
 #include "core/app/output.h"
+#include "core/app/registry_client.h"
 #include "core/app/text.h"
 #include "core/result.h"
 
@@ -171,15 +172,16 @@ static bool show_one(void *context, const struct rd_kafka_message_s *message) {
     return true;
   }
   showing->found = true;
-  const char *const directory = showing->line->config.schemas.directory;
-  struct schemas *schemas;
-  showing->status = schemas_open(directory[0] != '\0' ? directory : NULL, &schemas, showing->error);
+  struct schema_learner learner;
+  showing->status = schema_learner_open(&showing->line->config, &learner, showing->error);
   if (showing->status != STATUS_OK) {
+    schema_learner_close(&learner);
     return false;
   }
+  schema_learner_see(&learner, letter.value);
   char *const key = text_of_json(json_of_bytes(letter.key));
   char *const headers = text_of_json(json_of_headers(message));
-  char *const value = text_of_json(json_of_value(schemas, letter.value));
+  char *const value = text_of_json(json_of_value(learner.schemas, letter.value));
   const struct cell cells[] = {
       cell_integer(letter.lane),
       cell_integer(letter.seq),
@@ -203,7 +205,7 @@ static bool show_one(void *context, const struct rd_kafka_message_s *message) {
   free(key);
   free(headers);
   free(value);
-  schemas_close(schemas);
+  schema_learner_close(&learner);
   return false;
 }
 

@@ -9,6 +9,7 @@
 #include "core/app/import_ndjson.h"
 #include "core/app/kafka_client.h"
 #include "core/app/outbox.h"
+#include "core/app/registry_client.h"
 #include "core/app/text.h"
 
 #include <errno.h>
@@ -356,26 +357,45 @@ static void produce_graph(struct production *production) {
 
 /* ---- The command ---- */
 
-/* With Confluent framing a value names its schema by id: the lowest one under which the
- * directory has exactly ours. */
+/* The ids of the input schemas as the registry gives them. */
+static enum status register_inputs(struct production *production, struct error *error) {
+  struct registry *registry;
+  enum status status = registry_of_config(production->config, NULL, NULL, &registry, error);
+  if (status != STATUS_OK) {
+    return status;
+  }
+  for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
+    const struct writer *const ours = schemas_reader(production->schemas, topic);
+    if (ours != NULL) {
+      status = registry_register_patiently(registry, production->config, production->schemas,
+                                           topic_name(topic), ours, &production->schema_ids[topic],
+                                           error);
+    }
+  }
+  registry_close(registry);
+  return status;
+}
+
+/* With Confluent framing a value names its schema by id: the registry's, or the lowest one under
+ * which the directory has exactly ours. */
 static enum status choose_framing(struct production *production, struct error *error) {
+  const struct config *const config = production->config;
   for (size_t i = 0; i < TOPIC_COUNT; i++) {
     production->schema_ids[i] = SCHEMA_ID_NONE;
   }
-  const struct config *const config = production->config;
-  if (config->kafka.framing != FRAMING_CONFLUENT && config->schemas.registry_url[0] == '\0') {
-    return STATUS_OK;
+  if (config->schemas.registry_url[0] != '\0') {
+    return register_inputs(production, error);
   }
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     const struct writer *const ours = schemas_reader(production->schemas, topic);
-    if (ours == NULL) {
+    if (ours == NULL || config->kafka.framing != FRAMING_CONFLUENT) {
       continue;
     }
     production->schema_ids[topic] = schemas_id_of(production->schemas, ours);
     if (production->schema_ids[topic] == SCHEMA_ID_NONE) {
       return error_set(error, STATUS_CONFIG,
                        "Confluent's framing needs the id of %s: put the schema into "
-                       "schemas.directory as <id>.avsc",
+                       "schemas.directory as <id>.avsc, or set schemas.registry_url",
                        ours->source);
     }
   }

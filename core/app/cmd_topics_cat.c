@@ -4,9 +4,11 @@
 #include "core/app/kafka_reader.h"
 #include "core/app/message_json.h"
 #include "core/app/option_number.h"
+#include "core/app/registry_client.h"
 
 #include <errno.h>
 #include <jansson.h>
+#include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +24,7 @@ const struct option_spec topics_cat_options[] = {
 };
 
 struct printing {
-  const struct schemas *schemas;
+  struct schema_learner learner;
   int64_t left; /* records that may still be printed */
   bool flushes;
 };
@@ -32,7 +34,8 @@ static bool print_message(void *context, const struct rd_kafka_message_s *messag
   if (printing->left <= 0) {
     return false;
   }
-  json_t *const json = json_of_message(printing->schemas, message);
+  schema_learner_see(&printing->learner, span_of(message->payload, message->len));
+  json_t *const json = json_of_message(printing->learner.schemas, message);
   json_dumpf(json, stdout, JSON_COMPACT);
   json_decref(json);
   putchar('\n');
@@ -43,7 +46,6 @@ static bool print_message(void *context, const struct rd_kafka_message_s *messag
 }
 
 enum status command_topics_cat(const struct command_line *line, struct error *error) {
-  const char *const directory = line->config.schemas.directory;
   struct printing printing = {.left = INT64_MAX, .flushes = line->options[CAT_FOLLOW] != NULL};
   struct kafka_reading reading = {
       .topic = kafka_topic_short(&line->config, line->arguments[0]),
@@ -61,15 +63,13 @@ enum status command_topics_cat(const struct command_line *line, struct error *er
   if (status == STATUS_OK) {
     status = option_number("limit", line->options[CAT_LIMIT], 0, INT64_MAX, &printing.left, error);
   }
-  struct schemas *schemas = NULL;
   if (status == STATUS_OK) {
-    status = schemas_open(directory[0] != '\0' ? directory : NULL, &schemas, error);
+    status = schema_learner_open(&line->config, &printing.learner, error);
   }
   if (status == STATUS_OK) {
-    printing.schemas = schemas;
     status = kafka_read(&line->config, &reading, error);
   }
-  schemas_close(schemas);
+  schema_learner_close(&printing.learner);
   if (status == STATUS_OK && (fflush(stdout) != 0 || ferror(stdout))) {
     status = error_set(error, STATUS_UNAVAILABLE, "standard output: %s", strerror(errno));
   }

@@ -195,6 +195,7 @@ static enum status dispatch(int argc, char **argv, struct error *error) {
 
 int command_main(int argc, char **argv) {
   struct error error = {.text = ""};
+  memory_guard();
   const enum status status = flush_output(dispatch(argc, argv, &error), &error);
   if (status != STATUS_OK && error.text[0] != '\0') {
     fprintf(stderr, "muster: %s\n", error.text);

@@ -185,35 +185,22 @@ static void show_text(const char *text) {
   putchar('"');
 }
 
-/* A URL's user and password stand between "//" and the last '@' before the path. */
 static void show_url(const char *url) {
-  const char *const slashes = strstr(url, "://");
-  const char *const host = slashes == NULL ? url : slashes + 3;
-  const char *const end = host + strcspn(host, "/?#");
-  const char *at_sign = NULL;
-  for (const char *at = host; at < end; at++) {
-    if (*at == '@') {
-      at_sign = at;
-    }
-  }
-  char *const shown = memory_zeroed(strlen(url) + 8, 1);
-  if (at_sign == NULL) {
-    memcpy(shown, url, strlen(url));
-  } else {
-    snprintf(shown, strlen(url) + 8, "%.*s***%s", (int)(host - url), url, at_sign);
-  }
+  char *const shown = url_shown(url);
   show_text(shown);
   free(shown);
 }
 
 static void show_secret(const struct setting *setting, const char *text) {
-  if (strcmp(setting->key, "postgres.dsn") != 0) {
+  if (strcmp(setting->key, "schemas.registry_url") == 0) {
     show_url(text);
-    return;
+  } else if (strcmp(setting->key, "postgres.dsn") == 0) {
+    char *const shown = database_dsn_shown(text);
+    show_text(shown);
+    free(shown);
+  } else {
+    show_text(text[0] == '\0' ? "" : "***");
   }
-  char *const shown = database_dsn_shown(text);
-  show_text(shown);
-  free(shown);
 }
 
 static void show_list(const struct text_list *list) {

@@ -26,7 +26,11 @@ struct config {
     char *bootstrap_servers;
     char *group_id;
     char *topic_prefix;
-    char *instance; /* empty: the host's name and the lowest free slot on it */
+    char *instance;          /* empty: the host's name and the lowest free slot on it */
+    char *security_protocol; /* these, when not empty, are librdkafka's of the same names */
+    char *sasl_mechanism, *sasl_username, *sasl_password, *sasl_password_file;
+    char *ssl_ca_file, *ssl_certificate_file, *ssl_key_file;
+    char *ssl_key_password, *ssl_key_password_file;
     enum partitioner partitioner;
     enum framing framing;
     bool cloudevents;
@@ -35,6 +39,9 @@ struct config {
   struct {
     char *directory;    /* empty: none */
     char *registry_url; /* empty: none */
+    char *registry_user, *registry_password, *registry_password_file;
+    char *registry_ca_file; /* empty: the system's */
+    char *registry_certificate_file, *registry_key_file;
   } schemas;
   struct {
     char *dsn;

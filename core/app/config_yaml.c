@@ -228,20 +228,20 @@ static enum status read_key(struct reader *reader) {
 
 static enum status unknown_section(const struct reader *reader) {
   struct suggestion suggestion = {.word = reader->section};
-  char names[32][KEY_SIZE]; /* suggestions point into what they are offered */
-  assert(setting_count <= COUNT_OF(names));
+  char(*const names)[KEY_SIZE] = memory_zeroed(setting_count, sizeof *names);
   for (size_t i = 0; i < setting_count; i++) {
     const size_t size = strcspn(settings[i].key, ".");
     assert(size < KEY_SIZE);
     memcpy(names[i], settings[i].key, size);
-    names[i][size] = '\0';
-    suggestion_offer(&suggestion, names[i]);
+    suggestion_offer(&suggestion, names[i]); /* which points into what it is offered */
   }
   char place[PLACE_SIZE];
   char nearest[SUGGESTION_TEXT_SIZE];
-  return error_set(reader->error, STATUS_CONFIG, "%s: unknown section %s%s",
-                   place_of(reader, reader->event.start_mark, place), reader->section,
-                   suggestion_text(&suggestion, nearest));
+  const enum status status = error_set(reader->error, STATUS_CONFIG, "%s: unknown section %s%s",
+                                       place_of(reader, reader->event.start_mark, place),
+                                       reader->section, suggestion_text(&suggestion, nearest));
+  free(names);
+  return status;
 }
 
 static bool section_exists(const char *section) {

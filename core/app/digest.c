@@ -3,6 +3,7 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Short pieces are collected: a call of libcrypto costs as much as hashing 60 bytes does. */
@@ -24,6 +25,7 @@ struct subject_hash {
  * around, and a wrong digest must never be written. */
 static void must(int answer) {
   if (answer != 1) {
+    fputs("muster: out of memory, or no SHA-256\n", stderr);
     abort();
   }
 }

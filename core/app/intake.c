@@ -88,6 +88,11 @@ static void check(struct intake *intake, const struct intake_rules *rules,
   intake->is_event =
       decode(rules->schemas, intake->topic, record->value, &intake->event, &intake->reject);
   if (!intake->is_event) {
+    uint32_t id;
+    if (intake->reject.code == REJECT_UNKNOWN_SCHEMA &&
+        decode_unknown_id(rules->schemas, record->value, &id)) {
+      intake->unknown_id = id;
+    }
     return;
   }
   if (!span_equal(intake->event.serial, record->key)) {
@@ -151,6 +156,7 @@ static void prepare(struct intake *intake, const struct intake_rules *rules,
                    .headers = buffer_span(&intake->headers),
                    .timestamp_ms = record->timestamp_ms},
   };
+  intake->unknown_id = SCHEMA_ID_NONE;
   check(intake, rules, record);
   make_canonical(intake, record);
   const bool is_believed =
@@ -226,6 +232,11 @@ enum status intake_refresh(struct intake *intake, const struct intake_rules *rul
     intake->head->state = is_end ? HEAD_AT_END : HEAD_WAITING;
   }
   return STATUS_OK;
+}
+
+void intake_reconsider(struct intake *intake) {
+  intake->head->state = HEAD_WAITING;
+  intake->unknown_id = SCHEMA_ID_NONE;
 }
 
 void intake_pop(struct intake *intake) {

@@ -4,12 +4,11 @@
 #define MUSTER_APP_INTAKE_H
 
 #include "consumers/fetch.h"
+#include "consumers/schemas.h"
 #include "core/app/config.h"
 #include "core/app/digest.h"
 #include "core/batch.h"
 #include "producers/buffer.h"
-
-struct schemas;
 
 /* What the checks of a message need to know. */
 struct intake_rules {
@@ -36,6 +35,7 @@ struct intake {
   bool is_event;
   struct event event;   /* when is_event */
   struct reject reject; /* otherwise */
+  int64_t unknown_id;   /* the Confluent id that `reject` is about; SCHEMA_ID_NONE: none */
   struct message message;
   uint8_t email[USER_EMAIL_SIZE_MAX]; /* of an enrolment, ASCII letters lowered */
   struct subject_hash *subjects;      /* made at the first enrolment */
@@ -47,6 +47,9 @@ struct intake {
  * was (recreated, truncated), or cannot be read; the lane must stop. */
 enum status intake_refresh(struct intake *intake, const struct intake_rules *rules,
                            struct error *error) MUST_USE;
+
+/* Forgets what was made of the record at hand, which is looked at anew by the next refresh. */
+void intake_reconsider(struct intake *intake);
 
 /* The head has been taken: its views are gone. */
 void intake_pop(struct intake *intake);

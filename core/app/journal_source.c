@@ -78,7 +78,9 @@ static enum status read_record(struct journal_source *source, size_t ahead,
   }
   struct reject reject = {.text = "a null value"};
   if (!(*is)->message.value_is_null) {
-    *record = avro_json_of_value(source->schemas, (*is)->message.value, &reject);
+    /* Its id may stand nowhere but in the environments that are read here. */
+    const struct writer *ours = schemas_find_own(source->schemas, record_name(RECORD_JOURNAL));
+    *record = avro_json_of_ours(source->schemas, ours, (*is)->message.value, &reject);
   }
   const bool is_ours =
       *record != NULL && (is_kind(*record, "BATCH") || is_kind(*record, "ENVIRONMENT"));

@@ -1,5 +1,6 @@
 #include "core/app/kafka_client.h"
 
+#include "core/app/secret.h"
 #include "core/app/text.h"
 
 #include <librdkafka/rdkafka.h>
@@ -35,6 +36,16 @@ static void take_log(const rd_kafka_t *client, int level, const char *facility, 
   }
 }
 
+/* Until 2.6.1 librdkafka's SCRAM says its nonce once too often, which Kafka 4.0 and later refuse.
+ */
+static const char *advice(const char *why) {
+  enum { VERSION_2_6_1 = 0x020601ff };
+  return strstr(why, "mechanism SCRAM") != NULL && rd_kafka_version() < VERSION_2_6_1
+             ? "; with Kafka 4.0 or later SCRAM needs librdkafka 2.6.1, else use PLAIN or a client "
+               "certificate, over TLS"
+             : "";
+}
+
 enum status kafka_error(struct error *error, enum status status, const char *doing,
                         const char *reason) {
   char why[sizeof complaint.text];
@@ -42,8 +53,19 @@ enum status kafka_error(struct error *error, enum status status, const char *doi
   memcpy(why, complaint.text, sizeof why);
   pthread_mutex_unlock(&complaint.lock);
   const bool adds = status == STATUS_UNAVAILABLE && why[0] != '\0';
-  return error_set(error, status, "Kafka: %s: %s%s%s%s", doing, reason, adds ? " (" : "",
-                   adds ? why : "", adds ? ")" : "");
+  return error_set(error, status, "Kafka: %s: %s%s%s%s%s", doing, reason, adds ? " (" : "",
+                   adds ? why : "", adds ? ")" : "", adds ? advice(why) : "");
+}
+
+void kafka_explain(struct error *error) {
+  char why[sizeof complaint.text];
+  pthread_mutex_lock(&complaint.lock);
+  memcpy(why, complaint.text, sizeof why);
+  pthread_mutex_unlock(&complaint.lock);
+  if (why[0] != '\0' && strstr(error->text, "Purged in ") != NULL) {
+    const size_t used = strlen(error->text);
+    snprintf(error->text + used, sizeof error->text - used, " (%s)", why);
+  }
 }
 
 static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *error) {
@@ -55,12 +77,45 @@ static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, stru
   return false;
 }
 
+static bool set_secret(rd_kafka_conf_t *conf, const char *name, const char *key, const char *text,
+                       const char *file, struct error *error) {
+  char *secret;
+  if (secret_read(key, text, file, &secret, error) != STATUS_OK) {
+    return false;
+  }
+  const bool good = secret[0] == '\0' || set(conf, name, secret, error);
+  secret_free(secret);
+  return good;
+}
+
+/* How the broker is met: TLS, and who we are. Passwords are read anew for every client. */
+static bool set_security(rd_kafka_conf_t *conf, const struct config *config, struct error *error) {
+  const struct kafka_property properties[] = {
+      {"security.protocol", config->kafka.security_protocol},
+      {"sasl.mechanism", config->kafka.sasl_mechanism},
+      {"sasl.username", config->kafka.sasl_username},
+      {"ssl.ca.location", config->kafka.ssl_ca_file},
+      {"ssl.certificate.location", config->kafka.ssl_certificate_file},
+      {"ssl.key.location", config->kafka.ssl_key_file},
+  };
+  bool good = true;
+  for (size_t i = 0; good && i < COUNT_OF(properties); i++) {
+    good =
+        properties[i].value[0] == '\0' || set(conf, properties[i].name, properties[i].value, error);
+  }
+  return good &&
+         set_secret(conf, "sasl.password", "kafka.sasl_password", config->kafka.sasl_password,
+                    config->kafka.sasl_password_file, error) &&
+         set_secret(conf, "ssl.key.password", "kafka.ssl_key_password",
+                    config->kafka.ssl_key_password, config->kafka.ssl_key_password_file, error);
+}
+
 struct rd_kafka_conf_s *kafka_conf(const struct config *config, const struct kafka_property *extra,
                                    struct error *error) {
   rd_kafka_conf_t *const conf = rd_kafka_conf_new();
   rd_kafka_conf_set_log_cb(conf, take_log);
   bool good = set(conf, "bootstrap.servers", config->kafka.bootstrap_servers, error) &&
-              set(conf, "client.id", "muster", error);
+              set(conf, "client.id", "muster", error) && set_security(conf, config, error);
   for (; good && extra != NULL && extra->name != NULL; extra++) {
     good = set(conf, extra->name, extra->value, error);
   }
@@ -150,7 +205,9 @@ enum status kafka_partition_count(struct rd_kafka_s *client, const struct config
   rd_kafka_metadata_destroy(metadata);
   if (*count <= 0) {
     return error_set(error, STATUS_CONFIG,
-                     "Kafka topic %s%s is missing: run `muster topics create`", prefix, name);
+                     "Kafka topic %s%s is missing, or not shown to this user: run `muster topics "
+                     "create`, or look at the ACLs",
+                     prefix, name);
   }
   return STATUS_OK;
 }

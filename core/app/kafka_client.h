@@ -14,9 +14,10 @@ struct rd_kafka_conf_s;
 struct rd_kafka_s;
 struct rd_kafka_metadata;
 
-/* A configuration with the bootstrap servers, `extra` (may be NULL; ends with a NULL name), then
- * the user's -X properties (they win). NULL and STATUS_CONFIG text in `error` when a property is
- * refused. The caller owns the result until it hands it to rd_kafka_new. */
+/* A configuration with the bootstrap servers, the settings about security, `extra` (may be NULL;
+ * ends with a NULL name), then the user's -X properties (they win). NULL and STATUS_CONFIG text in
+ * `error` when a property is refused. The caller owns the result until it hands it to rd_kafka_new.
+ */
 struct rd_kafka_conf_s *kafka_conf(const struct config *config, const struct kafka_property *extra,
                                    struct error *error);
 
@@ -49,6 +50,10 @@ enum status kafka_metadata(struct rd_kafka_s *client, int64_t deadline_mono_ms,
  * when `status` is STATUS_UNAVAILABLE. Returns `status`. */
 enum status kafka_error(struct error *error, enum status status, const char *doing,
                         const char *reason) MUST_USE;
+
+/* Adds librdkafka's newest complaint where an error tells the effect and not the cause: records of
+ * a transaction that failed are said to be purged. */
+void kafka_explain(struct error *error);
 
 /* The topic's name without the prefix, which is optional on the command line. */
 const char *kafka_topic_short(const struct config *config, const char *topic);

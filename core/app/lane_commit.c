@@ -1,5 +1,6 @@
 /* The way out of a lane's batches: sealed, committed, published, one after the other. */
 #include "core/app/clock.h"
+#include "core/app/kafka_client.h"
 #include "core/app/lane_task_internal.h"
 
 void carriers_init(struct carriers *carriers) {
@@ -133,7 +134,8 @@ static void on_published(void *context) {
   }
   task->worker_is_busy = false;
   if (task->status != STATUS_OK) {
-    const struct error error = task->error;
+    struct error error = task->error;
+    kafka_explain(&error);
     lane_fail(task, task->status, &error);
     return;
   }

@@ -47,9 +47,9 @@ static bool begin_batch(struct lane_task *task) {
 static void seal_carrier(struct lane_task *task, const struct recorded_batch *recorded) {
   struct seal seal = {
       .previous = &task->last_row,
-      .environment = recorded != NULL ? recorded->row.environment : task->options.environment,
-      .environment_content = recorded != NULL ? buffer_span(&recorded->environment)
-                                              : task->options.environment_content,
+      .environment = recorded != NULL ? recorded->row.environment : task->schemas.digest,
+      .environment_content =
+          recorded != NULL ? buffer_span(&recorded->environment) : span_text(task->schemas.text),
       .witness = {.epoch = task->resources.ownership.epoch, .committed_at_ms = clock_wall_ms()},
   };
   memcpy(seal.witness.owner, task->resources.ownership.owner, sizeof seal.witness.owner);
@@ -166,18 +166,6 @@ static void take_message(struct lane_task *task, enum topic topic) {
   const struct lane_step step = step_of(task);
   lane_step_message(&step, task->filling, &sink, topic);
   task->filling->message_counts[topic]++;
-}
-
-static enum status refresh(struct lane_task *task, enum topic topic, struct error *error) {
-  return intake_refresh(&task->intakes[topic], &task->options.rules, error);
-}
-
-static enum status refresh_all(struct lane_task *task, struct error *error) {
-  enum status status = STATUS_OK;
-  for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
-    status = refresh(task, topic, error);
-  }
-  return status;
 }
 
 static void run_tick(void *context) {
@@ -301,7 +289,7 @@ static bool redo(struct lane_task *task, const struct recorded_batch *recorded, 
       break;
     case NEXT_MESSAGE:
       take_message(task, topic);
-      *status = refresh(task, topic, error);
+      *status = lane_refresh(task, topic, error);
       if (*status != STATUS_OK) {
         return false;
       }
@@ -321,7 +309,8 @@ static enum status set_stops(struct lane_task *task, struct error *error) {
     assert(task->heads[topic].state != HEAD_READY);
     task->heads[topic].state = HEAD_WAITING;
   }
-  return refresh_all(task, error);
+  const enum status status = lane_restore_schemas(task, error);
+  return status == STATUS_OK ? lane_refresh_all(task, error) : status;
 }
 
 /* Recorded batches first. True when there are none any more. */
@@ -370,7 +359,7 @@ static bool step(struct lane_task *task) {
     }
     take_message(task, topic);
     struct error error;
-    const enum status status = refresh(task, topic, &error);
+    const enum status status = lane_refresh(task, topic, &error);
     if (status != STATUS_OK) {
       lane_fail(task, status, &error);
       return false;
@@ -414,7 +403,7 @@ void lane_pump(struct lane_task *task) {
   }
   lane_pump_again(task, false);
   struct error error;
-  const enum status status = refresh_all(task, &error);
+  const enum status status = lane_refresh_all(task, &error);
   if (status != STATUS_OK) {
     lane_fail(task, status, &error);
     return;
@@ -423,6 +412,9 @@ void lane_pump(struct lane_task *task) {
     return;
   }
   for (int steps = 0; steps < STEPS_PER_TURN; steps++) {
+    if (task->has_schema && !lane_learn(task)) {
+      return;
+    }
     if (!begin_batch(task)) {
       return; /* a carrier that comes back wakes us */
     }

@@ -7,6 +7,7 @@
 #include "core/app/clock.h"
 #include "core/app/kafka_client.h"
 #include "core/app/log.h"
+#include "producers/store_environment.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -116,6 +117,10 @@ static enum status load(const struct lane_setup *setup, struct lane_resources *r
     status = store_check_owner(resources->store, &resources->ownership, error);
   }
   const struct journal_row *checkpoint = &resources->head.checkpoint;
+  if (status == STATUS_OK) {
+    status = store_load_environment(resources->store, setup->lane, checkpoint->batch,
+                                    &resources->environment, error);
+  }
   if (status == STATUS_OK && checkpoint->batch > 0) {
     const int64_t clock_ms = checkpoint->clock_after_ms;
     lane->clock_ms = clock_ms == TIME_NONE ? LANE_CLOCK_START_MS : clock_ms;
@@ -378,5 +383,6 @@ void lane_resources_release(struct lane_resources *resources) {
   store_close(resources->store);
   lane_state_close(resources->state);
   recorded_fini(&resources->recorded);
+  buffer_fini(&resources->environment);
   *resources = (struct lane_resources){0};
 }

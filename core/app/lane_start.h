@@ -35,6 +35,7 @@ struct lane_resources {
    * by their chain. Those after head.row.batch the database has lost: they are committed again.
    * Those after published_batch are published. */
   struct recorded_batches recorded;
+  struct buffer environment; /* content of the checkpoint's environment; empty: none yet */
 };
 
 /* Takes the lane. On failure what was acquired so far is in `resources` all the same: the caller

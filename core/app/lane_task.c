@@ -1,4 +1,5 @@
 #include "core/app/clock.h"
+#include "core/app/kafka_client.h"
 #include "core/app/lane_task_internal.h"
 #include "core/app/log.h"
 
@@ -40,7 +41,9 @@ static void release_resources(struct lane_task *task) {
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
     task->intakes[topic].source = NULL;
     task->heads[topic].state = HEAD_WAITING;
+    task->asked_ids[topic] = SCHEMA_ID_NONE;
   }
+  task->has_schema = false;
   worker_submit(task->worker, run_release, on_release_done, task);
 }
 
@@ -158,12 +161,28 @@ static void set_intakes(struct lane_task *task) {
     intake->topic = topic;
     intake->head = &task->heads[topic];
     intake->head->state = HEAD_WAITING;
+    intake->unknown_id = task->asked_ids[topic] = SCHEMA_ID_NONE;
     intake->source = resources->sources[topic];
     intake->next_offset = resources->head.checkpoint.ranges[topic].to;
     intake->stop_offset = lane_stop_offset(task, topic);
     intake->has_anchor = resources->is_anchored[topic];
     memcpy(intake->anchor, resources->head.checkpoint.last_message[topic], DIGEST_SIZE);
   }
+}
+
+/* The schemas that the first batch to be decided needs, were it recorded. */
+static bool set_schemas(struct lane_task *task) {
+  struct error error;
+  enum status status =
+      lane_schemas_restore(&task->schemas, buffer_span(&task->resources.environment), &error);
+  if (status == STATUS_OK) {
+    task->options.rules.schemas = task->schemas.known;
+    status = lane_restore_schemas(task, &error);
+  }
+  if (status != STATUS_OK) {
+    lane_fail(task, status, &error);
+  }
+  return status == STATUS_OK;
 }
 
 static void begin_running(struct lane_task *task) {
@@ -177,6 +196,9 @@ static void begin_running(struct lane_task *task) {
   task->checkpoint_mono_ms = clock_mono_ms() - lane % STAGGER_COUNT * STAGGER_MS;
   task->message_count_since = 0;
   task->is_streaming = false;
+  if (!set_schemas(task)) {
+    return;
+  }
   set_intakes(task);
   uv_poll_init(loop, &task->handles->store_poll, store_fd(task->resources.store));
   uv_poll_init(loop, &task->handles->fetch_poll, fetch_fd(task->resources.fetch));
@@ -197,7 +219,8 @@ static void begin_running(struct lane_task *task) {
 static void on_started(void *context) {
   struct lane_task *task = context;
   if (task->status != STATUS_OK) {
-    const struct error error = task->error;
+    struct error error = task->error;
+    kafka_explain(&error);
     lane_fail(task, task->status, &error);
   } else if (task->phase == LANE_DRAINING) {
     lane_give_up(task, LANE_STOPPED);
@@ -223,6 +246,7 @@ struct lane_task *lane_task_open(const struct lane_task_options *options) {
   carriers_init(&task->committed);
   carriers_init(&task->publishing);
   carriers_init(&task->spare);
+  lane_schemas_init(&task->schemas, options->environment);
   task->worker = worker_open(options->loop);
   uv_idle_init(options->loop, &task->handles->turn);
   uv_timer_init(options->loop, &task->handles->retry);
@@ -277,6 +301,7 @@ static void count_closed(struct lane_task *task) {
     buffer_fini(&task->batch_last[topic]);
   }
   batch_fini(&task->batch, &heap_memory);
+  lane_schemas_fini(&task->schemas);
   free(task->handles);
   free(task);
 }
@@ -305,11 +330,38 @@ static void note_lag(const struct lane_task *task) {
   }
 }
 
+bool lane_task_waits_for_schema(const struct lane_task *task) {
+  bool waits = false;
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    waits = waits || task->asked_ids[topic] != SCHEMA_ID_NONE;
+  }
+  return waits;
+}
+
+/* Said once, when the answer is longer in coming than a request takes. */
+static void note_schemas(struct lane_task *task) {
+  const uint32_t lane = task->options.setup.lane;
+  const bool waits = lane_task_waits_for_schema(task);
+  metric_set(task->options.metrics, METRIC_SCHEMA_WAITING, lane, 0, waits ? 1 : 0);
+  if (!waits) {
+    task->has_told_of_schema = false;
+  } else if (!task->has_told_of_schema &&
+             schema_cache_is_out_of_reach(task->options.schema_cache)) {
+    task->has_told_of_schema = true;
+    log_warning("lane waits for the schema registry", LOG_INTEGER("lane", lane));
+  }
+}
+
+void lane_task_wake(struct lane_task *task) {
+  lane_pump(task);
+}
+
 void lane_task_tick(struct lane_task *task) {
   if (task->phase != LANE_RUNNING) {
     return;
   }
   note_lag(task);
+  note_schemas(task);
   struct error error;
   if (fetch_serve(task->resources.fetch, &error)) {
     log_warning("Kafka", LOG_INTEGER("lane", task->options.setup.lane),

@@ -15,9 +15,11 @@
 #ifndef MUSTER_APP_LANE_TASK_H
 #define MUSTER_APP_LANE_TASK_H
 
+#include "core/app/environment.h"
 #include "core/app/intake.h"
 #include "core/app/lane_start.h"
 #include "core/app/metrics.h"
+#include "core/app/schema_cache.h"
 
 struct lane_task;
 struct uv_loop_s;
@@ -53,9 +55,9 @@ struct lane_task_options {
   struct lane_setup setup;   /* copied; what it points to outlives the task */
   struct intake_rules rules; /* copied; likewise */
   bool until_caught_up;
-  int64_t stop_offsets[TOPIC_COUNT]; /* until caught up: nothing from there on is taken */
-  uint8_t environment[DIGEST_SIZE];
-  struct span environment_content;
+  int64_t stop_offsets[TOPIC_COUNT];     /* until caught up: nothing from there on is taken */
+  const struct environment *environment; /* outlives the task */
+  struct schema_cache *schema_cache;     /* likewise; NULL without a registry */
   struct metrics *metrics;
   const size_t
       *lanes_here; /* how many tasks there are at the moment: they share batch.memory_max */
@@ -77,6 +79,12 @@ void lane_task_close(struct lane_task *task);
 
 /* Looks whether something is due: call a few times a second. */
 void lane_task_tick(struct lane_task *task);
+
+/* The registry has answered something: looks whether it was waited for. */
+void lane_task_wake(struct lane_task *task);
+
+/* Whether the lane holds a message until the registry has said what its schema is. */
+bool lane_task_waits_for_schema(const struct lane_task *task);
 
 uint32_t lane_task_lane(const struct lane_task *task);
 enum lane_phase lane_task_phase(const struct lane_task *task);

@@ -4,6 +4,7 @@
 #define MUSTER_APP_LANE_TASK_INTERNAL_H
 
 #include "core/app/carrier.h"
+#include "core/app/lane_schemas.h"
 #include "core/app/lane_task.h"
 #include "core/app/worker.h"
 
@@ -39,6 +40,10 @@ struct lane_task {
   struct error error;
   int64_t retry_ms;
 
+  struct lane_schemas schemas;
+  bool has_schema;                /* of a head, to be learnt when the open batch has ended */
+  bool has_told_of_schema;        /* that it waits for one */
+  int64_t asked_ids[TOPIC_COUNT]; /* that heads wait for; SCHEMA_ID_NONE each */
   struct intake intakes[TOPIC_COUNT];
   struct head heads[TOPIC_COUNT];
   struct batch batch;
@@ -67,6 +72,18 @@ void lane_pump(struct lane_task *task);
 
 /* Nothing from there on is taken of the topic; -1: no such place. */
 int64_t lane_stop_offset(const struct lane_task *task, enum topic topic);
+
+/* Knows the schemas that the recorded batch at hand was decided with, or else the last one. */
+enum status lane_restore_schemas(struct lane_task *task, struct error *error);
+
+/* Looks at the topic's head; one that needs a schema which the registry may have waits for its
+ * answer. */
+enum status lane_refresh(struct lane_task *task, enum topic topic, struct error *error);
+enum status lane_refresh_all(struct lane_task *task, struct error *error);
+
+/* Learns what the registry has found, ending the open batch before: a batch is decided in one
+ * environment. False when the lane has failed meanwhile, or stands still. */
+bool lane_learn(struct lane_task *task);
 
 /* Ends the batch that is being filled, and starts its commit when none is under way. */
 void lane_seal(struct lane_task *task);

@@ -35,6 +35,12 @@
     "The lane's log clock, since 1970 UTC.")                                                       \
   X(TIMERS, GAUGE, "muster_timers", LANE, "Timers that are pending.")                              \
   X(DEVICES, GAUGE, "muster_devices", LANE, "Devices known to the lane.")                          \
+  X(SCHEMA_WAITING, GAUGE, "muster_schema_waiting", LANE,                                          \
+    "1 while the lane waits for a schema that the registry is asked for.")                         \
+  X(REGISTRY_REQUESTS, COUNTER, "muster_registry_requests_total", NONE,                            \
+    "Schemas asked of the registry.")                                                              \
+  X(REGISTRY_FAILURES, COUNTER, "muster_registry_failures_total", NONE,                            \
+    "Requests to the schema registry without an answer.")                                          \
   X(READY, GAUGE, "muster_ready", NONE, "1 while every assigned lane makes progress.")
 
 enum metric {

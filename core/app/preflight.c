@@ -2,8 +2,11 @@
 
 #include "core/app/kafka_client.h"
 #include "core/app/lane_start.h"
+#include "core/app/log.h"
+#include "core/app/registry_client.h"
 #include "core/result.h"
 #include "producers/encode.h"
+#include "producers/store_environment.h"
 
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
@@ -95,6 +98,56 @@ static enum status find_ends(struct preflight *preflight, struct rd_kafka_s *cli
   return STATUS_OK;
 }
 
+struct recall {
+  const struct preflight *preflight;
+  struct output_ids *ids;
+  bool is_found;
+};
+
+static void recall_ids(void *context, struct span content) {
+  struct recall *recall = context;
+  struct output_ids ids;
+  if (!recall->is_found && environment_recall_ids(recall->preflight->config,
+                                                  recall->preflight->schemas, content, &ids)) {
+    *recall->ids = ids;
+    recall->is_found = true;
+  }
+}
+
+/* The registry is out of reach: our schemas have the ids that they had. */
+static bool ids_are_recorded(struct preflight *preflight) {
+  struct recall recall = {.preflight = preflight, .ids = &preflight->ids};
+  struct store *store;
+  struct error error;
+  if (store_open(preflight->config->postgres.dsn, &store, &error) != STATUS_OK) {
+    return false;
+  }
+  const enum status status = store_load_environments(store, recall_ids, &recall, &error);
+  store_close(store);
+  return status == STATUS_OK && recall.is_found;
+}
+
+static enum status find_ids(struct preflight *preflight, struct error *error) {
+  struct registry *registry;
+  if (preflight->config->schemas.registry_url[0] == '\0') {
+    return STATUS_OK;
+  }
+  enum status status = registry_of_config(preflight->config, preflight->is_over, preflight->context,
+                                          &registry, error);
+  if (status != STATUS_OK) {
+    return status;
+  }
+  status = registry_register_outputs(registry, preflight->config, preflight->schemas,
+                                     &preflight->ids, error);
+  registry_close(registry);
+  if (status == STATUS_UNAVAILABLE && ids_are_recorded(preflight)) {
+    log_warning("schema registry out of reach: our schemas keep the ids that are recorded",
+                LOG_TEXT("error", error->text));
+    return STATUS_OK;
+  }
+  return status;
+}
+
 void preflight_run(struct preflight *preflight) {
   struct error *error = &preflight->error;
   struct store *store = NULL;
@@ -115,6 +168,9 @@ void preflight_run(struct preflight *preflight) {
   preflight->status = check_topics(client, preflight->config, &preflight->lane_count, error);
   if (preflight->status == STATUS_OK) {
     preflight->status = find_ends(preflight, client, error);
+  }
+  if (preflight->status == STATUS_OK) {
+    preflight->status = find_ids(preflight, error);
   }
   rd_kafka_destroy(client);
 }

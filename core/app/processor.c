@@ -11,10 +11,12 @@
 #include "core/app/others.h"
 #include "core/app/policy_shipped.h"
 #include "core/app/preflight.h"
+#include "core/app/schema_cache.h"
 #include "core/app/worker.h"
 
 #include <openssl/rand.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
@@ -41,8 +43,8 @@ struct processor {
   struct http *http;
   struct preflight preflight;
   struct lane_setup setup; /* of every lane, but for its number */
-  char *environment;
-  uint8_t environment_digest[DIGEST_SIZE];
+  struct environment environment;
+  struct schema_cache *schema_cache; /* NULL without a registry */
   struct worker *worker;
   struct membership *membership;
   struct lane_task **tasks; /* by lane; NULL: not ours */
@@ -51,6 +53,7 @@ struct processor {
   bool accepts_when_stopped;
   int64_t revoked_mono_ms;
   bool is_stopping;
+  atomic_bool is_over; /* the same, for the preflight's thread */
   bool preflight_is_running;
   struct others others; /* until caught up: the lanes that are not ours */
   bool *is_done;        /* by lane: another member has caught up with it */
@@ -78,6 +81,7 @@ static void stop(struct processor *processor, enum status status, const struct e
     return;
   }
   processor->is_stopping = true;
+  atomic_store(&processor->is_over, true);
   processor->stop_mono_ms = clock_mono_ms();
   processor->status = status;
   if (error != NULL) {
@@ -230,7 +234,8 @@ static void open_lane(struct processor *processor, int32_t lane) {
                   span_of(processor->preflight.subject_key, processor->preflight.subject_key_size),
           },
       .until_caught_up = processor->until_caught_up,
-      .environment_content = span_text(processor->environment),
+      .environment = &processor->environment,
+      .schema_cache = processor->schema_cache,
       .metrics = processor->metrics,
       .lanes_here = &processor->task_count,
       .events = {.context = processor,
@@ -240,7 +245,6 @@ static void open_lane(struct processor *processor, int32_t lane) {
                  .stopped = on_stopped,
                  .published = on_published},
   };
-  memcpy(options.environment, processor->environment_digest, DIGEST_SIZE);
   memcpy(options.stop_offsets, processor->preflight.ends[lane].offsets,
          sizeof options.stop_offsets);
   options.setup.lane = options.setup.encoding.lane = (uint32_t)lane;
@@ -391,10 +395,60 @@ static void set_up_lanes(struct processor *processor) {
          processor->others.is_waited_for != NULL);
   processor->tasks = calloc(processor->setup.lane_count, sizeof *processor->tasks);
   assert(processor->tasks != NULL);
-  processor->environment = environment_text(
-      processor->config, processor->schemas, processor->setup.lane_count,
-      span_of(processor->preflight.subject_key, processor->preflight.subject_key_size),
-      processor->environment_digest);
+  processor->environment.lane_count = lane_count;
+  processor->environment.subject_key =
+      span_of(processor->preflight.subject_key, processor->preflight.subject_key_size);
+}
+
+/* The registry. -------------------------------------------------------------------------- */
+
+static void on_schema(void *context) {
+  struct processor *processor = context;
+  for (size_t lane = 0; lane < processor->setup.lane_count; lane++) {
+    if (processor->tasks[lane] != NULL) {
+      lane_task_wake(processor->tasks[lane]);
+    }
+  }
+}
+
+static void on_registry_failed(void *context, const struct error *error) {
+  struct processor *processor = context;
+  processor->error = *error;
+}
+
+static bool is_over(void *context) {
+  struct processor *processor = context;
+  return atomic_load(&processor->is_over);
+}
+
+/* Our records' ids are known, and what is in them is framed by them. From here on the process's
+ * schemas are only read. */
+static enum status set_up_schemas(struct processor *processor, struct error *error) {
+  struct environment *environment = &processor->environment;
+  if (processor->config->schemas.registry_url[0] != '\0') {
+    environment->ids = processor->preflight.ids;
+    for (uint32_t record = 0; record < RECORD_COUNT; record++) {
+      if (environment->ids.of[record] == SCHEMA_ID_NONE) {
+        continue;
+      }
+      const struct writer *ours = schemas_find_own(processor->schemas, record_name(record));
+      const enum status status = schemas_put(processor->schemas, environment->ids.of[record],
+                                             ours->source, schemas_own_text(ours), error);
+      if (status != STATUS_OK) {
+        return status;
+      }
+    }
+    const struct schema_cache_options options = {.loop = &processor->loop,
+                                                 .config = processor->config,
+                                                 .schemas = processor->schemas,
+                                                 .metrics = processor->metrics,
+                                                 .context = processor,
+                                                 .answered = on_schema,
+                                                 .failed = on_registry_failed};
+    processor->schema_cache = schema_cache_open(&options);
+  }
+  environment_frames(processor->schemas, &environment->ids, &processor->setup.encoding.frames);
+  return STATUS_OK;
 }
 
 static void on_preflight(void *context) {
@@ -413,6 +467,9 @@ static void on_preflight(void *context) {
   if (status == STATUS_OK) {
     processor->progress_mono_ms = clock_mono_ms();
     set_up_lanes(processor);
+    status = set_up_schemas(processor, &error);
+  }
+  if (status == STATUS_OK) {
     status = join(processor, &error);
   }
   if (status == STATUS_UNAVAILABLE) {
@@ -478,6 +535,9 @@ static void on_tick(uv_timer_t *timer) {
       lane_task_tick(processor->tasks[lane]);
     }
   }
+  if (processor->schema_cache != NULL && !processor->is_stopping) {
+    schema_cache_tick(processor->schema_cache);
+  }
   http_step(processor->http);
   check_caught_up(processor);
   check_deadlines(processor);
@@ -520,6 +580,9 @@ static bool answer_ready(void *context, char *text, size_t size) {
       reason = "a lane is not running";
     } else if (oldest >= 0 && now_mono_ms - oldest > STALLED_MS) {
       reason = "a batch is not getting out";
+    } else if (lane_task_waits_for_schema(task) &&
+               schema_cache_is_out_of_reach(processor->schema_cache)) {
+      reason = "a lane waits for the schema registry";
     }
   }
   snprintf(text, size, "%s%s%s\n", reason == NULL ? "ready" : reason,
@@ -548,7 +611,7 @@ static void on_signal(uv_signal_t *signal, int number) {
 
 /* Ending. ------------------------------------------------------------------------------- */
 
-static void on_worker_closed(void *context) {
+static void on_closed(void *context) {
   (void)context;
 }
 
@@ -567,7 +630,10 @@ static void check_stopped(struct processor *processor) {
   if (processor->http != NULL) {
     uv_close((uv_handle_t *)&processor->http_poll, NULL);
   }
-  worker_close(processor->worker, on_worker_closed, processor);
+  if (processor->schema_cache != NULL) {
+    schema_cache_close(processor->schema_cache, on_closed, processor);
+  }
+  worker_close(processor->worker, on_closed, processor);
 }
 
 static void watch(struct processor *processor) {
@@ -593,9 +659,13 @@ static enum status open_parts(struct processor *processor, struct error *error) 
       .context = processor, .live = answer_live, .ready = answer_ready, .metrics = answer_metrics};
   enum status status = schemas_open(directory, &processor->schemas, error);
   if (status == STATUS_OK) {
-    processor->setup.schemas = processor->schemas;
-    status =
-        environment_frames(config, processor->schemas, &processor->setup.encoding.frames, error);
+    processor->setup.schemas = processor->environment.schemas = processor->preflight.schemas =
+        processor->schemas;
+    processor->preflight.is_over = is_over;
+    processor->preflight.context = processor;
+  }
+  if (status == STATUS_OK && config->schemas.registry_url[0] == '\0') {
+    status = environment_ids(config, processor->schemas, &processor->environment.ids, error);
   }
   if (status == STATUS_OK) {
     status = instance_take(config, &processor->instance, error);
@@ -615,7 +685,6 @@ static void close_parts(struct processor *processor) {
   instance_release(&processor->instance);
   metrics_close(processor->metrics);
   schemas_close(processor->schemas);
-  free(processor->environment);
   free(processor->tasks);
   free(processor->is_done);
   free(processor->is_asked);
@@ -645,6 +714,7 @@ enum status processor_run(const struct config *config, bool until_caught_up,
       .instance = {.lock = -1},
       .metrics = metrics_open(),
       .preflight = {.config = config},
+      .environment = {.config = config},
       .setup = {.config = config,
                 .encoding = {.topic_prefix = config->kafka.topic_prefix,
                              .rules = {.ids = policy->rule_ids, .count = policy->rule_count},

@@ -31,8 +31,8 @@ struct replay {
   struct batch batch;
   struct buffer batch_last[TOPIC_COUNT];
   struct carrier *carrier;
-  struct journal_row previous; /* as recorded; without its list */
-  struct config settings;      /* as the environment has them */
+  struct journal_row previous;          /* as recorded; without its list */
+  struct recorded_environment recorded; /* that batches are decided under now */
   struct encoding encoding;
   struct intake_rules rules;
   bool has_environment, has_key;
@@ -75,64 +75,71 @@ void replay_close(struct replay *replay) {
   batch_fini(&replay->batch, &heap_memory);
   carrier_close(replay->carrier);
   lane_state_close(replay->state);
+  recorded_environment_fini(&replay->recorded);
   free(replay);
 }
 
-/* From here on this is decided under what the content says, as far as it can be. */
-static enum status take_environment(struct replay *replay, const struct recorded_batch *recorded,
-                                    enum replay_outcome *outcome, char reason[REPLAY_REASON_SIZE],
-                                    struct error *error) {
+/* The settings and schemas of the environment that was just read. */
+static void apply_environment(struct replay *replay) {
   const struct replay_options *options = &replay->options;
-  const struct span content = buffer_span(&recorded->environment);
-  char key_id[KEY_ID_SIZE];
+  const struct recorded_environment *recorded = &replay->recorded;
+  const struct policy *policy = policy_default();
+  replay->encoding = (struct encoding){
+      .topic_prefix = recorded->settings.kafka.topic_prefix,
+      .lane = options->lane,
+      .rules = {policy->rule_ids, policy->rule_count},
+      .message_bytes_max = (uint64_t)recorded->settings.kafka.message_bytes_max,
+      .cloudevents = recorded->settings.kafka.cloudevents,
+  };
+  environment_frames(recorded->schemas, &recorded->ids, &replay->encoding.frames);
+  replay->rules = (struct intake_rules){
+      .schemas = recorded->schemas,
+      .partitioner = recorded->settings.kafka.partitioner,
+      .lane = options->lane,
+      .lane_count = options->lane_count,
+      .message_bytes_max = recorded->settings.kafka.message_bytes_max,
+      .subject_key = options->subject_key,
+      .find_subject = replay->has_key ? NULL : options->find_subject,
+      .subject_context = options->subject_context,
+  };
+}
+
+/* From here on this is decided under what the content says, as far as it can be. */
+static void take_environment(struct replay *replay, const struct recorded_batch *batch,
+                             enum replay_outcome *outcome, char reason[REPLAY_REASON_SIZE]) {
+  const struct replay_options *options = &replay->options;
+  const struct environment own = {
+      .config = options->config, .schemas = options->schemas, .lane_count = options->lane_count};
   char own_id[KEY_ID_SIZE];
   char why[ENVIRONMENT_REASON_SIZE];
   *outcome = REPLAY_DECIDED;
-  if (!environment_read(content, options->config, options->schemas, options->lane_count,
-                        &replay->settings, key_id, why)) {
+  recorded_environment_fini(&replay->recorded);
+  if (!environment_read(buffer_span(&batch->environment), &own, &replay->recorded, why)) {
     *outcome = REPLAY_FOREIGN;
     snprintf(reason, REPLAY_REASON_SIZE,
              "decided under an environment that is not this program's: %s", why);
-    return STATUS_OK;
+    return;
   }
   environment_key_id(options->subject_key, own_id);
-  replay->has_key = options->subject_key.size > 0 && strcmp(own_id, key_id) == 0;
+  replay->has_key = options->subject_key.size > 0 && strcmp(own_id, replay->recorded.key_id) == 0;
   if (options->subject_key.size > 0 && !replay->has_key) {
     *outcome = REPLAY_FOREIGN;
     snprintf(reason, REPLAY_REASON_SIZE,
              "decided under the subject key with id %s, not under the one given, %s: give that "
              "key, or none",
-             key_id, own_id);
-    return STATUS_OK;
+             replay->recorded.key_id, own_id);
+    return;
   }
-  const struct policy *policy = policy_default();
-  replay->encoding = (struct encoding){
-      .topic_prefix = replay->settings.kafka.topic_prefix,
-      .lane = options->lane,
-      .rules = {policy->rule_ids, policy->rule_count},
-      .message_bytes_max = (uint64_t)replay->settings.kafka.message_bytes_max,
-      .cloudevents = replay->settings.kafka.cloudevents,
-  };
-  replay->rules = (struct intake_rules){
-      .schemas = options->schemas,
-      .partitioner = replay->settings.kafka.partitioner,
-      .lane = options->lane,
-      .lane_count = options->lane_count,
-      .message_bytes_max = replay->settings.kafka.message_bytes_max,
-      .subject_key = options->subject_key,
-      .find_subject = replay->has_key ? NULL : options->find_subject,
-      .subject_context = options->subject_context,
-  };
+  apply_environment(replay);
   replay->has_environment = true;
-  memcpy(replay->environment, recorded->row.environment, DIGEST_SIZE);
-  return environment_frames(&replay->settings, options->schemas, &replay->encoding.frames, error);
+  memcpy(replay->environment, batch->row.environment, DIGEST_SIZE);
 }
 
-enum status replay_take_environment(struct replay *replay, const struct recorded_batch *recorded,
-                                    enum replay_outcome *outcome, char reason[REPLAY_REASON_SIZE],
-                                    struct error *error) {
+void replay_take_environment(struct replay *replay, const struct recorded_batch *recorded,
+                             enum replay_outcome *outcome, char reason[REPLAY_REASON_SIZE]) {
   if (recorded->environment.size > 0) {
-    return take_environment(replay, recorded, outcome, reason, error);
+    take_environment(replay, recorded, outcome, reason);
+    return;
   }
   *outcome = REPLAY_DECIDED;
   if (!replay->has_environment ||
@@ -141,7 +148,6 @@ enum status replay_take_environment(struct replay *replay, const struct recorded
     snprintf(reason, REPLAY_REASON_SIZE,
              "its environment began, but the journal has no record of what it is");
   }
-  return STATUS_OK;
 }
 
 static enum status ask_bounds(struct replay *replay, enum topic topic, struct error *error) {
@@ -393,8 +399,9 @@ enum status replay_decide(struct replay *replay, const struct recorded_batch *re
                           enum replay_outcome *outcome, char reason[REPLAY_REASON_SIZE],
                           struct error *error) {
   const struct journal_row *row = &recorded->row;
-  enum status status = replay_take_environment(replay, recorded, outcome, reason, error);
-  if (status == STATUS_OK && *outcome == REPLAY_DECIDED && !replay->is_open) {
+  enum status status = STATUS_OK;
+  replay_take_environment(replay, recorded, outcome, reason);
+  if (*outcome == REPLAY_DECIDED && !replay->is_open) {
     status = open_inputs(replay, row, error);
   }
   if (status == STATUS_OK && *outcome == REPLAY_DECIDED) {
@@ -454,6 +461,11 @@ struct lane_state *replay_take_state(struct replay *replay) {
 
 const struct encoding *replay_encoding(const struct replay *replay) {
   return &replay->encoding;
+}
+
+const struct schemas *replay_schemas(const struct replay *replay) {
+  const struct schemas *recorded = replay->recorded.schemas;
+  return recorded != NULL ? recorded : replay->options.schemas;
 }
 
 bool replay_has_key(const struct replay *replay) {

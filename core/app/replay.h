@@ -66,9 +66,8 @@ enum { REPLAY_REASON_SIZE = 512 };
 
 /* Takes over the environment that the next batch is decided under; replay_decide does it, too. For
  * whoever must read results of the batch before it is decided (replay_encoding). */
-enum status replay_take_environment(struct replay *replay, const struct recorded_batch *recorded,
-                                    enum replay_outcome *outcome, char reason[REPLAY_REASON_SIZE],
-                                    struct error *error) MUST_USE;
+void replay_take_environment(struct replay *replay, const struct recorded_batch *recorded,
+                             enum replay_outcome *outcome, char reason[REPLAY_REASON_SIZE]);
 
 /* Decides the next batch. With any outcome but REPLAY_DECIDED, `reason` tells why, for people.
  * Waits for messages; STATUS_UNAVAILABLE when none comes for 30 s though they are there. */
@@ -90,6 +89,10 @@ struct lane_state *replay_state(struct replay *replay);
  * but to be closed. */
 struct lane_state *replay_take_state(struct replay *replay);
 const struct encoding *replay_encoding(const struct replay *replay);
+
+/* What is known in the environment that batches are decided under now: what the program knows, the
+ * ids of our records and what was fetched. Valid until the next environment. */
+const struct schemas *replay_schemas(const struct replay *replay);
 
 /* Whether the key given is the one in force; false without a key. */
 bool replay_has_key(const struct replay *replay);

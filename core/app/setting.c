@@ -66,6 +66,10 @@ static bool check_address(const char *text, const char **expected) {
 
 static const char *const partitioners[] = {"murmur2", "crc32", "fnv1a", NULL};
 static const char *const framings[] = {"single-object", "confluent", NULL};
+/* Empty: librdkafka's own default, or what -X says. */
+static const char *const protocols[] = {"", "plaintext", "ssl", "sasl_plaintext", "sasl_ssl", NULL};
+static const char *const mechanisms[] = {
+    "", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", NULL};
 static const char *const log_formats[] = {"logfmt", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warning", "error", NULL};
 
@@ -84,6 +88,16 @@ const struct setting settings[] = {
     {TEXT(kafka, group_id, "muster"), .check = check_name},
     {TEXT(kafka, topic_prefix, "muster."), .check = check_name_or_empty},
     {TEXT(kafka, instance, ""), .check = check_name_or_empty},
+    {TEXT(kafka, security_protocol, ""), .choices = protocols},
+    {TEXT(kafka, sasl_mechanism, ""), .choices = mechanisms},
+    {TEXT(kafka, sasl_username, "")},
+    {TEXT(kafka, sasl_password, ""), .is_secret = true},
+    {TEXT(kafka, sasl_password_file, "")},
+    {TEXT(kafka, ssl_ca_file, "")},
+    {TEXT(kafka, ssl_certificate_file, "")},
+    {TEXT(kafka, ssl_key_file, "")},
+    {TEXT(kafka, ssl_key_password, ""), .is_secret = true},
+    {TEXT(kafka, ssl_key_password_file, "")},
     {FIELD(kafka, partitioner), .type = SETTING_CHOICE, .fallback = "murmur2",
      .choices = partitioners},
     {FIELD(kafka, framing), .type = SETTING_CHOICE, .fallback = "single-object",
@@ -94,6 +108,12 @@ const struct setting settings[] = {
      .maximum = 1000000000 - 65536},
     {TEXT(schemas, directory, "")},
     {TEXT(schemas, registry_url, ""), .is_secret = true, .check = check_url_or_empty},
+    {TEXT(schemas, registry_user, "")},
+    {TEXT(schemas, registry_password, ""), .is_secret = true},
+    {TEXT(schemas, registry_password_file, "")},
+    {TEXT(schemas, registry_ca_file, "")},
+    {TEXT(schemas, registry_certificate_file, "")},
+    {TEXT(schemas, registry_key_file, "")},
     /* Host and user stay libpq's own defaults, its environment variables included. */
     {TEXT(postgres, dsn, "dbname=muster"), .is_secret = true, .check = check_not_empty},
     {TEXT(http, listen, "127.0.0.1:9464"), .check = check_listen},

@@ -23,7 +23,7 @@ struct setting {
   int64_t minimum;      /* of numbers */
   int64_t maximum;
   const char *const *choices; /* ends with NULL; of a text: what it may say */
-  bool is_secret;             /* a dsn or URL that may hold a password */
+  bool is_secret;             /* a password, or a dsn or URL that may hold one */
   /* Whether a text, or each item of a list, may be used; says what is expected. */
   bool (*check)(const char *text, const char **expected);
 };

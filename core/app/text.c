@@ -1,5 +1,6 @@
 #include "core/app/text.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,14 @@ static void *or_die(void *memory) {
     abort();
   }
   return memory;
+}
+
+static void *json_memory(size_t size) {
+  return or_die(malloc(size > 0 ? size : 1));
+}
+
+void memory_guard(void) {
+  json_set_alloc_funcs(json_memory, free);
 }
 
 void *memory_zeroed(size_t count, size_t size) {
@@ -30,6 +39,25 @@ char *text_copy_size(const char *text, size_t size) {
     memcpy(copy, text, size);
   }
   return copy;
+}
+
+/* A URL's user and password stand between "//" and the last '@' before the path. */
+char *url_shown(const char *url) {
+  const char *const slashes = strstr(url, "://");
+  const char *const host = slashes == NULL ? url : slashes + 3;
+  const char *const end = host + strcspn(host, "/?#");
+  const char *at_sign = NULL;
+  for (const char *at = host; at < end; at++) {
+    if (*at == '@') {
+      at_sign = at;
+    }
+  }
+  if (at_sign == NULL) {
+    return text_copy(url);
+  }
+  char *const shown = memory_zeroed(strlen(url) + 8, 1);
+  snprintf(shown, strlen(url) + 8, "%.*s***%s", (int)(host - url), url, at_sign);
+  return shown;
 }
 
 enum { WORD_SIZE_MAX = 63 };

@@ -5,11 +5,19 @@
 
 #include "core/base.h"
 
+/* Makes JSON's memory end the program, too, instead of leaving out what there was no room for. Call
+ * before anything else, as every process does once. */
+void memory_guard(void);
+
 /* Zeroed memory and copies of texts; the caller frees them. */
 void *memory_zeroed(size_t count, size_t size);
 void *memory_grown(void *memory, size_t count, size_t size);
 char *text_copy(const char *text);
 char *text_copy_size(const char *text, size_t size);
+
+/* A URL with *** for what stands before its host's '@', a user and a password. The caller frees
+ * it. */
+char *url_shown(const char *url);
 
 /* The candidate nearest to a word, when one is near enough to be a slip of the finger. */
 struct suggestion {

@@ -41,7 +41,7 @@ static json_t *expected_json(const struct verify *verify, const struct outgoing 
     json_object_set_new(json, "value", json_null());
     return json;
   }
-  json_t *const value = json_of_value(verify->options->schemas, expected->value);
+  json_t *const value = json_of_value(replay_schemas(verify->replay), expected->value);
   times_to_text(value);
   json_object_set_new(json, "key", json_of_bytes(expected->key));
   json_object_set_new(json, "value", value);

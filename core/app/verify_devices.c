@@ -114,7 +114,7 @@ static json_t *expected_value(struct verify *verify, uint32_t index) {
                 &records);
   const bool is_there = outgoing_next(buffer_span(&records), &position, &record);
   assert(is_there);
-  json_t *const value = json_of_value(verify->options->schemas, record.value);
+  json_t *const value = json_of_value(replay_schemas(verify->replay), record.value);
   buffer_fini(&records);
   return value;
 }
@@ -153,7 +153,7 @@ static void compare_value(struct verify *verify, uint32_t index, const struct fo
   json_t *const expected = expected_value(verify, index);
   json_t *const value = found->message.value_is_null
                             ? json_null()
-                            : json_of_value(verify->options->schemas, found->message.value);
+                            : json_of_value(replay_schemas(verify->replay), found->message.value);
   leave_out(expected);
   leave_out(value);
   excuse_erased(verify, expected, value);
@@ -171,7 +171,8 @@ static void find_stranger(struct verify *verify, const struct found_record *foun
   json_t *finding = finding_begin("device surplus", verify->options->lane, verify->last.batch);
   json_object_set_new(finding, "at", place(verify, found->offset));
   finding_explain(finding, "no device of this lane has that key");
-  finding_compare(finding, NULL, finding_of_message(verify->options->schemas, &found->message));
+  finding_compare(finding, NULL,
+                  finding_of_message(replay_schemas(verify->replay), &found->message));
   verify_diverge(verify, finding);
 }
 

@@ -48,7 +48,7 @@ static json_t *begin(const struct comparison *comparison, const char *what, int6
 
 static void diverge(const struct comparison *comparison, json_t *finding,
                     const struct found_record *found) {
-  const struct schemas *schemas = comparison->verify->options->schemas;
+  const struct schemas *schemas = replay_schemas(comparison->verify->replay);
   finding_compare(finding, finding_of_message(schemas, comparison->expected),
                   found == NULL ? NULL : finding_of_message(schemas, &found->message));
   verify_diverge(comparison->verify, finding);
@@ -286,7 +286,8 @@ static void name_rest(struct verify *verify, uint32_t kind, const struct found_r
   } else {
     finding_explain(finding, "it stands behind all that was decided");
   }
-  finding_compare(finding, NULL, finding_of_message(verify->options->schemas, &found->message));
+  finding_compare(finding, NULL,
+                  finding_of_message(replay_schemas(verify->replay), &found->message));
   verify_diverge(verify, finding);
 }
 

@@ -437,6 +437,12 @@ BEGIN
     IF role <> 'muster_reader' THEN
       EXECUTE format('GRANT SELECT ON muster.journal, muster.audit TO %I', role);
     END IF;
+    -- What a replay compares with: no address, no key.
+    IF role = 'muster_auditor' THEN
+      EXECUTE format('GRANT SELECT ON muster.lane, muster.device_row, muster.result_row, '
+        'muster.letter, muster.journal_row, muster.environment, muster.policy, muster.rule_set '
+        'TO %I', role);
+    END IF;
     IF role = 'muster_writer' THEN
       EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA muster TO %I', role);
       EXECUTE format('GRANT INSERT ON muster.person, muster.result_row, muster.letter, '

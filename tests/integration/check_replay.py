@@ -442,9 +442,8 @@ def check_as_of(directory):
 TABLES = {
     "person": "subject, user_email", "environment": "*", "result_row": "*", "policy": "*", "rule_set": "*",
     "device_row": "number, changed_batch, seq, at, cause_offset, event_id, pending_since, last_sync_at, noncompliant_since,"
-                  " antivirus_signatures_at, next_due_at, lane, episode, violations, screen_lock_pin_length, cause_topic, platform, profile,"
-                  " ownership, status, compliance, stage, antivirus_enabled, disk_encrypted, email_blocked, sap_blocked, ticket_open, serial,"
-                  " subject, os_version, enrollment_ids, next_action, policy, traceparent",
+                  " antivirus_signatures_at, clean_since, next_due_at, lane, episode, violations, flags, screen_lock_pin_length,"
+                  " cause_topic, escalation, serial, subject, os_version, enrollment_ids, policy, traceparent",
     "journal_row": "batch, first_seq, last_seq, clock_before, clock_after, timer_due_at, timer_device, message_count, dead_letter_count,"
                    " timer_count, device_count, lane, timer_kind, range_from, range_to, not_believed_topic, not_believed_offset, environment,"
                    " last_message, inputs, results, chain, committed_at",

@@ -1,6 +1,7 @@
 #include "tests/sim/database.h"
 
 #include "producers/encode.h"
+#include "producers/store_environment.h"
 #include "producers/store_internal.h"
 #include "tests/sim/member.h"
 #include "tests/sim/tables.h"
@@ -418,6 +419,22 @@ enum status store_load_devices(struct store *store, uint32_t lane, store_device_
   const struct lane_tables *tables = tables_lane(lane);
   for (size_t i = 0; i < tables->device_count; i++) {
     hand_device(&tables->devices[i], each, context);
+  }
+  return STATUS_OK;
+}
+
+enum status store_load_environment(struct store *store, uint32_t lane, uint64_t batch,
+                                   struct buffer *content, struct error *error) {
+  if (!ask(store, "reads the environment") || store->connection->is_killed) {
+    return lost(error);
+  }
+  const struct lane_tables *tables = tables_lane(lane);
+  for (size_t i = tables->batch_count; i-- > 0;) {
+    const struct stored_batch *stored = &tables->batches[i];
+    if (stored->row.batch <= batch && stored->environment.size > 0) {
+      buffer_append(content, stored->environment.data, stored->environment.size);
+      break;
+    }
   }
   return STATUS_OK;
 }

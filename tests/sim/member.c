@@ -27,8 +27,8 @@ struct member {
   uint32_t incarnation;
   struct loop *loop;
   uint8_t owner[OWNER_SIZE];
-  char environment[2048];
-  uint8_t environment_digest[DIGEST_SIZE];
+  struct config settings; /* as the environment tells them */
+  struct environment environment;
   struct lane_task *tasks[LANES_MAX];
   bool has[LANES_MAX]; /* as the group has told it */
 };
@@ -61,16 +61,31 @@ int64_t member_wall_ms(const struct member *member) {
 
 /* What all seeds share. ------------------------------------------------------------------ */
 
+static char none[] = "";
+
 static struct config config = {
-    .kafka = {.bootstrap_servers = (char *)(uintptr_t) "simulated",
+    .kafka = {.security_protocol = none,
+              .sasl_mechanism = none,
+              .sasl_username = none,
+              .sasl_password = none,
+              .sasl_password_file = none,
+              .ssl_ca_file = none,
+              .ssl_certificate_file = none,
+              .ssl_key_file = none,
+              .ssl_key_password = none,
+              .ssl_key_password_file = none,
+              .bootstrap_servers = (char *)(uintptr_t) "simulated",
               .group_id = (char *)(uintptr_t) "muster",
               .topic_prefix = (char *)(uintptr_t) "sim.",
               .partitioner = PARTITIONER_MURMUR2,
               .framing = FRAMING_SINGLE_OBJECT,
               .message_bytes_max = 4000},
+    .schemas = {.registry_url = none},
     .postgres = {.dsn = (char *)(uintptr_t) "simulated"},
     .batch = {.bytes_max = 1 << 20, .memory_max = 1 << 24},
 };
+
+static struct output_ids output_ids; /* none */
 
 void shared_open(void) {
   struct error error;
@@ -83,8 +98,9 @@ void shared_open(void) {
       .rules = {.ids = policy->rule_ids, .count = policy->rule_count},
       .message_bytes_max = (uint64_t)config.kafka.message_bytes_max,
   };
-  status = environment_frames(&config, shared.schemas, &shared.encoding.frames, &error);
+  status = environment_ids(&config, shared.schemas, &output_ids, &error);
   assert(status == STATUS_OK);
+  environment_frames(shared.schemas, &output_ids, &shared.encoding.frames);
   shared.subject_key = span_of("0123456789abcdef0123456789abcdef", 32);
 }
 
@@ -139,7 +155,7 @@ static void open_lane(struct member *member, uint32_t lane) {
                 .subject_key = shared.subject_key},
       .until_caught_up = sim.plan.is_backlog,
       .lanes_here = &lanes_here,
-      .environment_content = span_text(member->environment),
+      .environment = &member->environment,
       .events = {.context = member,
                  .started = on_started,
                  .caught_up = on_started,
@@ -149,7 +165,6 @@ static void open_lane(struct member *member, uint32_t lane) {
   };
   options.setup.encoding.lane = lane;
   memcpy(options.setup.owner, member->owner, OWNER_SIZE);
-  memcpy(options.environment, member->environment_digest, DIGEST_SIZE);
   memcpy(options.stop_offsets, group.stop_offsets[lane], sizeof options.stop_offsets);
   member->tasks[lane] = lane_task_open(&options);
 }
@@ -178,13 +193,17 @@ static void start(void *context, int64_t argument) {
   member->owner[0] = (uint8_t)(member->index + 1);
   member->owner[1] = (uint8_t)member->incarnation;
   /* Settings differ from start to start, in ways that change no decision. */
-  char *text = environment_text(&config, shared.schemas, sim.plan.lane_count, shared.subject_key,
-                                member->environment_digest);
-  const int size = snprintf(member->environment, sizeof member->environment, "%s%s", text,
-                            draw(4) == 0 ? " " : "");
-  assert(size > 0 && (size_t)size < sizeof member->environment);
-  digest_of(span_text(member->environment), member->environment_digest);
-  free(text);
+  static char *admins[] = {(char *)(uintptr_t) "admin@example.org"};
+  member->settings = config;
+  member->settings.roles.bootstrap_admins =
+      (struct text_list){.items = admins, .count = draw(4) == 0 ? 1 : 0};
+  member->environment = (struct environment){
+      .config = &member->settings,
+      .schemas = shared.schemas,
+      .ids = output_ids,
+      .lane_count = sim.plan.lane_count,
+      .subject_key = shared.subject_key,
+  };
 }
 
 static bool has_tasks(const struct member *member) {

@@ -15,8 +15,6 @@ struct shared {
   struct schemas *schemas;
   struct config *config;
   struct encoding encoding; /* of lane 0 */
-  char *environment;
-  uint8_t environment_digest[DIGEST_SIZE];
   struct span subject_key;
 };
 extern struct shared shared;

@@ -89,7 +89,7 @@ START_TEST(a_dropped_lane_keeps_its_counters_alone) {
 END_TEST
 
 static void fill_all(void) {
-#define ADD_COUNTER(metric) metric_add(metrics, metric, 1, 0, 1.5)
+#define ADD_COUNTER(metric) metric_add(metrics, metric, 0, 0, 1.5)
 #define ADD_GAUGE(metric) metric_add(metrics, metric, 0, 0, 1.5)
 #define ADD_HISTOGRAM(metric) metric_observe(metrics, metric, 1, 0.1)
 #define X(metric, type, name, labels, help) ADD_##type(METRIC_##metric);

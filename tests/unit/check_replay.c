@@ -55,60 +55,175 @@ START_TEST(test_an_address_keeps_its_subject) {
 }
 END_TEST
 
-/* The environment of a default configuration, with one member changed. */
-static bool reads(const char *member, json_t *value, struct config *settings, char *key_id,
-                  char *reason) {
+/* A program, and an environment that it recorded; what is read of that. */
+static struct config config;
+static struct schemas *schemas;
+static struct environment environment;
+static struct recorded_environment recorded;
+static char reason[ENVIRONMENT_REASON_SIZE];
+
+static void open_environment(void) {
   struct error error;
-  struct config config;
-  struct schemas *schemas;
   const struct text_list none = {0};
-  uint8_t digest[DIGEST_SIZE];
   ck_assert_int_eq(config_load(&config, NULL, &none, &none, &error), STATUS_OK);
   ck_assert_int_eq(schemas_open(NULL, &schemas, &error), STATUS_OK);
-  char *text = environment_text(&config, schemas, 4, span_text("a key"), digest);
+  environment = (struct environment){
+      .config = &config, .schemas = schemas, .lane_count = 4, .subject_key = span_text("a key")};
+  for (uint32_t record = 0; record < RECORD_COUNT; record++) {
+    environment.ids.of[record] = SCHEMA_ID_NONE;
+  }
+  recorded = (struct recorded_environment){0};
+}
+
+static void close_environment(void) {
+  recorded_environment_fini(&recorded);
+  schemas_close(schemas);
+  config_fini(&config);
+}
+
+/* What the process recorded, as a value; the caller's. `fetched` becomes this function's. */
+static json_t *content_of(const struct environment *of, const struct schemas *known,
+                          json_t *fetched) {
+  uint8_t digest[DIGEST_SIZE];
+  char *text = environment_text(of, known, fetched, digest);
   json_t *content = json_loads(text, 0, NULL);
+  free(text);
+  json_decref(fetched);
+  return content;
+}
+
+static bool reads_content(json_t *content) {
+  char *text = json_dumps(content, JSON_COMPACT);
+  recorded_environment_fini(&recorded);
+  const bool answer = environment_read(span_text(text), &environment, &recorded, reason);
+  free(text);
+  json_decref(content);
+  return answer;
+}
+
+/* The environment of a default configuration, with one member changed. */
+static bool reads(const char *member, json_t *value) {
+  json_t *content = content_of(&environment, schemas, json_object());
   if (member != NULL && value == NULL) {
     json_object_del(content, member);
   } else if (member != NULL) {
     json_object_set_new(content, member, value);
   }
-  char *changed = json_dumps(content, JSON_COMPACT);
-  const bool answer =
-      environment_read(span_text(changed), &config, schemas, 4, settings, key_id, reason);
-  settings->kafka.topic_prefix = NULL; /* belongs to the configuration */
-  free(changed);
-  free(text);
-  json_decref(content);
-  schemas_close(schemas);
-  config_fini(&config);
-  return answer;
+  return reads_content(content);
 }
 
 START_TEST(test_an_environment_is_ours_or_not) {
-  struct config settings;
-  char key_id[KEY_ID_SIZE];
   char own_id[KEY_ID_SIZE];
-  char reason[ENVIRONMENT_REASON_SIZE];
-  ck_assert(reads(NULL, NULL, &settings, key_id, reason));
+  ck_assert(reads(NULL, NULL));
   environment_key_id(span_text("a key"), own_id);
-  ck_assert_str_eq(key_id, own_id);
+  ck_assert_str_eq(recorded.key_id, own_id);
   /* Settings are taken over, whatever they are here. */
-  ck_assert(reads("message_bytes_max", json_integer(4711), &settings, key_id, reason));
-  ck_assert_int_eq(settings.kafka.message_bytes_max, 4711);
-  ck_assert(reads("partitioner", json_string("fnv1a"), &settings, key_id, reason));
-  ck_assert_int_eq(settings.kafka.partitioner, PARTITIONER_FNV1A);
-  ck_assert(reads("cloudevents", json_true(), &settings, key_id, reason));
-  ck_assert(settings.kafka.cloudevents);
+  ck_assert(reads("message_bytes_max", json_integer(4711)));
+  ck_assert_int_eq(recorded.settings.kafka.message_bytes_max, 4711);
+  ck_assert(reads("partitioner", json_string("fnv1a")));
+  ck_assert_int_eq(recorded.settings.kafka.partitioner, PARTITIONER_FNV1A);
+  ck_assert(reads("cloudevents", json_true()));
+  ck_assert(recorded.settings.kafka.cloudevents);
+  /* Of before there was a registry. */
+  ck_assert(reads("fetched", NULL));
+  ck_assert(reads("output_ids", NULL));
+  ck_assert(reads("registry_url", NULL));
   /* What decides otherwise is refused, and named. */
-  ck_assert(!reads("decision_version", json_integer(99), &settings, key_id, reason));
+  ck_assert(!reads("decision_version", json_integer(99)));
   ck_assert_ptr_nonnull(strstr(reason, "decision_version was 99"));
-  ck_assert(!reads("partitioner", json_string("random"), &settings, key_id, reason));
-  ck_assert(!reads("policy", json_string("strict"), &settings, key_id, reason));
-  ck_assert(!reads("schemas", json_string("others"), &settings, key_id, reason));
+  ck_assert(!reads("partitioner", json_string("random")));
+  ck_assert(!reads("policy", json_string("strict")));
+  ck_assert(!reads("schemas", json_string("others")));
   ck_assert_ptr_nonnull(strstr(reason, "schemas.directory"));
-  ck_assert(!reads("lane_count", NULL, &settings, key_id, reason));
-  ck_assert(!reads("a_setting_of_later", json_true(), &settings, key_id, reason));
+  ck_assert(!reads("lane_count", NULL));
+  ck_assert(!reads("a_setting_of_later", json_true()));
   ck_assert_ptr_nonnull(strstr(reason, "a_setting_of_later"));
+}
+END_TEST
+
+/* What a process recorded that has a registry, which gave our records the ids from 100 on and the
+ * id 7 to `fetched`. */
+static json_t *content_with_registry(const char *fetched) {
+  struct error error;
+  struct config then = config;
+  struct schemas *known = schemas_derive(schemas);
+  struct environment of = environment;
+  then.schemas.registry_url = (char *)(uintptr_t) "http://registry:8081";
+  of.config = &then;
+  of.schemas = known;
+  for (uint32_t record = 0; record < RECORD_COUNT; record++) {
+    const struct writer *ours = schemas_find_own(schemas, record_name(record));
+    if (record != RESULT_DEAD_LETTER) {
+      of.ids.of[record] = 100 + record;
+      ck_assert_int_eq(schemas_put(known, 100 + record, "ours", schemas_own_text(ours), &error),
+                       STATUS_OK);
+    }
+  }
+  ck_assert_int_eq(schemas_put(known, 7, "fetched", span_text(fetched), &error), STATUS_OK);
+  json_t *content = content_of(&of, known, json_pack("{s:s}", "7", fetched));
+  schemas_close(known);
+  return content;
+}
+
+START_TEST(test_what_a_registry_said_is_taken_from_the_record) {
+  struct error error;
+  struct frames frames;
+  ck_assert_msg(reads_content(content_with_registry("\"int\"")), "%s", reason);
+  ck_assert_ptr_nonnull(schemas_find_id(recorded.schemas, 7));
+  ck_assert_ptr_null(schemas_find_id(schemas, 7));
+  ck_assert_int_eq(recorded.ids.of[RESULT_LICENSE], 100 + RESULT_LICENSE);
+  environment_frames(recorded.schemas, &recorded.ids, &frames);
+  const uint8_t expected[] = {0, 0, 0, 0, 100 + RESULT_LICENSE};
+  ck_assert_uint_eq(frames.of[RESULT_LICENSE].size, sizeof expected);
+  ck_assert_mem_eq(frames.of[RESULT_LICENSE].bytes, expected, sizeof expected);
+  /* And from nowhere else: what this program's registry would say is of no matter. */
+  char *const none = config.schemas.registry_url;
+  config.schemas.registry_url = (char *)(uintptr_t) "http://another:8081";
+  ck_assert(reads_content(content_with_registry("\"int\"")));
+  ck_assert(reads(NULL, NULL) == false); /* it is recorded with that registry, and without ids */
+  config.schemas.registry_url = none;
+  ck_assert(reads(NULL, NULL));
+  ck_assert_ptr_null(schemas_find_id(recorded.schemas, 7));
+  ck_assert_int_eq(recorded.ids.of[RESULT_LICENSE], SCHEMA_ID_NONE);
+  /* What is known besides is held against it as ever. */
+  ck_assert_int_eq(schemas_put(schemas, 8, "directory", span_text("\"long\""), &error), STATUS_OK);
+  json_t *content = content_with_registry("\"int\"");
+  recorded_environment_fini(&recorded);
+  schemas_close(schemas);
+  ck_assert_int_eq(schemas_open(NULL, &schemas, &error), STATUS_OK);
+  environment.schemas = schemas;
+  ck_assert(!reads_content(content));
+  ck_assert_ptr_nonnull(strstr(reason, "schemas.directory"));
+}
+END_TEST
+
+START_TEST(test_what_cannot_be_taken_over_is_named) {
+  struct error error;
+  json_t *content = content_with_registry("\"int\"");
+  json_object_del(json_object_get(content, "output_ids"), record_name(RESULT_LICENSE));
+  ck_assert(!reads_content(content));
+  content = content_with_registry("\"int\"");
+  json_object_set_new(json_object_get(content, "output_ids"), record_name(RECORD_DEVICE),
+                      json_pack("{s:s, s:i}", "fingerprint", "0123456789abcdef", "id", 5));
+  ck_assert(!reads_content(content));
+  ck_assert_ptr_nonnull(strstr(reason, record_name(RECORD_DEVICE)));
+  static const struct {
+    const char *key, *text;
+  } bad[] = {{"x", "\"int\""}, {"", "\"int\""},   {"-1", "\"int\""},        {"9", "{"},
+             {"9", NULL},      {"7x", "\"int\""}, {"4294967296", "\"int\""}};
+  for (size_t i = 0; i < COUNT_OF(bad); i++) {
+    content = content_with_registry("\"int\"");
+    json_object_set_new(json_object_get(content, "fetched"), bad[i].key,
+                        bad[i].text == NULL ? json_integer(9) : json_string(bad[i].text));
+    ck_assert_msg(!reads_content(content), "%s: %s", bad[i].key, bad[i].text);
+    ck_assert_ptr_nonnull(strstr(reason, "fetched schema"));
+  }
+  /* The record and the directory mean two schemas by one id. */
+  ck_assert_int_eq(schemas_put(schemas, 107, "directory", span_text("\"long\""), &error),
+                   STATUS_OK);
+  json_t *fetched = json_pack("{s:s}", "107", "\"int\"");
+  ck_assert(!reads_content(content_of(&environment, schemas, fetched)));
+  ck_assert_ptr_nonnull(strstr(reason, "107"));
 }
 END_TEST
 
@@ -193,12 +308,17 @@ int main(void) {
   TCase *cases = tcase_create("replay");
   tcase_add_test(cases, test_subjects_come_from_what_was_recorded);
   tcase_add_test(cases, test_an_address_keeps_its_subject);
-  tcase_add_test(cases, test_an_environment_is_ours_or_not);
   tcase_add_test(cases, test_a_result_tells_its_head);
   tcase_add_test(cases, test_differences_name_the_deepest_fields);
   tcase_add_test(cases, test_a_time_is_a_text_or_milliseconds);
   Suite *suite = suite_create("replay");
   suite_add_tcase(suite, cases);
+  TCase *environments = tcase_create("environments");
+  tcase_add_checked_fixture(environments, open_environment, close_environment);
+  tcase_add_test(environments, test_an_environment_is_ours_or_not);
+  tcase_add_test(environments, test_what_a_registry_said_is_taken_from_the_record);
+  tcase_add_test(environments, test_what_cannot_be_taken_over_is_named);
+  suite_add_tcase(suite, environments);
   SRunner *runner = srunner_create(suite);
   srunner_run_all(runner, CK_ENV);
   const int failed = srunner_ntests_failed(runner);
