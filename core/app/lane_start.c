@@ -292,16 +292,17 @@ static enum status open_source(const struct lane_setup *setup, struct lane_resou
 
 static enum status open_sources(const struct lane_setup *setup, struct lane_resources *resources,
                                 struct error *error) {
-  /* A client asks a broker for one thing at a time: while it waits for topics that are at their
-   * end, those that have run empty meanwhile wait too (fetch.wait.max.ms), and what is queued
-   * must last as long. A queued message takes five times its size in memory. */
+  /* A client has one question to a broker under way: while that waits for topics that are at their
+   * end (fetch.wait.max.ms; at less, an idle lane asks too often), those that have run empty
+   * meanwhile wait too, and what is queued must last as long: some 10,000 messages. In memory a
+   * queued message takes five times its size. */
   static const struct kafka_property properties[] = {
       {"group.id", "muster-fetch"}, /* the client wants one; nothing is committed under it */
       {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"},
       {"auto.offset.reset", "error"},        {"enable.partition.eof", "true"},
       {"isolation.level", "read_committed"}, {"fetch.error.backoff.ms", "100"},
       {"queued.min.messages", "10000"},      {"queued.max.messages.kbytes", "384"},
-      {"fetch.message.max.bytes", "131072"}, {"fetch.wait.max.ms", "30"},
+      {"fetch.message.max.bytes", "131072"}, {"fetch.wait.max.ms", "100"},
       {"reconnect.backoff.max.ms", "1000"},  {NULL, NULL},
   };
   struct rd_kafka_conf_s *conf = kafka_conf(setup->config, properties, error);
