@@ -128,8 +128,9 @@ static void publish_batch(struct publisher *publisher, uint64_t batch) {
  * when a later publisher has been opened. More than that never shows. */
 static void assert_position(uint64_t batch) {
   struct journal_position position = {.found = false};
-  for (int tries = 0; tries == 0 || (position.batch < batch && tries < 100); tries++) {
+  for (int tries = 0; tries == 0 || (position.batch < batch && tries < 200); tries++) {
     struct error error = {0};
+    usleep(tries == 0 ? 0 : 50000);
     const enum status status = journal_position_read(a_conf(), prefix, LANE, &position, &error);
     ck_assert_msg(status == STATUS_OK, "%s", error.text);
   }
