@@ -1,10 +1,13 @@
 """What the faults are done with: a muster behind proxies, traffic, and the check after each."""
+import contextlib
 import json
 import os
 import pathlib
 import signal
 import sys
 import time
+
+from confluent_kafka import KafkaException
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests/integration"))
@@ -43,8 +46,8 @@ class Bench:
         self.world = World(name, lanes=2, dsn=f"host=127.0.0.1 port={self.database.port} user=muster")
         self.world.extra = ["--set", f"kafka.bootstrap_servers=127.0.0.1:{Kafka.PORT}",
                             "-X", "session.timeout.ms=6000"]
-        self.seen, self.recovery_s, self.replays = [], None, True
-        self.traffic, self.healed_at, self.closing = None, None, []
+        self.seen, self.closing, self.replays = [], [], True
+        self.traffic = self.healed_at = self.ends = self.recovery_s = None
 
     def start(self, *settings, ready=True):
         """A muster with a hundred messages a second before it."""
@@ -81,13 +84,24 @@ class Bench:
         """The fault is over: from here recovery is measured."""
         self.healed_at = time.monotonic()
 
-    def recover(self):
-        """Until all that was sent, and something after the fault, is decided and published."""
-        self.some_more(1)
+        def ends():
+            # Just started, a broker is for a moment not the leader of anything.
+            with contextlib.suppress(KafkaException):
+                return self.world.input_ends()
+        self.ends = wait_until("a broker that leads", ends)
+
+    def recovered(self):
+        """Until all that had been sent when the fault was over is decided and committed."""
+        wait_until("all that was sent before the end of the fault", lambda: self.world.is_caught_up(self.ends),
+                   RECOVERY_DEADLINE_S)
+        self.recovery_s = time.monotonic() - self.healed_at
+
+    def finish(self):
+        """Some more traffic, and nothing left to decide or publish."""
+        self.some_more()
         self.stop_traffic()
         self.world.wait_caught_up(RECOVERY_DEADLINE_S)
         wait_until("all published", lambda: left_behind(self.world) == 0, RECOVERY_DEADLINE_S, pause=0.2)
-        self.recovery_s = time.monotonic() - self.healed_at
 
     def stop_traffic(self):
         traffic, self.traffic = self.traffic, None

@@ -38,8 +38,10 @@ def run(fault):
     start = time.monotonic()
     try:
         fault(bench)
-        if bench.healed_at is not None:
-            bench.recover()
+        if bench.healed_at is not None and bench.recovery_s is None:
+            bench.recovered()
+        if any(muster.is_alive() for muster in bench.world.processes):
+            bench.finish()
         bench.stop_traffic()
         results = bench.check()
         return "held", bench.recovery_s, bench.seen + [f"{results} results, each once"]

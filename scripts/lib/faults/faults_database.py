@@ -8,7 +8,7 @@ import time
 
 import psycopg
 
-from bench import PG, Skipped, stack, wait_until
+from bench import PG, Skipped, stack
 from proxy import TO_CLIENT, TO_SERVER
 
 
@@ -40,7 +40,7 @@ def backend_kill(bench):
                                  bench.world.database)
     os.kill(pid, 9)
     bench.healed()
-    bench.some_more()
+    bench.recovered()
     muster.wait_ready()
 
 
@@ -50,7 +50,7 @@ def commit_reset_before(bench):
     rule = bench.database.reset_on(lambda m: m.direction == TO_SERVER and b"muster.fence" in m.data)
     assert rule.was_hit.wait(30), "no commit"
     bench.healed()
-    bench.some_more()
+    bench.recovered()
     muster.wait_ready()
 
 
@@ -67,7 +67,7 @@ def commit_reset_after(bench):
     rule = bench.database.reset_on(acknowledgement)
     assert rule.was_hit.wait(30), "no commit"
     bench.healed()
-    bench.some_more()
+    bench.recovered()
     muster.wait_ready()
 
 
@@ -133,10 +133,9 @@ def wrong_database_password(bench):
         assert muster.is_alive()
         operator.execute("alter role guarded password 'right'")
         bench.healed()
-        muster.wait_ready()
-        bench.recover()
+        bench.recovered()
+        bench.finish()
         muster.stop()
-        bench.healed_at = None
 
 
 def database_disk_full(bench):

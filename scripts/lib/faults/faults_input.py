@@ -50,12 +50,12 @@ def oversized_message(bench):
     for n, size in enumerate((100_000, 900_000, 1_048_000)):
         bench.world.send(garbage("checkins", f"HUGE-{n}", now_ms(), value=b"\xc3\x01" + bytes(size)))
     bench.healed()
-    bench.recover()
+    bench.recovered()
+    bench.finish()
     letters = bench.world.read("dead-letters")["dead-letters"]
     assert len(letters) == 3, f"{len(letters)} dead letters"
     bench.seen += [f"a dead letter of {len(letter.value or b'')} bytes" for letter in letters]
     muster.wait_ready()
-    bench.healed_at = None
 
 
 FAULTS = [topic_recreated, offsets_gone, oversized_message]

@@ -1,8 +1,9 @@
 """Faults of the broker and of the way to it."""
+import signal
 import time
 
 from bench import stack, wait_until
-from proxy import END_TXN, TO_CLIENT
+from proxy import END_TXN, TO_CLIENT, TO_SERVER
 
 
 def broker_restart(bench):
@@ -72,16 +73,15 @@ def end_of_transaction_held(bench):
 def end_of_transaction_late(bench):
     """The request to end a transaction is held while its producer is replaced by another process,
     and then reaches the broker: it must not end the new one's."""
-    from proxy import TO_SERVER
     muster = bench.start()
     rule = bench.kafka.hold(lambda m: m.kind == END_TXN and m.direction == TO_SERVER)
     assert rule.was_hit.wait(30), "no transaction ended"
-    import signal
     muster.signal(signal.SIGSTOP)
     other = bench.start(ready=False)
     wait_until("the lanes taken", lambda: other.count("lane taken") == 2)
     rule.release()
     bench.healed()
+    bench.recovered()
     muster.signal(signal.SIGCONT)
     bench.some_more(5)
 

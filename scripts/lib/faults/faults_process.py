@@ -1,5 +1,6 @@
 """Faults of muster's own process."""
 import signal
+import time
 
 from bench import left_behind, wait_until
 from proxy import END_TXN, PRODUCE, TO_CLIENT, TO_SERVER
@@ -10,10 +11,12 @@ def killed_at(bench, matches, what):
     muster = bench.start()
     rule = bench.kafka.hold(matches)
     assert rule.was_hit.wait(30), f"no {what}"
-    wait_until("a batch committed and not published", lambda: left_behind(bench.world) > 0)
+    time.sleep(1)
     muster.kill()
+    unpublished = left_behind(bench.world)
+    assert unpublished > 0, "all was published: nothing was shown"
+    bench.seen.append(f"{unpublished} batches were committed and not published")
     bench.kafka.heal()
-    bench.seen.append(f"{left_behind(bench.world)} batches were committed and not published")
     other = bench.start(ready=False)
     bench.healed()
     other.wait_ready()
@@ -51,7 +54,7 @@ def frozen_beyond_its_session(bench):
     first.signal(signal.SIGSTOP)
     bench.healed()
     wait_until("both lanes with the other", lambda: other.count("lane taken") >= 2)
-    bench.some_more()
+    bench.recovered()
     first.signal(signal.SIGCONT)
     bench.saw(first, "lost")
 
