@@ -9,7 +9,7 @@ import time
 import psycopg
 
 from bench import PG, Skipped, stack
-from proxy import TO_CLIENT, TO_SERVER
+from proxy import TO_SERVER, acknowledged
 
 
 def database_restart(bench):
@@ -58,13 +58,7 @@ def commit_reset_after(bench):
     """The server has committed, and the connection is reset before it could say so: it is not done
     again."""
     muster = bench.start()
-    sent = []
-
-    def acknowledgement(message):
-        if message.direction == TO_SERVER and b"muster.fence" in message.data:
-            sent.append(True)
-        return sent and message.direction == TO_CLIENT and b"COMMIT\0" in message.data
-    rule = bench.database.reset_on(acknowledgement)
+    rule = bench.database.reset_on(acknowledged())
     assert rule.was_hit.wait(30), "no commit"
     bench.healed()
     bench.recovered()
@@ -77,6 +71,35 @@ def database_slow(bench):
     bench.database.delay_s = 0.2
     time.sleep(10)
     bench.database.heal()
+    bench.healed()
+    muster.wait_ready()
+
+
+def database_half_open(bench):
+    """For 15 s the database takes all and answers nothing; the old connections never end. Muster
+    gives them up and goes on by new ones."""
+    muster = bench.start()
+    bench.database.half_open()
+    bench.unready(muster)
+    time.sleep(5)
+    bench.database.heal()
+    bench.healed()
+    bench.recovered()
+    muster.wait_ready()
+
+
+def database_read_only(bench):
+    """The database takes no writes for 10 s, as after a failover to a standby: muster says so,
+    waits, and goes on when it does."""
+    muster = bench.start()
+    with psycopg.connect(PG, autocommit=True) as operator:
+        operator.execute(f'alter database "{bench.world.database}" set default_transaction_read_only = on')
+        operator.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
+                         (bench.world.database,))
+        bench.saw(muster, "read-only")
+        bench.unready(muster)
+        time.sleep(10)
+        operator.execute(f'alter database "{bench.world.database}" reset default_transaction_read_only')
     bench.healed()
     muster.wait_ready()
 
@@ -177,4 +200,4 @@ def database_disk_full(bench):
 
 
 FAULTS = [database_restart, database_kill, backend_kill, commit_reset_before, commit_reset_after, database_slow,
-          lane_table_locked, wrong_database_password, database_disk_full]
+          database_half_open, database_read_only, lane_table_locked, wrong_database_password, database_disk_full]

@@ -70,6 +70,19 @@ def end_of_transaction_held(bench):
     muster.wait_ready()
 
 
+def transaction_times_out(bench):
+    """The request to end a transaction is held until the broker has aborted it (10 s, looked for
+    every 10 s): it is published again, once."""
+    muster = bench.start("-X", "transaction.timeout.ms=10000", "-X", "message.timeout.ms=9000")
+    rule = bench.kafka.hold(lambda m: m.kind == END_TXN and m.direction == TO_SERVER)
+    assert rule.was_hit.wait(30), "no transaction ended"
+    time.sleep(25)
+    rule.release()
+    bench.healed()
+    bench.recovered()
+    bench.saw(muster, "lane given up")
+
+
 def end_of_transaction_late(bench):
     """The request to end a transaction is held while its producer is replaced by another process,
     and then reaches the broker: it must not end the new one's."""
@@ -86,5 +99,5 @@ def end_of_transaction_late(bench):
     bench.some_more(5)
 
 
-FAULTS = [broker_restart, broker_kill, broker_reset, broker_half_open, broker_slow, end_of_transaction_held,
+FAULTS = [broker_restart, broker_kill, broker_reset, broker_half_open, broker_slow, end_of_transaction_held, transaction_times_out,
           end_of_transaction_late]

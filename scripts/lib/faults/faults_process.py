@@ -3,7 +3,7 @@ import signal
 import time
 
 from bench import left_behind, wait_until
-from proxy import END_TXN, PRODUCE, TO_CLIENT, TO_SERVER
+from proxy import END_TXN, PRODUCE, TO_CLIENT, TO_SERVER, acknowledged
 
 
 def killed_at(bench, matches, what):
@@ -20,6 +20,7 @@ def killed_at(bench, matches, what):
     other = bench.start(ready=False)
     bench.healed()
     other.wait_ready()
+    bench.saw(other, "publishing what an earlier owner left")
 
 
 def kill_between_commit_and_publish(bench):
@@ -32,16 +33,42 @@ def kill_within_transaction(bench):
     killed_at(bench, lambda m: m.kind == END_TXN and m.direction == TO_SERVER, "transaction ended")
 
 
-def kill_before_answer_to_end(bench):
-    """SIGKILL when the transaction has ended and muster was not told: nothing is published twice."""
+def killed_once(bench, proxy, matches, what):
+    """As killed_at, where nothing need be left to publish."""
     muster = bench.start()
-    rule = bench.kafka.hold(lambda m: m.kind == END_TXN and m.direction == TO_CLIENT)
-    assert rule.was_hit.wait(30), "no transaction ended"
+    assert proxy.hold(matches).was_hit.wait(30), f"no {what}"
     muster.kill()
-    bench.kafka.heal()
+    proxy.heal()
     other = bench.start(ready=False)
     bench.healed()
     other.wait_ready()
+
+
+def kill_before_answer_to_end(bench):
+    """SIGKILL when the transaction has ended and muster was not told: nothing is published twice."""
+    killed_once(bench, bench.kafka, lambda m: m.kind == END_TXN and m.direction == TO_CLIENT, "transaction ended")
+
+
+def kill_before_commit(bench):
+    """SIGKILL when a commit is written and has not reached the server: it is decided again."""
+    killed_once(bench, bench.database, lambda m: m.direction == TO_SERVER and b"muster.fence" in m.data, "commit")
+
+
+def kill_before_answer_to_commit(bench):
+    """SIGKILL when the server has committed and muster was not told: nothing is decided twice."""
+    killed_once(bench, bench.database, acknowledged(), "commit")
+
+
+def one_identity_twice(bench):
+    """Two processes with the same group.instance.id: one goes on, the other ends with a clear word."""
+    identity = ("-X", "group.instance.id=the-only-one")
+    pair = [bench.start(*identity), bench.start(*identity, ready=False)]
+    bench.healed()
+    ended = wait_until("one of them ended", lambda: [muster for muster in pair if not muster.is_alive()])
+    assert len(ended) == 1, "both ended"
+    bench.exited(ended[0], ended[0].wait())
+    assert ended[0].wait() != 0, "it ended as if all were well"
+    assert "the-only-one" in ended[0].log() or "instance" in ended[0].log(), ended[0].log()
 
 
 def frozen_beyond_its_session(bench):
@@ -60,4 +87,4 @@ def frozen_beyond_its_session(bench):
 
 
 FAULTS = [kill_between_commit_and_publish, kill_within_transaction, kill_before_answer_to_end,
-          frozen_beyond_its_session]
+          kill_before_commit, kill_before_answer_to_commit, one_identity_twice, frozen_beyond_its_session]

@@ -16,6 +16,17 @@ TO_SERVER, TO_CLIENT = "to the server", "to the client"
 PRODUCE, END_TXN = 0, 26
 
 
+def acknowledged():
+    """Matches the database's answer to the first commit of a batch that passes from now on."""
+    sent = []
+
+    def matches(message):
+        if message.direction == TO_SERVER and b"muster.fence" in message.data:
+            sent.append(True)
+        return bool(sent) and message.direction == TO_CLIENT and b"COMMIT\0" in message.data
+    return matches
+
+
 class Message:
     """What passes: its direction, bytes, and of Kafka the kind of the request, also in an answer."""
 
