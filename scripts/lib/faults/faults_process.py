@@ -1,6 +1,9 @@
 """Faults of muster's own process."""
+import os
+import pathlib
 import signal
 import time
+from unittest import mock
 
 from bench import left_behind, wait_until
 from proxy import END_TXN, PRODUCE, TO_CLIENT, TO_SERVER, acknowledged
@@ -60,15 +63,22 @@ def kill_before_answer_to_commit(bench):
 
 
 def one_identity_twice(bench):
-    """Two processes with the same group.instance.id: one goes on, the other ends with a clear word."""
-    identity = ("-X", "group.instance.id=the-only-one")
-    pair = [bench.start(*identity), bench.start(*identity, ready=False)]
+    """Two processes with the same kafka.instance on two machines (their locks do not meet): one goes
+    on, the other ends with a word about it."""
+    identity = ("--set", "kafka.instance=the-only-one")
+    pair = []
+    for machine in ("one", "another"):
+        locks = pathlib.Path(bench.world.directory) / machine
+        locks.mkdir()
+        with mock.patch.dict(os.environ, {"XDG_RUNTIME_DIR": str(locks)}):
+            pair.append(bench.start(*identity, ready=not pair))
     bench.healed()
     ended = wait_until("one of them ended", lambda: [muster for muster in pair if not muster.is_alive()])
     assert len(ended) == 1, "both ended"
-    bench.exited(ended[0], ended[0].wait())
-    assert ended[0].wait() != 0, "it ended as if all were well"
-    assert "the-only-one" in ended[0].log() or "instance" in ended[0].log(), ended[0].log()
+    status = ended[0].wait()
+    assert status != 0, "it ended as if all were well"
+    bench.exited(ended[0], status)
+    assert "the-only-one" in bench.seen[-1] or "instance" in bench.seen[-1], bench.seen[-1]
 
 
 def frozen_beyond_its_session(bench):
