@@ -23,7 +23,7 @@ def killed_at(bench, matches, what):
     other = bench.start(ready=False)
     bench.healed()
     other.wait_ready()
-    bench.saw(other, "publishing what an earlier owner left")
+    bench.saw(other, "epoch=2")
 
 
 def kill_between_commit_and_publish(bench):
