@@ -96,7 +96,7 @@ def database_read_only(bench):
         operator.execute(f'alter database "{bench.world.database}" set default_transaction_read_only = on')
         operator.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
                          (bench.world.database,))
-        bench.saw(muster, "read-only")
+        bench.saw(muster, "session is read-only")
         bench.unready(muster)
         time.sleep(10)
         operator.execute(f'alter database "{bench.world.database}" reset default_transaction_read_only')
