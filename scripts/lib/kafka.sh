@@ -30,17 +30,24 @@ kafka_java() {
 }
 
 # kafka_create DIR CLIENT_PORT CONTROLLER_PORT
+# MUSTER_KAFKA_PROXIED=PORT:ADVERTISED adds a listener at PORT that sends its clients to the
+# port ADVERTISED, where something of the caller's stands in between.
 kafka_create() {
-  local dir=$1/kafka client=127.0.0.1:$2 controller=127.0.0.1:$3
+  local dir=$1/kafka client=127.0.0.1:$2 controller=127.0.0.1:$3 listener='' advertised='' protocol=''
+  if [ -n "${MUSTER_KAFKA_PROXIED:-}" ]; then
+    listener=PROXIED://127.0.0.1:${MUSTER_KAFKA_PROXIED%:*},
+    advertised=PROXIED://127.0.0.1:${MUSTER_KAFKA_PROXIED#*:},
+    protocol=PROXIED:PLAINTEXT,
+  fi
   mkdir "$dir" "$dir/tmp"
   # The session is short because a broker that was killed cannot come back before its end.
   cat >"$dir/server.properties" <<EOF
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@$controller
-listeners=CLIENT://$client,CONTROLLER://$controller
-advertised.listeners=CLIENT://$client
-listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=${listener}CLIENT://$client,CONTROLLER://$controller
+advertised.listeners=${advertised}CLIENT://$client
+listener.security.protocol.map=${protocol}CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=CLIENT
 controller.listener.names=CONTROLLER
 log.dirs=$dir/data

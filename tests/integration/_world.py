@@ -403,11 +403,15 @@ privacy:
     def start(self, *arguments, http=None):
         return Process(self, arguments, http or f"127.0.0.1:{free_port()}")
 
-    def is_caught_up(self):
-        """Whether all that stands in the topics is in the journal; no, when it cannot be told."""
+    def input_ends(self):
+        return self.ends([(topic, lane) for topic in INPUTS for lane in range(self.lanes)])
+
+    def is_caught_up(self, ends=None):
+        """Whether all that stands in the topics, or stood before ends, is in the journal; no, when
+        it cannot be told."""
         reached = {}
         with contextlib.suppress(psycopg.OperationalError, KafkaException):
-            ends = self.ends([(topic, lane) for topic in INPUTS for lane in range(self.lanes)])
+            ends = self.input_ends() if ends is None else ends
             for lane, ranges in self.sql("select distinct on (lane) lane, ranges from muster.journal"
                                          " where kind = 'BATCH' order by lane, batch desc"):
                 reached.update({(r["topic"].removeprefix(self.prefix), lane): r["to"] for r in ranges})

@@ -4,12 +4,12 @@
 usage: check_outages.py [CASE...]
 """
 import signal
-import threading
 import time
 
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from _world import (EX_CONFIG, EX_UNAVAILABLE, HOUR, LONG_AGO, MINUTE, QUIET, SECOND, Proxy, check_in, enroll,
+from _traffic import Traffic, fleet
+from _world import (EX_CONFIG, EX_UNAVAILABLE, HOUR, LONG_AGO, QUIET, SECOND, Proxy, check_in, enroll,
                     free_port, kafka_frozen, main, now_ms, report, stack, standstill, tail, time_text,
                     wait_until)
 
@@ -62,46 +62,6 @@ def recovery_unread_when_a_timer_is_due(make):
     assert (block["decision"], block["at"], block["cause"]) == ("BLOCK", time_text(due), None), block
     (ticket,) = decisions(results, "tickets", "LAPSED")
     assert (ticket["action"], ticket["at"]) == ("OPEN", time_text(due)), ticket
-
-
-class Traffic:
-    """Messages of a small fleet, a hundred a second, as long as it is on."""
-
-    def __init__(self, world, devices):
-        self.world, self.devices, self.count, self.is_over = world, devices, 0, False
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self):
-        while not self.is_over:
-            serial = f"T-{self.count % self.devices:03}"
-            kind = (enroll, check_in, report)[min(self.count // self.devices, 2)]
-            at = now_ms()
-            event = report(serial, at, pin=self.count % 7) if kind is report else kind(serial, at)
-            self.world.producer.produce(self.world.prefix + event.topic, event.value, event.key, timestamp=at)
-            self.world.producer.poll(0)
-            self.count += 1
-            time.sleep(0.01)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.is_over = True
-        self.thread.join()
-        assert self.world.producer.flush(60) == 0
-
-
-def fleet(prefix, devices, rounds, start):
-    """Enrolled devices that say something new every minute."""
-    events = []
-    for device in range(devices):
-        serial = f"{prefix}-{device:04}"
-        events += [enroll(serial, start), check_in(serial, start + 1)]
-    for n in range(rounds):
-        events += [report(f"{prefix}-{device:04}", start + (n + 1) * MINUTE, pin=n % 2 * 6)
-                   for device in range(devices)]
-    return events
 
 
 def services_away_in_a_backlog_and_live(make):
