@@ -169,7 +169,8 @@ class Group:
     def last_commits(self):
         """{lane: (number of the process, when)}"""
         rows = self.world.sql("select n, j.epoch, j.owner, j.committed_at from generate_series(0, %s) n cross join lateral"
-                              " (select * from muster.journal where kind = 'BATCH' and lane = n order by batch desc limit 1) j",
+                              " (select epoch, owner, committed_at from muster.journal"
+                              " where kind = 'BATCH' and lane = n order by batch desc limit 1) j",
                               self.world.lanes - 1)
         return {lane: (self.member_of(lane, epoch, owner), at.timestamp()) for lane, epoch, owner, at in rows}
 
@@ -211,12 +212,15 @@ class Group:
         elif kind == "leave":
             self.leave(member)
         else:
-            self.members.remove(member)
-            happened = self.note(kind, member)
-            member.process.kill()
-            happened.until = time.time()
-            if kind == "restart":
-                self.start()
+            self.kill(member, kind)
+
+    def kill(self, member, kind):
+        self.members.remove(member)
+        happened = self.note(kind, member)
+        member.process.kill()
+        happened.until = time.time()
+        if kind == "restart":
+            self.start()
 
     def leave(self, member):
         self.members.remove(member)

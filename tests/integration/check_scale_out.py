@@ -7,4 +7,4 @@ import sys
 sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[2] / "scripts/lib"))
 import scale_out  # noqa: E402
 
-scale_out.run(scale_out.parse(["--processes", "2", "--rate", "300"]), ["join", "restart", "freeze", "kill", "join"])
+scale_out.run(scale_out.parse(["--processes", "2", "--rate", "300"]), ["join", "restart", "freeze", "kill"])
