@@ -104,7 +104,8 @@ class Load(threading.Thread):
             while not self.is_over.wait(TICK_S):
                 self.tick(self.random.sample(self.devices, round(self.rate * TICK_S / 1.5)))
             # The last word in every lane is behind all that was due.
-            wait_until("all that is due", lambda: now_ms() > max(self.due.values(), default=0) + 2 * FIRED_BEHIND_MS, 120)
+            last = max(self.due.values(), default=0) + 2 * FIRED_BEHIND_MS
+            time.sleep(max(0, last - now_ms()) / SECOND)
             self.tick(self.devices)
         except Exception as failure:  # noqa: BLE001: end() raises it again
             self.failure = failure
@@ -329,8 +330,7 @@ def scale_out(make, options, plan, seconds):
     load.end()
     world.wait_caught_up(120)
     group.end()
-    lost, _ = print_table(group)
-    assert lost, "no lane was taken over"
+    assert any(print_table(group)), "no lane changed its owner"
     compare(make, world, load, key)
 
 
@@ -399,7 +399,7 @@ def run(options, plan=None):
     """`plan`: kinds in their order instead of those that chance chooses."""
     print(f"  seed {options.seed}: {options.lanes} lanes, up to {options.processes} processes, "
           f"{options.rate} messages a second", flush=True)
-    seconds = 60 * options.minutes if options.minutes else 10 * (len(plan) if plan else options.events)
+    seconds = 60 * options.minutes if options.minutes else 10 * len(plan) if plan else 6 * options.events
 
     def members_come_and_go(make):
         scale_out(make, options, by_chance(options) if plan is None else plan, seconds)
