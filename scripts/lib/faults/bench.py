@@ -69,11 +69,15 @@ class Bench:
         found = wait_until(lambda: f"{words!r}; the log:\n{tail(muster.log())}", line, seconds)
         self.seen.append(found)
 
-    def unready(self, muster, seconds=60):
-        """/readyz turns to 503; its words are kept."""
-        wait_until(lambda: f"/readyz not ready; it says {muster.get('/readyz')}",
-                   lambda: muster.get("/readyz")[0] == 503, seconds)
-        self.seen.append("/readyz 503: " + " ".join(muster.get("/readyz")[1].split()))
+    def unready(self, muster, words="", seconds=60):
+        """/readyz turns to 503 and has these words; what it says is kept."""
+        said = []
+
+        def there():
+            said[:] = muster.get("/readyz")
+            return said[0] == 503 and words in said[1]
+        wait_until(lambda: f"/readyz 503 with {words!r}; it says {said}", there, seconds)
+        self.seen.append("/readyz 503: " + " ".join(said[1].split()))
 
     def exited(self, muster, expected):
         status = muster.wait()

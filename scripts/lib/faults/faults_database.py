@@ -168,8 +168,7 @@ def database_password_changed(bench):
         muster = bench.start("--set", settings + "right")
         operator.execute("alter role guarded password 'another'")
         operator.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'guarded'")
-        bench.unready(muster)
-        assert "password authentication failed" in bench.seen[-1], bench.seen[-1]
+        bench.unready(muster, "password authentication failed")
         time.sleep(5)
         operator.execute("alter role guarded password 'right'")
         bench.healed()
