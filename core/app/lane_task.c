@@ -10,7 +10,8 @@ enum {
   RETRY_MS_MAX = 5000,
   RETRY_FENCED_MS = 1000, /* whoever has the lane now has it for a reason */
   STAGGER_COUNT = 4, /* lanes that begin together do not all write their device rows at once: */
-  STAGGER_MS = 500,  /* each stands still meanwhile */
+  COMMIT_TIMEOUT_MS = 60000,
+  STAGGER_MS = 500, /* each stands still meanwhile */
 };
 
 struct lane_handles {
@@ -356,7 +357,27 @@ void lane_task_wake(struct lane_task *task) {
   lane_pump(task);
 }
 
+/* A server that takes everything and answers nothing would be waited for without end. What became
+ * of the commit is not known then: the lane is taken again, and the row tells. */
+static bool commit_is_overdue(struct lane_task *task) {
+  const bool is_overdue = task->committing != NULL &&
+                          clock_mono_ms() - task->committing->commit_mono_ms > COMMIT_TIMEOUT_MS;
+  if (is_overdue) {
+    struct error error;
+    lane_fail(task,
+              error_set(&error, STATUS_UNAVAILABLE, "PostgreSQL: no answer to a commit in %d s",
+                        COMMIT_TIMEOUT_MS / 1000),
+              &error);
+  }
+  return is_overdue;
+}
+
 void lane_task_tick(struct lane_task *task) {
+  if (task->phase == LANE_RUNNING || task->phase == LANE_DRAINING) {
+    if (commit_is_overdue(task)) {
+      return;
+    }
+  }
   if (task->phase != LANE_RUNNING) {
     return;
   }
