@@ -68,8 +68,8 @@ CREATE INDEX device_row_subject ON muster.device_row USING hash (subject);
 
 -- What was decided; until it is published also the outbox. Rows are added in order of their number
 -- and never change, so an index of page ranges (BRIN) finds a range as a tree would, at a third of
--- its cost. That a number exists once follows from the journal's key: its row is in the same
--- transaction.
+-- its cost. That a number exists once follows from the journal, whose row is in the same
+-- transaction: batches exist once (its key) and go on where the one before ended (continue_numbers).
 CREATE TABLE muster.result_row (
   seq bigint NOT NULL,
   batch bigint NOT NULL,
@@ -186,6 +186,23 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.journal
   EXECUTE FUNCTION muster.refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.environment
   EXECUTE FUNCTION muster.refuse_change();
+
+-- Refuses a batch whose results do not go on from those of the batch before.
+CREATE FUNCTION muster.continue_numbers() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  last_seq bigint;
+BEGIN
+  SELECT j.last_seq INTO last_seq FROM muster.journal_row j
+  WHERE j.lane = NEW.lane AND j.batch = NEW.batch - 1;
+  IF FOUND AND NEW.first_seq <> last_seq + 1 THEN
+    RAISE EXCEPTION 'batch % of lane % begins with result %, the one before ends with %',
+      NEW.batch, NEW.lane, NEW.first_seq, last_seq USING ERRCODE = '23505';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER continue_numbers BEFORE INSERT ON muster.journal_row
+  FOR EACH ROW EXECUTE FUNCTION muster.continue_numbers();
 
 -- Refuses an owner whose topics are not those that the lanes were read from.
 CREATE FUNCTION muster.check_lanes(lane_count integer, topic_prefix text) RETURNS void
@@ -454,4 +471,4 @@ BEGIN
   END LOOP;
 END $$;
 REVOKE ALL ON FUNCTION muster.check_lanes, muster.end_owner, muster.take_lane, muster.fence,
-  muster.check_written, muster.grant_roles FROM PUBLIC;
+  muster.check_written, muster.continue_numbers, muster.grant_roles FROM PUBLIC;
