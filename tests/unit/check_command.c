@@ -1,15 +1,15 @@
 /* core/app/command: finding the command, its options anywhere, exit codes. */
 #include "core/app/command.h"
 #include "core/app/command_line.h"
+#include "tests/lib/capture.h"
 
 #include <check.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { WORDS_MAX = 16, TEXT_SIZE = 8192 };
+enum { WORDS_MAX = 16 };
 
 static const struct option_spec options[] = {
     {"user", "EMAIL", ""}, {"blocked", NULL, ""}, {"limit", "N", ""}, {0}};
@@ -114,45 +114,7 @@ START_TEST(help_is_asked_for_anywhere) {
 }
 END_TEST
 
-/* Runs the program's own table with stdout and stderr in files. */
-static char outputs[2][TEXT_SIZE];
-
-static void read_back(int fd, char text[TEXT_SIZE]) {
-  const ssize_t size = pread(fd, text, TEXT_SIZE - 1, 0);
-  ck_assert_int_ge(size, 0);
-  text[size] = '\0';
-  close(fd);
-}
-
-static int run(const char *const *words) {
-  char *argv[WORDS_MAX] = {0};
-  int argc = 0;
-  for (; words[argc] != NULL; argc++) {
-    argv[argc] = strdup(words[argc]);
-  }
-  int files[2];
-  int kept[2];
-  fflush(NULL);
-  for (int i = 0; i < 2; i++) {
-    char path[] = "/tmp/check_command.XXXXXX";
-    files[i] = mkstemp(path);
-    unlink(path);
-    kept[i] = dup(i + 1);
-    dup2(files[i], i + 1);
-  }
-  const int code = command_main(argc, argv);
-  fflush(NULL);
-  for (int i = 0; i < 2; i++) {
-    dup2(kept[i], i + 1);
-    close(kept[i]);
-    read_back(files[i], outputs[i]);
-  }
-  for (int i = 0; i < argc; i++) {
-    free(argv[i]);
-  }
-  return code;
-}
-
+/* Of the program's own table. */
 static const struct {
   int code;
   const char *words[6]; /* the first is the program */
@@ -214,27 +176,27 @@ static const struct {
 };
 
 START_TEST(command_lines_end_with_the_contract_s_codes) {
-  const int code = run(runs[_i].words);
-  ck_assert_msg(code == runs[_i].code, "exit %d: %s%s", code, outputs[0], outputs[1]);
+  const int code = capture_command(runs[_i].words);
+  ck_assert_msg(code == runs[_i].code, "exit %d: %s%s", code, captured[0], captured[1]);
   if (code == 0) {
-    ck_assert_msg(strstr(outputs[0], runs[_i].text) != NULL, "got: %s", outputs[0]);
-    ck_assert_str_eq(outputs[1], "");
+    ck_assert_msg(strstr(captured[0], runs[_i].text) != NULL, "got: %s", captured[0]);
+    ck_assert_str_eq(captured[1], "");
   } else {
-    ck_assert_str_eq(outputs[1], runs[_i].text);
-    ck_assert_str_eq(outputs[0], "");
+    ck_assert_str_eq(captured[1], runs[_i].text);
+    ck_assert_str_eq(captured[0], "");
   }
 }
 END_TEST
 
 /* By a dsn that no waiting mends: one that nobody answers takes the whole deadline. */
 START_TEST(a_database_out_of_reach_is_75) {
-  const int code =
-      run(WORDS("muster", "device", "list", "--set",
-                "postgres.dsn=host=127.0.0.1 port=1 user=x dbname=x sslmode=x", "-o", "json"));
+  const int code = capture_command(
+      WORDS("muster", "device", "list", "--set",
+            "postgres.dsn=host=127.0.0.1 port=1 user=x dbname=x sslmode=x", "-o", "json"));
   ck_assert_int_eq(code, 75);
-  ck_assert_str_eq(outputs[0], "");
-  ck_assert_msg(strncmp(outputs[1], "muster: PostgreSQL: ", 20) == 0, "got: %s", outputs[1]);
-  ck_assert_ptr_eq(strchr(outputs[1], '\n'), outputs[1] + strlen(outputs[1]) - 1);
+  ck_assert_str_eq(captured[0], "");
+  ck_assert_msg(strncmp(captured[1], "muster: PostgreSQL: ", 20) == 0, "got: %s", captured[1]);
+  ck_assert_ptr_eq(strchr(captured[1], '\n'), captured[1] + strlen(captured[1]) - 1);
 }
 END_TEST
 

@@ -3,18 +3,17 @@
 #include "core/app/policy_file.h"
 #include "core/app/policy_text.h"
 #include "core/app/text.h"
+#include "tests/lib/capture.h"
 
 #include <check.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { WORDS_MAX = 8, PATH_SIZE = 128, OUTPUT_SIZE = 32768 };
+enum { PATH_SIZE = 128 };
 
 static char directory[PATH_SIZE];
-static char outputs[2][OUTPUT_SIZE];
 
 static const char *path_of(const char *name) {
   static char paths[4][PATH_SIZE + 64];
@@ -68,60 +67,23 @@ static void tear_down(void) {
   ck_assert_int_eq(rmdir(directory), 0);
 }
 
-static void read_back(int fd, char text[OUTPUT_SIZE]) {
-  const ssize_t size = pread(fd, text, OUTPUT_SIZE - 1, 0);
-  ck_assert_int_ge(size, 0);
-  text[size] = '\0';
-  close(fd);
-}
-
-/* Runs `muster WORDS...`, which end with NULL, with stdout and stderr in outputs. */
-static int run(const char *const *words) {
-  char *argv[WORDS_MAX + 1] = {text_copy("muster")};
-  int argc = 1;
-  for (; words[argc - 1] != NULL; argc++) {
-    argv[argc] = text_copy(words[argc - 1]);
-  }
-  int files[2];
-  int kept[2];
-  fflush(NULL);
-  for (int i = 0; i < 2; i++) {
-    char path[] = "/tmp/check_policy_output.XXXXXX";
-    files[i] = mkstemp(path);
-    unlink(path);
-    kept[i] = dup(i + 1);
-    dup2(files[i], i + 1);
-  }
-  const int code = command_main(argc, argv);
-  fflush(NULL);
-  for (int i = 0; i < 2; i++) {
-    dup2(kept[i], i + 1);
-    close(kept[i]);
-    read_back(files[i], outputs[i]);
-  }
-  for (int i = 0; i < argc; i++) {
-    free(argv[i]);
-  }
-  return code;
-}
-
-#define RUN(...) run((const char *const[]){__VA_ARGS__, NULL})
+#define RUN(...) capture_command((const char *const[]){"muster", __VA_ARGS__, NULL})
 
 static void printed(int stream, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The whole of what went there. */
 static void printed(int stream, const char *format, ...) {
-  static char text[OUTPUT_SIZE];
+  static char text[CAPTURED_SIZE];
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  ck_assert_str_eq(outputs[stream], text);
+  ck_assert_str_eq(captured[stream], text);
 }
 
 START_TEST(check_names_every_finding) {
   ck_assert_int_eq(RUN("policy", "check", path_of("good.yaml"), path_of("bad.yaml")), 1);
-  const char *good = strstr(outputs[0], "good.yaml: ok, version v1, 2 rules, sha256 ");
+  const char *good = strstr(captured[0], "good.yaml: ok, version v1, 2 rules, sha256 ");
   ck_assert_ptr_nonnull(good);
   char expected[512];
   snprintf(expected, sizeof expected,
@@ -204,7 +166,7 @@ START_TEST(a_wrong_test_is_told_with_its_place) {
   ck_assert_int_eq(RUN("policy", "test", path_of("x.yaml")), 1);
   char expected[512];
   snprintf(expected, sizeof expected, "%s:%s\n", path_of("x.yaml"), wrong[_i].finding);
-  ck_assert_msg(strncmp(outputs[0], expected, strlen(expected)) == 0, "%s", outputs[0]);
+  ck_assert_msg(strncmp(captured[0], expected, strlen(expected)) == 0, "%s", captured[0]);
 }
 END_TEST
 
@@ -222,13 +184,13 @@ END_TEST
 
 START_TEST(show_tells_the_lines) {
   ck_assert_int_eq(RUN("policy", "show", path_of("good.yaml"), "-o", "ndjson"), 0);
-  ck_assert_ptr_nonnull(strstr(outputs[0], "{\"key\":\"rules\",\"value\":\"lock, disk\"}\n"));
-  ck_assert_ptr_nonnull(strstr(outputs[0], "{\"key\":\"rules.lock.require\",\"value\":"
-                                           "\"[screen_lock_pin_length, at_least, 6]\"}\n"));
-  ck_assert_ptr_nonnull(strstr(outputs[0], "{\"key\":\"escalation.noncompliant.after.24h\","
-                                           "\"value\":\"block email\"}\n"));
+  ck_assert_ptr_nonnull(strstr(captured[0], "{\"key\":\"rules\",\"value\":\"lock, disk\"}\n"));
+  ck_assert_ptr_nonnull(strstr(captured[0], "{\"key\":\"rules.lock.require\",\"value\":"
+                                            "\"[screen_lock_pin_length, at_least, 6]\"}\n"));
+  ck_assert_ptr_nonnull(strstr(captured[0], "{\"key\":\"escalation.noncompliant.after.24h\","
+                                            "\"value\":\"block email\"}\n"));
   ck_assert_int_eq(RUN("policy", "show"), 0);
-  ck_assert_ptr_nonnull(strstr(outputs[0], "os_out_of_date, antivirus"));
+  ck_assert_ptr_nonnull(strstr(captured[0], "os_out_of_date, antivirus"));
   ck_assert_int_eq(RUN("policy", "show", "none"), 1);
 }
 END_TEST
@@ -237,11 +199,11 @@ START_TEST(diff_tells_what_differs) {
   ck_assert_int_eq(RUN("policy", "diff", path_of("good.yaml"), path_of("same.yaml")), 0);
   ck_assert_int_eq(RUN("policy", "diff", "default", "extended", "-o", "csv"), 1);
   printed(1, "%s", "");
-  ck_assert_ptr_nonnull(strstr(outputs[0], "key,before,after"));
-  ck_assert_ptr_nonnull(strstr(outputs[0], "version,default,extended"));
+  ck_assert_ptr_nonnull(strstr(captured[0], "key,before,after"));
+  ck_assert_ptr_nonnull(strstr(captured[0], "version,default,extended"));
   ck_assert_ptr_nonnull(
-      strstr(outputs[0], "escalation.noncompliant.after.20h,,notify email_block_in_4h"));
-  ck_assert_ptr_null(strstr(outputs[0], "rules.antivirus"));
+      strstr(captured[0], "escalation.noncompliant.after.20h,,notify email_block_in_4h"));
+  ck_assert_ptr_null(strstr(captured[0], "rules.antivirus"));
   ck_assert_int_eq(RUN("policy", "diff", "default"), 2);
 }
 END_TEST
