@@ -299,7 +299,7 @@ void membership_accept(struct membership *membership) {
     return;
   }
   rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
-  tell_offsets(membership); /* while the lanes are still ours, if they were */
+  tell_offsets(membership); /* of lanes that went away nothing more is said */
   rd_kafka_assign(membership->client, membership->is_assigning ? none : NULL);
   rd_kafka_topic_partition_list_destroy(none);
 }

@@ -26,8 +26,9 @@ enum membership_event {
 enum status membership_open(struct rd_kafka_conf_s *conf, const char *topic_prefix,
                             struct membership **membership, struct error *error) MUST_USE;
 
-/* Leaves the client behind; a static member stays in the group until its session ends. */
-void membership_close(struct membership *membership); /* NULL is allowed */
+/* Leaves the client behind; a static member stays in the group until its session ends. Waits a
+ * second at most until the group has been told the last offsets. NULL is allowed. */
+void membership_close(struct membership *membership);
 
 int membership_fd(const struct membership *membership);
 
@@ -41,8 +42,8 @@ const int32_t *membership_lanes(const struct membership *membership, size_t *cou
 void membership_accept(struct membership *membership);
 
 /* Notes where a lane stands, for tools that show lag. Information only: lanes go on from their
- * journal. The group is told of all lanes together, once a second, by membership_poll: told of each
- * batch, it costs the broker as much as the batch's own transaction. Never blocks. */
+ * journal. The group is told of all lanes together, once a second, by membership_poll, and not with
+ * each batch: that would be a request and a write for each. Never blocks. */
 void membership_note_offsets(struct membership *membership, int32_t lane,
                              const int64_t next_offsets[TOPIC_COUNT]);
 

@@ -1,10 +1,8 @@
 /* One device's chain of decisions, from its first message to why it is what it is. */
-#include "consumers/schemas.h"
 #include "core/app/command.h"
 #include "core/app/explain.h"
-#include "core/app/lag.h"
 #include "core/app/option_time.h"
-#include "core/app/preflight.h"
+#include "core/app/replay_inputs.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -117,36 +115,26 @@ static void print(const json_t *explanation, enum output_format output) {
 
 enum status command_replay_explain(const struct command_line *line, struct error *error) {
   const struct config *config = &line->config;
-  const char *const directory = config->schemas.directory;
   struct explain_options options = {.config = config, .until_ms = TIME_NONE};
-  struct schemas *schemas = NULL;
-  uint8_t key[64];
-  size_t key_size = 0;
-  int32_t lane_count = 0;
+  struct replay_inputs inputs = {0};
   enum status status = option_time("at", line->options[EXPLAIN_AT], &options.until_ms, error);
   if (status == STATUS_OK && line->output == OUTPUT_CSV) {
     status = error_set(error, STATUS_USAGE, "replay explain: -o takes table, json or ndjson");
   }
-  if (status == STATUS_OK && config->privacy.subject_key_file[0] != '\0') {
-    status = preflight_subject_key(config, key, &key_size, error);
-  }
   if (status == STATUS_OK) {
-    status = schemas_open(directory[0] != '\0' ? directory : NULL, &schemas, error);
-  }
-  if (status == STATUS_OK) {
-    status = lag_lane_count(config, &lane_count, error);
+    status = replay_inputs_open(config, &inputs, error);
   }
   json_t *explanation = NULL;
   if (status == STATUS_OK) {
-    options.schemas = schemas;
-    options.lane_count = (uint32_t)lane_count;
-    options.subject_key = span_of(key, key_size);
+    options.schemas = inputs.schemas;
+    options.lane_count = inputs.lane_count;
+    options.subject_key = replay_inputs_key(&inputs);
     status = explain_device(&options, line->arguments[0], &explanation, error);
   }
   if (status == STATUS_OK) {
     print(explanation, line->output);
   }
   json_decref(explanation);
-  schemas_close(schemas);
+  replay_inputs_close(&inputs);
   return status;
 }

@@ -1,12 +1,10 @@
 /* The way back after losing the database: everything in it made again from the topics. */
-#include "consumers/schemas.h"
 #include "core/app/command.h"
 #include "core/app/database.h"
 #include "core/app/jobs.h"
-#include "core/app/lag.h"
 #include "core/app/option_number.h"
-#include "core/app/preflight.h"
 #include "core/app/rebuild.h"
+#include "core/app/replay_inputs.h"
 #include "core/app/text.h"
 
 #include <inttypes.h>
@@ -101,51 +99,34 @@ static enum status rebuild(const struct command_line *line, const struct rebuild
   return status;
 }
 
-/* Without the file subjects come from the results; the key that made them may be lost. */
-static enum status read_key(const struct config *config, uint8_t key[64], size_t *size,
-                            struct error *error) {
-  *size = 0;
-  if (config->privacy.subject_key_file[0] != '\0') {
-    return preflight_subject_key(config, key, size, error);
-  }
-  fputs("muster: no privacy.subject_key_file: subjects are taken from the results; persons get "
-        "other subjects from now on than under the key that is lost\n",
-        stderr);
-  return STATUS_OK;
-}
-
 enum status command_replay_rebuild(const struct command_line *line, struct error *error) {
   const struct config *config = &line->config;
-  const char *const directory = config->schemas.directory;
   struct rebuild_options common = {.config = config};
-  struct schemas *schemas = NULL;
   int64_t at_a_time = jobs_default();
-  uint8_t key[64];
-  size_t key_size = 0;
-  int32_t lane_count = 0;
+  struct replay_inputs inputs = {0};
   enum status status =
       option_number("jobs", line->options[REBUILD_JOBS], 1, JOBS_MAX, &at_a_time, error);
   if (status == STATUS_OK) {
     status = check_empty(config, error);
   }
-  if (status == STATUS_OK) {
-    status = read_key(config, key, &key_size, error);
+  if (status == STATUS_OK && config->privacy.subject_key_file[0] == '\0') {
+    /* The key that made them may be lost. */
+    fputs("muster: no privacy.subject_key_file: subjects are taken from the results; persons get "
+          "other subjects from now on than under the key that is lost\n",
+          stderr);
   }
   if (status == STATUS_OK) {
-    status = schemas_open(directory[0] != '\0' ? directory : NULL, &schemas, error);
-  }
-  if (status == STATUS_OK) {
-    status = lag_lane_count(config, &lane_count, error);
+    status = replay_inputs_open(config, &inputs, error);
   }
   if (status == STATUS_OK && RAND_bytes(common.owner, OWNER_SIZE) != 1) {
     status = error_set(error, STATUS_UNAVAILABLE, "no random bytes for the owner's id");
   }
   if (status == STATUS_OK) {
-    common.schemas = schemas;
-    common.lane_count = (uint32_t)lane_count;
-    common.subject_key = span_of(key, key_size);
+    common.schemas = inputs.schemas;
+    common.lane_count = inputs.lane_count;
+    common.subject_key = replay_inputs_key(&inputs);
     status = rebuild(line, &common, at_a_time, error);
   }
-  schemas_close(schemas);
+  replay_inputs_close(&inputs);
   return status;
 }

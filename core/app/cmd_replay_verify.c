@@ -1,13 +1,11 @@
 /* Everything decided again, lane beside lane, and compared with what was emitted. */
-#include "consumers/schemas.h"
 #include "core/app/clock.h"
 #include "core/app/command.h"
 #include "core/app/finding.h"
 #include "core/app/jobs.h"
-#include "core/app/lag.h"
 #include "core/app/option_number.h"
 #include "core/app/option_time.h"
-#include "core/app/preflight.h"
+#include "core/app/replay_inputs.h"
 #include "core/app/text.h"
 #include "core/app/verify.h"
 
@@ -359,28 +357,18 @@ static enum status verify(const struct command_line *line, const struct request 
 
 enum status command_replay_verify(const struct command_line *line, struct error *error) {
   const struct config *config = &line->config;
-  const char *const directory = config->schemas.directory;
   struct request request;
-  struct schemas *schemas = NULL;
-  uint8_t key[64];
-  size_t key_size = 0;
-  int32_t lane_count = 0;
+  struct replay_inputs inputs = {0};
   enum status status = read_request(line, &request, error);
-  if (status == STATUS_OK && config->privacy.subject_key_file[0] != '\0') {
-    status = preflight_subject_key(config, key, &key_size, error);
-  }
   if (status == STATUS_OK) {
-    status = schemas_open(directory[0] != '\0' ? directory : NULL, &schemas, error);
-  }
-  if (status == STATUS_OK) {
-    status = lag_lane_count(config, &lane_count, error);
+    status = replay_inputs_open(config, &inputs, error);
   }
   if (status == STATUS_OK) {
     const struct verify_options common = {
         .config = config,
-        .schemas = schemas,
-        .lane_count = (uint32_t)lane_count,
-        .subject_key = span_of(key, key_size),
+        .schemas = inputs.schemas,
+        .lane_count = inputs.lane_count,
+        .subject_key = replay_inputs_key(&inputs),
         .reads_journal_from_database = request.from_database,
         .compares_database = request.compares_database,
         .from_ms = request.from_ms,
@@ -388,6 +376,6 @@ enum status command_replay_verify(const struct command_line *line, struct error 
     };
     status = verify(line, &request, &common, error);
   }
-  schemas_close(schemas);
+  replay_inputs_close(&inputs);
   return status;
 }

@@ -1,12 +1,10 @@
 #include "core/app/device_as_of.h"
 
-#include "consumers/schemas.h"
 #include "core/app/digest.h"
 #include "core/app/kafka_client.h"
-#include "core/app/lag.h"
 #include "core/app/lane_start.h"
 #include "core/app/option_time.h"
-#include "core/app/preflight.h"
+#include "core/app/replay_inputs.h"
 #include "core/app/replay_lane.h"
 #include "core/app/text.h"
 
@@ -20,10 +18,7 @@ enum { TEXT_SIZE = 512 };
 /* What a replay needs, and the device that is followed when only one is wanted. */
 struct as_of {
   const struct command_line *line;
-  struct schemas *schemas;
-  uint8_t key[64];
-  size_t key_size;
-  uint32_t lane_count;
+  struct replay_inputs inputs;
   int64_t until_ms;
   const char *serial; /* of the device that is followed; NULL: by index, or none */
   uint32_t index;
@@ -33,20 +28,11 @@ struct as_of {
 
 static enum status as_of_open(const struct command_line *line, const char *text,
                               struct as_of *as_of, struct error *error) {
-  const char *const directory = line->config.schemas.directory;
-  int32_t lane_count = 0;
   *as_of = (struct as_of){.line = line, .until_ms = TIME_NONE, .index = INDEX_NONE};
   enum status status = option_time("as-of", text, &as_of->until_ms, error);
-  if (status == STATUS_OK && line->config.privacy.subject_key_file[0] != '\0') {
-    status = preflight_subject_key(&line->config, as_of->key, &as_of->key_size, error);
-  }
   if (status == STATUS_OK) {
-    status = schemas_open(directory[0] != '\0' ? directory : NULL, &as_of->schemas, error);
+    status = replay_inputs_open(&line->config, &as_of->inputs, error);
   }
-  if (status == STATUS_OK) {
-    status = lag_lane_count(&line->config, &lane_count, error);
-  }
-  as_of->lane_count = (uint32_t)lane_count;
   return status;
 }
 
@@ -71,10 +57,10 @@ static enum status replay_to(struct as_of *as_of, uint32_t number, struct lane_s
                              struct error *error) {
   const struct replay_lane_options options = {
       .config = &as_of->line->config,
-      .schemas = as_of->schemas,
+      .schemas = as_of->inputs.schemas,
       .lane = number,
-      .lane_count = as_of->lane_count,
-      .subject_key = span_of(as_of->key, as_of->key_size),
+      .lane_count = as_of->inputs.lane_count,
+      .subject_key = replay_inputs_key(&as_of->inputs),
       .watch = {.context = as_of, .stepped = follow},
       .until_ms = as_of->until_ms,
   };
@@ -234,7 +220,7 @@ static enum status print_list(const struct as_of *as_of, struct lane_state *cons
   bool has_more = true;
   for (uint32_t index = 0; has_more; index++) {
     has_more = false;
-    for (uint32_t lane = 0; lane < as_of->lane_count; lane++) {
+    for (uint32_t lane = 0; lane < as_of->inputs.lane_count; lane++) {
       if (index < states[lane]->lane.device_count) {
         has_more = true;
         print_device(output, states[lane], index, filter, &passed);
@@ -248,18 +234,18 @@ enum status device_list_as_of(const struct command_line *line, const char *as_of
                               const struct device_filter *filter, struct error *error) {
   struct as_of as_of;
   enum status status = as_of_open(line, as_of_text, &as_of, error);
-  struct lane_state **states = memory_zeroed((size_t)as_of.lane_count + 1, sizeof(void *));
-  for (uint32_t lane = 0; lane < as_of.lane_count && status == STATUS_OK; lane++) {
+  struct lane_state **states = memory_zeroed((size_t)as_of.inputs.lane_count + 1, sizeof(void *));
+  for (uint32_t lane = 0; lane < as_of.inputs.lane_count && status == STATUS_OK; lane++) {
     status = replay_to(&as_of, lane, &states[lane], error);
   }
   if (status == STATUS_OK) {
     status = print_list(&as_of, states, filter, error);
   }
-  for (uint32_t lane = 0; lane < as_of.lane_count; lane++) {
+  for (uint32_t lane = 0; lane < as_of.inputs.lane_count; lane++) {
     lane_state_close(states[lane]);
   }
   free(states);
-  schemas_close(as_of.schemas);
+  replay_inputs_close(&as_of.inputs);
   return status;
 }
 
@@ -301,17 +287,17 @@ enum status device_get_as_of(const struct command_line *line, const char *as_of_
   bool is_there = false;
   enum status status = as_of_open(line, as_of_text, &as_of, error);
   if (status == STATUS_OK && number > 0 && number <= UINT32_MAX) {
-    as_of.index = (uint32_t)((number - 1) / as_of.lane_count);
-    status = get(&as_of, (uint32_t)((number - 1) % as_of.lane_count), &is_there, error);
+    as_of.index = (uint32_t)((number - 1) / as_of.inputs.lane_count);
+    status = get(&as_of, (uint32_t)((number - 1) % as_of.inputs.lane_count), &is_there, error);
   }
   if (status == STATUS_OK && !is_there) {
     as_of.index = INDEX_NONE;
     as_of.serial = wanted;
     const int32_t lane = kafka_partition_of(line->config.kafka.partitioner, wanted, strlen(wanted),
-                                            (int32_t)as_of.lane_count);
+                                            (int32_t)as_of.inputs.lane_count);
     status = get(&as_of, (uint32_t)lane, &is_there, error);
   }
-  schemas_close(as_of.schemas);
+  replay_inputs_close(&as_of.inputs);
   if (status == STATUS_OK && !is_there) {
     status = error_set(error, STATUS_REFUSED, "no device had the ID or serial %.80s at that time",
                        wanted);

@@ -9,9 +9,10 @@
 enum {
   RETRY_MS_MAX = 5000,
   RETRY_FENCED_MS = 1000, /* whoever has the lane now has it for a reason */
-  STAGGER_COUNT = 4, /* lanes that begin together do not all write their device rows at once: */
   COMMIT_TIMEOUT_MS = 60000,
-  STAGGER_MS = 500, /* each stands still meanwhile */
+  /* Lanes that begin together do not all write their device rows at once: they stand still then. */
+  STAGGER_COUNT = 4,
+  STAGGER_MS = 500,
 };
 
 struct lane_handles {
@@ -373,12 +374,7 @@ static bool commit_is_overdue(struct lane_task *task) {
 }
 
 void lane_task_tick(struct lane_task *task) {
-  if (task->phase == LANE_RUNNING || task->phase == LANE_DRAINING) {
-    if (commit_is_overdue(task)) {
-      return;
-    }
-  }
-  if (task->phase != LANE_RUNNING) {
+  if (commit_is_overdue(task) || task->phase != LANE_RUNNING) {
     return;
   }
   note_lag(task);

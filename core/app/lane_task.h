@@ -59,8 +59,7 @@ struct lane_task_options {
   const struct environment *environment; /* outlives the task */
   struct schema_cache *schema_cache;     /* likewise; NULL without a registry */
   struct metrics *metrics;
-  const size_t
-      *lanes_here; /* how many tasks there are at the moment: they share batch.memory_max */
+  const size_t *lanes_here; /* how many tasks there are now: they share batch.memory_max */
   struct lane_events events;
 };
 

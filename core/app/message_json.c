@@ -2,6 +2,7 @@
 
 #include "consumers/avro_json.h"
 #include "consumers/base64.h"
+#include "core/time_text.h"
 
 #include <jansson.h>
 #include <librdkafka/rdkafka.h>
@@ -82,4 +83,16 @@ struct span message_header(const struct rd_kafka_message_s *message, const char 
     return span_of(NULL, 0);
   }
   return span_of(data, size);
+}
+
+void message_json_times(json_t *record) {
+  static const char *const names[] = {"at", "noncompliant_since", "overdue_since", "last_sync_at"};
+  for (size_t i = 0; i < COUNT_OF(names); i++) {
+    const json_t *at = json_object_get(record, names[i]);
+    if (json_is_integer(at)) {
+      char text[TIME_TEXT_SIZE];
+      time_format(json_integer_value(at), text);
+      json_object_set_new(record, names[i], json_string(text));
+    }
+  }
 }

@@ -23,6 +23,9 @@ struct json_t *json_of_headers(const struct rd_kafka_message_s *message) MUST_US
 struct json_t *json_of_message(const struct schemas *schemas,
                                const struct rd_kafka_message_s *message) MUST_USE;
 
+/* Turns the times of a decoded record, milliseconds there, into texts, as the views have them. */
+void message_json_times(struct json_t *record);
+
 /* The newest header of that name; a span of no data when there is none, or it is null. */
 struct span message_header(const struct rd_kafka_message_s *message, const char *name);
 

@@ -2,7 +2,6 @@
 #include "consumers/avro_json.h"
 #include "core/app/message_json.h"
 #include "core/app/verify_internal.h"
-#include "core/time_text.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -18,19 +17,6 @@ struct rows {
   uint64_t seq; /* expected next */
 };
 
-/* As the views have them: times are texts. */
-static void times_to_text(json_t *value) {
-  static const char *const names[] = {"at", "noncompliant_since"};
-  for (size_t i = 0; i < COUNT_OF(names); i++) {
-    const json_t *at = json_object_get(value, names[i]);
-    if (json_is_integer(at)) {
-      char text[TIME_TEXT_SIZE];
-      time_format(json_integer_value(at), text);
-      json_object_set_new(value, names[i], json_string(text));
-    }
-  }
-}
-
 static json_t *expected_json(const struct verify *verify, const struct outgoing *expected,
                              uint64_t seq) {
   char topic[256];
@@ -42,7 +28,7 @@ static json_t *expected_json(const struct verify *verify, const struct outgoing 
     return json;
   }
   json_t *const value = json_of_value(replay_schemas(verify->replay), expected->value);
-  times_to_text(value);
+  message_json_times(value);
   json_object_set_new(json, "key", json_of_bytes(expected->key));
   json_object_set_new(json, "value", value);
   return json;

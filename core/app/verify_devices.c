@@ -8,7 +8,6 @@
 #include "core/app/message_json.h"
 #include "core/app/text.h"
 #include "core/app/verify_internal.h"
-#include "core/time_text.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -265,18 +264,6 @@ struct view {
   uint32_t next;
 };
 
-static void times_to_text(json_t *value) {
-  static const char *const names[] = {"at", "noncompliant_since", "overdue_since", "last_sync_at"};
-  for (size_t i = 0; i < COUNT_OF(names); i++) {
-    const json_t *at = json_object_get(value, names[i]);
-    if (json_is_integer(at)) {
-      char text[TIME_TEXT_SIZE];
-      time_format(json_integer_value(at), text);
-      json_object_set_new(value, names[i], json_string(text));
-    }
-  }
-}
-
 static enum status take_device(void *context, const struct span *values, struct error *error) {
   (void)error;
   struct view *view = context;
@@ -298,7 +285,7 @@ static enum status take_device(void *context, const struct span *values, struct 
   }
   view->next++;
   json_t *const expected = expected_value(verify, index);
-  times_to_text(expected);
+  message_json_times(expected);
   json_object_del(expected, "event_id");
   json_object_del(found, "event_id");
   excuse_erased(verify, expected, found);
