@@ -49,8 +49,8 @@ static bool key_is_sound(struct intake *intake, const struct intake_rules *rules
 /* The subject of an enrolment, and its address as it will be kept: with ASCII letters lowered,
  * so that one person has one address whoever writes it first. */
 static void find_subject(struct intake *intake, const struct intake_rules *rules, int64_t offset) {
-  struct enrollment *enrollment = &intake->event.enrollment;
-  const struct span email = enrollment->user_email;
+  struct named_person *user = &intake->event.user;
+  const struct span email = user->email;
   assert(email.size <= sizeof intake->email);
   for (size_t i = 0; i < email.size; i++) {
     const uint8_t byte = email.data[i];
@@ -58,13 +58,13 @@ static void find_subject(struct intake *intake, const struct intake_rules *rules
   }
   const struct span lowered = span_of(intake->email, email.size);
   if (rules->find_subject != NULL) {
-    rules->find_subject(rules->subject_context, offset, lowered, enrollment->subject);
+    rules->find_subject(rules->subject_context, offset, lowered, user->subject);
     return;
   }
   if (intake->subjects == NULL) {
     intake->subjects = subject_hash_open(rules->subject_key);
   }
-  subject_hash_of(intake->subjects, lowered, enrollment->subject);
+  subject_hash_of(intake->subjects, lowered, user->subject);
 }
 
 static void check(struct intake *intake, const struct intake_rules *rules,
@@ -115,14 +115,14 @@ static void append_value(struct intake *intake, const struct record *record) {
     append_sized(canonical, record->value, record->value_is_null);
     return;
   }
-  const struct enrollment *enrollment = &intake->event.enrollment;
-  const uint8_t *email = enrollment->user_email.data;
+  const struct named_person *user = &intake->event.user;
+  const uint8_t *email = user->email.data;
   const size_t before = (size_t)(email - record->value.data);
-  const size_t after = record->value.size - before - enrollment->user_email.size;
+  const size_t after = record->value.size - before - user->email.size;
   buffer_append_u32(canonical, (uint32_t)(before + SUBJECT_SIZE + after));
   buffer_append(canonical, record->value.data, before);
-  buffer_append(canonical, enrollment->subject, SUBJECT_SIZE);
-  buffer_append(canonical, email + enrollment->user_email.size, after);
+  buffer_append(canonical, user->subject, SUBJECT_SIZE);
+  buffer_append(canonical, email + user->email.size, after);
 }
 
 static void make_canonical(struct intake *intake, const struct record *record) {
