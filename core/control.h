@@ -9,15 +9,18 @@
 
 #include "core/memory.h"
 #include "core/policy.h"
+#include "core/table.h"
 
 struct role_holder {
   uint8_t subject[SUBJECT_SIZE];
-  uint8_t roles; /* bits by enum role */
+  uint8_t roles;     /* bits by enum role */
+  bool is_bootstrap; /* an ADMIN by the configuration, whatever the roles */
 };
 
 /* Somebody, or something, in a group: by subject, or by the serial's text. */
 struct group_member {
   uint32_t group;
+  uint32_t next; /* the same one in another group: index of a member, INDEX_NONE at the end */
   bool is_user;
   uint8_t subject[SUBJECT_SIZE];
   uint8_t serial_size;
@@ -60,10 +63,58 @@ struct control {
   uint32_t group_count, group_capacity;
   struct group_member *members;
   uint32_t member_count, member_capacity;
+  struct table by_member; /* the newest entry of each user and each device */
   struct known_policy *policies; /* the first is the one that lanes begin with */
   uint32_t policy_count, policy_capacity;
   uint8_t tenant_events; /* bits by enum tenant_event_kind: begun and not over */
+  int64_t tenant_over_at_ms[TENANT_EVENT_COUNT]; /* when the last one ended; 0: none has */
   struct sweep sweep;
 };
+
+/* Gives back what the control state holds; policies are not its own. */
+void control_fini(struct control *control, const struct memory *memory);
+
+/* Whether the actor may do what asks for the role: an ADMIN may do all, and so may whom nobody
+ * named, the operator at the console. */
+bool control_may(const struct control *control, const struct named_person *actor, enum role role);
+
+/* Whether the subject is an ADMIN: by a role, or by the configuration. */
+bool control_is_admin(const struct control *control, const uint8_t subject[SUBJECT_SIZE]);
+
+bool control_has_role(const struct control *control, const uint8_t subject[SUBJECT_SIZE],
+                      enum role role);
+void control_grant(struct control *control, const struct memory *memory,
+                   const uint8_t subject[SUBJECT_SIZE], enum role role);
+void control_revoke(struct control *control, const uint8_t subject[SUBJECT_SIZE], enum role role);
+
+/* How many are an ADMIN, those of the configuration included. */
+uint32_t control_admin_count(const struct control *control);
+
+/* Makes these subjects, SUBJECT_SIZE bytes each, and no others admins by the configuration. */
+void control_set_bootstrap(struct control *control, const struct memory *memory,
+                           const uint8_t *subjects, uint32_t count);
+
+void control_begin_tenant_event(struct control *control, enum tenant_event_kind kind);
+void control_end_tenant_event(struct control *control, enum tenant_event_kind kind,
+                              int64_t clock_ms);
+
+/* Whether the check-ins of a platform's devices cannot be expected now; otherwise since when they
+ * can again: 0 when they always could. */
+bool control_is_muted(const struct control *control, enum platform platform);
+int64_t control_muted_until_ms(const struct control *control, enum platform platform);
+
+/* Puts a user (`is_user`: `key` is a subject) or a device (a serial) into a group, or takes it out.
+ * False: it is so already. */
+bool control_join(struct control *control, const struct memory *memory, struct span group,
+                  bool is_user, struct span key);
+bool control_part(struct control *control, struct span group, bool is_user, struct span key);
+
+/* The groups of a user or a device, as bits by the policy's groups. */
+uint32_t control_groups_of(const struct control *control, const struct policy *policy, bool is_user,
+                           struct span key);
+
+/* From here on the sweep pushes the revision to the profile's devices; `cause` is of the message. */
+void control_push(struct control *control, const struct profile_revision *revision,
+                  const struct cause *cause);
 
 #endif

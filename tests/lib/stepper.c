@@ -33,7 +33,8 @@ struct head stepper_head(const struct logged *message) {
 static void take_result(void *context, const struct result *result) {
   struct stepper *stepper = context;
   /* The index is where an edge finds the person: it is that of the subject, which is told. */
-  assert(!result->has_subject || memcmp(stepper->lane.persons.items[result->person].subject,
+  assert(!result->has_subject || result->person == INDEX_NONE ||
+         memcmp(stepper->lane.persons.items[result->person].subject,
                                         result->subject, SUBJECT_SIZE) == 0);
   fputs(stepper->indent, stepper->render.out);
   render_result(&stepper->render, result);
@@ -83,8 +84,8 @@ void stepper_fire(struct stepper *stepper, const struct head heads[TOPIC_COUNT])
   const struct timer_cursor timer = {
       .due_at_ms = first->due_at_ms,
       .device_number = lane_device_number(&stepper->lane, first->device),
-      .kind = device_next_timer(stepper->lane.policy, &stepper->lane.devices[first->device],
-                                &due_at_ms),
+      .kind = lane_next_timer(&stepper->lane, first->device,
+                              &stepper->lane.devices[first->device], &due_at_ms),
   };
   fputs("  ", stepper->render.out);
   render_timer(&stepper->render, &timer);
@@ -120,6 +121,8 @@ void stepper_restart(struct stepper *stepper) {
   lane->seq = old.seq;
   lane->batch = old.batch;
   lane->dead_letter_count = old.dead_letter_count;
+  lane->control = old.control;
+  old.control = (struct control){0};
   for (uint32_t index = 0; index < old.device_count; index++) {
     uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
     struct device_image image;
