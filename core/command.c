@@ -134,7 +134,7 @@ static bool move(struct asked *asked, enum device_status to) {
   case DEVICE_STATUS_COUNT:
     assert(false);
   }
-  return asked_done(asked, "%s to %s: set%s", before, device_status_name(to),
+  return asked_done(asked, "%s to %s by command%s", before, device_status_name(to),
                     is_assigned ? "; licence assigned" : "");
 }
 

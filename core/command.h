@@ -1,5 +1,5 @@
-/* What is decided when somebody asks for a change of a device: who may ask, what may become of what,
- * and what follows. Every command gives one audit entry of its own, done or refused. */
+/* What is decided when somebody asks for a change of a device: who may ask, what may become of
+ * what, and what follows. Every command gives one audit entry of its own, done or refused. */
 #ifndef MUSTER_CORE_COMMAND_H
 #define MUSTER_CORE_COMMAND_H
 

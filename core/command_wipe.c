@@ -6,7 +6,8 @@ static bool is_pending(const struct device *device) {
   return device->wipe != WIPE_NONE && device->wipe != WIPE_OVER;
 }
 
-/* Whether one more would be too many: what was asked for within the window, whatever became of it. */
+/* Whether one more would be too many: what was asked for within the window, whatever became of it.
+ */
 static bool is_over_limit(const struct lane *lane) {
   const struct policy_commands *commands = &lane->policy->commands;
   uint32_t count = 0;

@@ -63,7 +63,7 @@ struct control {
   uint32_t group_count, group_capacity;
   struct group_member *members;
   uint32_t member_count, member_capacity;
-  struct table by_member; /* the newest entry of each user and each device */
+  struct table by_member;        /* the newest entry of each user and each device */
   struct known_policy *policies; /* the first is the one that lanes begin with */
   uint32_t policy_count, policy_capacity;
   uint8_t tenant_events; /* bits by enum tenant_event_kind: begun and not over */
@@ -113,7 +113,8 @@ bool control_part(struct control *control, struct span group, bool is_user, stru
 uint32_t control_groups_of(const struct control *control, const struct policy *policy, bool is_user,
                            struct span key);
 
-/* From here on the sweep pushes the revision to the profile's devices; `cause` is of the message. */
+/* From here on the sweep pushes the revision to the profile's devices; `cause` is of the message.
+ */
 void control_push(struct control *control, const struct profile_revision *revision,
                   const struct cause *cause);
 

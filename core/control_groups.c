@@ -5,7 +5,8 @@ static struct span group_name(const struct group *group) {
   return span_of(group->name, group->name_size);
 }
 
-/* Of a user the subject, of a device its serial: of the same size at times, so the kind counts too. */
+/* Of a user the subject, of a device its serial: of the same size at times, so the kind counts too.
+ */
 static struct span member_key(const struct group_member *member) {
   return member->is_user ? span_of(member->subject, SUBJECT_SIZE)
                          : span_of(member->serial, member->serial_size);

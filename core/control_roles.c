@@ -1,4 +1,5 @@
-/* Who holds which role, who is in which group, what befalls the tenant. All changes of it are here. */
+/* Who holds which role, who is in which group, what befalls the tenant. All changes of it are here.
+ */
 #include "core/control.h"
 
 static struct role_holder *find_holder(const struct control *control,

@@ -101,8 +101,9 @@ static void decide_tenant(const struct step *step, const struct event *event,
     control_begin_tenant_event(control, kind);
   }
   lane_reschedule(step->lane, &step->cause);
-  tell(decided, true, is_open ? "over: missed check-ins count again from here on"
-                              : "begun: missed check-ins do not count meanwhile");
+  tell(decided, true,
+       is_open ? "over: missed check-ins count again from here on"
+               : "begun: missed check-ins do not count meanwhile");
 }
 
 static void decide_group(const struct step *step, const struct event *event,
@@ -110,17 +111,16 @@ static void decide_group(const struct step *step, const struct event *event,
   struct lane *lane = step->lane;
   const struct group_change *change = &event->group;
   const bool is_user = event->user.email.size > 0;
-  const struct span key =
-      is_user ? span_of(event->user.subject, SUBJECT_SIZE) : event->serial;
+  const struct span key = is_user ? span_of(event->user.subject, SUBJECT_SIZE) : event->serial;
   const bool is_done =
-      change->is_removed
-          ? control_part(&lane->control, change->group, is_user, key)
-          : control_join(&lane->control, &lane->memory, change->group, is_user, key);
+      change->is_removed ? control_part(&lane->control, change->group, is_user, key)
+                         : control_join(&lane->control, &lane->memory, change->group, is_user, key);
   const char *what = change->is_removed ? is_done ? "taken out of" : "is not in"
-                                        : is_done ? "put into" : "is already in";
+                     : is_done          ? "put into"
+                                        : "is already in";
   decided->is_done = is_done;
-  snprintf(decided->reason, sizeof decided->reason, "%s group %.*s", what,
-           (int)change->group.size, (const char *)change->group.data);
+  snprintf(decided->reason, sizeof decided->reason, "%s group %.*s", what, (int)change->group.size,
+           (const char *)change->group.data);
 }
 
 static void decide_revision(const struct step *step, const struct event *event,

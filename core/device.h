@@ -33,7 +33,7 @@ struct device {
   bool has_screen_lock_pin_length : 1;
   bool email_blocked : 1, sap_blocked : 1, ticket_open : 1;
   bool has_license : 1;
-  bool touched : 1; /* changed since the last checkpoint */
+  bool touched : 1;                /* changed since the last checkpoint */
   bool unused : 1, unused_too : 1; /* No padding: states are compared as bytes. */
   uint8_t spare[2];
 };
@@ -91,7 +91,7 @@ struct device_image {
   struct span enrollment_ids; /* EVENT_ID_SIZE bytes each, newest first */
   struct device state;
   const struct wipe *wipe; /* NULL: none was ever asked for */
-  int64_t next_due_at_ms; /* TIME_NONE: nothing will happen by itself */
+  int64_t next_due_at_ms;  /* TIME_NONE: nothing will happen by itself */
   enum timer_kind next_timer;
   /* Of the last change that its Device record shows; when `is_changed` is false, only
    * last_sync_at or facts' dates moved since, and what is stored of these stays. */

@@ -1,5 +1,6 @@
 /* A device's way into service and out of it, with what goes along: the licence, what is pushed, the
- * access, the open episode. Each works on devices[index], whose state is being changed to `device`. */
+ * access, the open episode. Each works on devices[index], whose state is being changed to `device`.
+ */
 #ifndef MUSTER_CORE_LIFECYCLE_H
 #define MUSTER_CORE_LIFECYCLE_H
 

@@ -225,7 +225,7 @@ struct policy {
   int64_t overdue_after_ms;        /* without a check-in for so long; 0: syncs are never overdue */
   struct policy_quiet quiet;
   struct policy_commands commands;
-  bool pushes_profile; /* to a device that becomes ENROLLED */
+  bool pushes_profile;                              /* to a device that becomes ENROLLED */
   char groups[POLICY_GROUPS_MAX][POLICY_NAME_SIZE]; /* that rules name; users' and devices' alike */
   uint32_t group_count;
   struct policy_exemption exemptions[POLICY_EXEMPTIONS_MAX];

@@ -92,7 +92,7 @@ struct row_reader {
   struct span rest;
   struct buffer texts;
   struct wipe wipe; /* of the device that was read last */
-  bool is_bad; /* not in the form expected; fields read from then on are null */
+  bool is_bad;      /* not in the form expected; fields read from then on are null */
 };
 
 /* The next field; false when it is null. */

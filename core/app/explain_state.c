@@ -30,8 +30,9 @@ static json_t *text_json(struct span text) {
 
 /* NULL: never reported. */
 static const char *level_name(const struct device *device) {
-  return device->threat_level == 0 ? NULL
-                                   : threat_level_name((enum threat_level)(device->threat_level - 1));
+  return device->threat_level == 0
+             ? NULL
+             : threat_level_name((enum threat_level)(device->threat_level - 1));
 }
 
 struct json_t *explain_facts(const struct lane *lane, const struct device *device) {

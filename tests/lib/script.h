@@ -81,9 +81,9 @@ struct script_line {
   enum topic topic;      /* of a message, more, end */
   struct logged message; /* offset -1: the next of its topic */
   struct script_given given;
-  struct span policy;        /* a version or a file */
+  struct span policy; /* a version or a file */
   struct script_amend amend;
-  struct span admins; /* by the configuration: words */
+  struct span admins;        /* by the configuration: words */
   int64_t at_ms;             /* of a tick */
   int64_t number, number_of; /* lane NUMBER of NUMBER_OF, limit NUMBER, run NUMBER */
 };

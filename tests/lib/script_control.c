@@ -56,8 +56,7 @@ static bool parse_tenant(struct words *words, struct event *event) {
     return false;
   }
   event->kind = EVENT_TENANT;
-  event->tenant =
-      (struct tenant_event){.kind = (enum tenant_event_kind)index, .is_over = is_over};
+  event->tenant = (struct tenant_event){.kind = (enum tenant_event_kind)index, .is_over = is_over};
   return true;
 }
 
@@ -88,8 +87,8 @@ bool parse_control_kind(struct words *words, struct script_line *line) {
     enum topic topic;
     bool (*parse)(struct words *words, struct event *event);
   } kinds[] = {
-      {"command", TOPIC_COMMANDS, parse_command}, {"role", TOPIC_CONTROL, parse_role},
-      {"tenant", TOPIC_CONTROL, parse_tenant},    {"group", TOPIC_CONTROL, parse_group},
+      {"command", TOPIC_COMMANDS, parse_command},  {"role", TOPIC_CONTROL, parse_role},
+      {"tenant", TOPIC_CONTROL, parse_tenant},     {"group", TOPIC_CONTROL, parse_group},
       {"revision", TOPIC_CONTROL, parse_revision},
   };
   for (size_t i = 0; i < COUNT_OF(kinds); i++) {

@@ -34,8 +34,8 @@ static void take_result(void *context, const struct result *result) {
   struct stepper *stepper = context;
   /* The index is where an edge finds the person: it is that of the subject, which is told. */
   assert(!result->has_subject || result->person == INDEX_NONE ||
-         memcmp(stepper->lane.persons.items[result->person].subject,
-                                        result->subject, SUBJECT_SIZE) == 0);
+         memcmp(stepper->lane.persons.items[result->person].subject, result->subject,
+                SUBJECT_SIZE) == 0);
   fputs(stepper->indent, stepper->render.out);
   render_result(&stepper->render, result);
   fputc('\n', stepper->render.out);
@@ -84,8 +84,8 @@ void stepper_fire(struct stepper *stepper, const struct head heads[TOPIC_COUNT])
   const struct timer_cursor timer = {
       .due_at_ms = first->due_at_ms,
       .device_number = lane_device_number(&stepper->lane, first->device),
-      .kind = lane_next_timer(&stepper->lane, first->device,
-                              &stepper->lane.devices[first->device], &due_at_ms),
+      .kind = lane_next_timer(&stepper->lane, first->device, &stepper->lane.devices[first->device],
+                              &due_at_ms),
   };
   fputs("  ", stepper->render.out);
   render_timer(&stepper->render, &timer);

@@ -199,8 +199,11 @@ static bool set_policy(struct trace *trace, struct span name, struct span *probl
   return true;
 }
 
-/* A stage that gives the device up, behind all others. */
+/* A stage that gives the device up, behind those of the same time; nothing comes after it. */
 static void amend_plan(struct policy_plan *plan, int64_t after_ms) {
+  while (plan->count > 0 && plan->stages[plan->count - 1].after_ms > after_ms) {
+    plan->count--;
+  }
   plan->stages[plan->count++] = (struct policy_stage){.after_ms = after_ms, .retires = true};
 }
 
