@@ -253,7 +253,12 @@ START_TEST(views_tell_what_was_committed) {
           "FROM muster.results",
           "muster.compliance-changes D006,muster.notifications D006,"
           "muster.access-decisions D006,muster.tickets D006,muster.licenses D006,"
-          "muster.audit 1,muster.dead-letters -,muster.dead-letters -");
+          "muster.audit 1,muster.dead-letters -,muster.dead-letters -,"
+          "muster.actions D006,muster.actions D006");
+  answers("SELECT string_agg(concat_ws(' ', value->>'action', value->'selective', "
+          "value->'parameters'), ',' ORDER BY seq) FROM muster.results WHERE seq > 8",
+          "SYNC false {},WIPE true {\"reason\": \"lost\"}");
+  answers("SELECT overdue_since = at - interval '4 ms' FROM muster.devices", "t");
   answers("SELECT value FROM muster.results WHERE seq = 4",
           "{\"at\": \"2026-11-01T00:00:00.127Z\", \"seq\": 4, \"lane\": 1, \"cause\": null, "
           "\"action\": \"RESOLVE\", \"policy\": \"default\", \"serial\": \"SN-6\", \"subject\": "
@@ -268,7 +273,7 @@ START_TEST(views_tell_what_was_committed) {
           "FROM muster.journal WHERE kind = 'BATCH' AND batch = 1",
           "{\"to\": 45, \"from\": 40, \"topic\": \"muster.compliance-reports\"}|{\"topic\": "
           "\"muster.compliance-reports\", \"offset\": 7}|{\"timer\": {\"kind\": 1, \"due_at\": "
-          "\"2026-11-01T00:00:00.116Z\", \"device_number\": 6}}|8|"
+          "\"2026-11-01T00:00:00.116Z\", \"device_number\": 6}}|10|"
           "0102030405060708090a0b0c0d0e0f10");
   answers("SELECT jsonb_array_length(digests->'last_messages') FROM muster.journal "
           "WHERE kind = 'BATCH' AND batch = 1",
