@@ -281,6 +281,7 @@ static void count_batch(struct verify *verify, const struct recorded_batch *batc
   struct verify_progress *progress = verify->options->progress;
   const struct journal_row *row = &batch->row;
   verify_note_devices(verify);
+  verify_checkpoint_batch(verify, row);
   verify->last = *row;
   verify->last.not_believed = NULL;
   verify->last.not_believed_count = 0;
@@ -380,9 +381,8 @@ static bool is_past(const struct verify *verify, const struct journal_row *row) 
 }
 
 static enum status verify_end(struct verify *verify, bool *goes_on) {
-  enum status status = STATUS_OK;
-  *goes_on = false;
-  if (verify->last.batch > 0) {
+  enum status status = verify_checkpoint_rest(verify, goes_on);
+  if (status == STATUS_OK && !*goes_on && !verify_is_over(verify) && verify->last.batch > 0) {
     status = verify_rest(verify, goes_on);
   }
   if (status != STATUS_OK || *goes_on || verify_is_over(verify)) {
