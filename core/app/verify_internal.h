@@ -33,6 +33,10 @@ struct verify {
 
 /* Ends the verification with what was found; takes the finding. */
 void verify_diverge(struct verify *verify, struct json_t *finding);
+
+/* How long something may still come into sight; nothing does in files. */
+int64_t verify_settle_ms(const struct verify *verify);
+
 bool verify_is_over(const struct verify *verify);
 
 /* Compares the records of the batch that was just decided with the topics. */
