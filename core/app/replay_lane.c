@@ -15,6 +15,7 @@ struct replay_lane {
   struct subjects *subjects;
   struct replay *replay;
   uint64_t last_batch;
+  bool has_reached;
 };
 
 static void set_up(struct replay_lane *lane) {
@@ -114,6 +115,7 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
   }
   const uint64_t number = entry.batch->row.batch;
   status = decide(lane, entry.batch, &outcome, reason, error);
+  lane->has_reached = status == STATUS_OK && outcome == REPLAY_REACHED;
   if (status != STATUS_OK || outcome == REPLAY_REACHED) {
     return status;
   }
@@ -137,6 +139,10 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
   lane->last_batch = number;
   *batch = entry.batch;
   return STATUS_OK;
+}
+
+bool replay_lane_has_reached(const struct replay_lane *lane) {
+  return lane->has_reached;
 }
 
 struct replay *replay_lane_replay(struct replay_lane *lane) {

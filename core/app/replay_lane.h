@@ -31,6 +31,9 @@ void replay_lane_close(struct replay_lane *lane); /* NULL is allowed */
 enum status replay_lane_next(struct replay_lane *lane, const struct recorded_batch **batch,
                              struct error *error) MUST_USE;
 
+/* Whether it ended at `until_ms`, and not at the journal's end. */
+bool replay_lane_has_reached(const struct replay_lane *lane);
+
 struct replay *replay_lane_replay(struct replay_lane *lane);
 
 /* Where the result with that number stands in its topic; -1 when it is not there. Numbers of a
