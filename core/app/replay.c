@@ -60,6 +60,7 @@ struct replay *replay_open(const struct replay_options *options, struct fetch *f
   replay->fetch = fetch;
   replay->state = lane_state_open(options->lane, options->lane_count);
   replay->carrier = carrier_open(&replay->encoding);
+  replay->carrier->makes_no_rows = !options->makes_rows;
   return replay;
 }
 
@@ -239,7 +240,9 @@ static void begin(struct replay *replay, const struct journal_row *row) {
 static void take_result(void *context, const struct result *result) {
   struct replay *replay = context;
   const struct sink sink = carrier_sink(replay->carrier);
-  sink.take(sink.context, result);
+  if (!replay->options.decides_only) {
+    sink.take(sink.context, result);
+  }
   if (replay->options.watch.result != NULL) {
     replay->options.watch.result(replay->options.watch.context, result);
   }
@@ -277,7 +280,7 @@ static void take_message(struct replay *replay, enum topic topic) {
   if (watch->message != NULL) {
     watch->message(watch->context, &replay->intakes[topic]);
   }
-  lane_step_message(&step, replay->carrier, &sink, topic);
+  lane_step_message(&step, replay->options.decides_only ? NULL : replay->carrier, &sink, topic);
   end_step(replay);
 }
 
@@ -433,7 +436,11 @@ enum status replay_decide(struct replay *replay, const struct recorded_batch *re
     /* Behind the last message there may be offsets that no reader sees. */
     replay->intakes[topic].next_offset = row->ranges[topic].to;
   }
-  seal(replay, recorded);
+  if (replay->options.decides_only) {
+    lane_end_batch(&replay->state->lane);
+  } else {
+    seal(replay, recorded);
+  }
   return STATUS_OK;
 }
 

@@ -34,6 +34,7 @@ static void set_up(struct replay_lane *lane) {
       .watch = options->watch,
       .until_ms = options->until_ms,
       .keeps_touches = options->keeps_touches,
+      .makes_rows = options->makes_rows,
   };
   lane->replay = replay_open(&replaying, lane->fetch);
 }
