@@ -70,6 +70,7 @@ struct replay *replay_open(const struct replay_options *options, struct fetch *f
   replay->fetch = fetch;
   replay->state = lane_state_open(options->lane, options->lane_count);
   replay->carrier = carrier_open(&replay->encoding);
+  replay->carrier->makes_no_rows = !options->makes_rows;
   return replay;
 }
 
@@ -250,7 +251,9 @@ static void begin(struct replay *replay, const struct journal_row *row) {
 static void take_result(void *context, const struct result *result) {
   struct replay *replay = context;
   const struct sink sink = carrier_sink(replay->carrier);
-  sink.take(sink.context, result);
+  if (!replay->options.decides_only) {
+    sink.take(sink.context, result);
+  }
   if (replay->options.watch.result != NULL) {
     replay->options.watch.result(replay->options.watch.context, result);
   }
@@ -289,7 +292,7 @@ static void take_message(struct replay *replay, enum topic topic) {
     watch->message(watch->context, &replay->intakes[topic]);
   }
   replay->partial_count += replay->intakes[topic].is_partial ? 1 : 0;
-  lane_step_message(&step, replay->carrier, &sink, topic);
+  lane_step_message(&step, replay->options.decides_only ? NULL : replay->carrier, &sink, topic);
   end_step(replay);
 }
 
@@ -445,7 +448,11 @@ enum status replay_decide(struct replay *replay, const struct recorded_batch *re
     /* Behind the last message there may be offsets that no reader sees. */
     replay->intakes[topic].next_offset = row->ranges[topic].to;
   }
-  seal(replay, recorded);
+  if (replay->options.decides_only) {
+    lane_end_batch(&replay->state->lane);
+  } else {
+    seal(replay, recorded);
+  }
   return STATUS_OK;
 }
 

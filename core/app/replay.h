@@ -45,6 +45,8 @@ struct replay_options {
   struct replay_watch watch;
   int64_t until_ms;   /* no step later than this is taken; TIME_NONE: no bound */
   bool keeps_touches; /* until the caller clears the lane's; else each batch begins without */
+  bool makes_rows;    /* the carrier has those of results, for a database */
+  bool decides_only;  /* results and digests are not made: there is no row and no record */
 };
 
 /* The client that reads a lane: for the replay, and for whoever reads its outputs beside. */

@@ -15,6 +15,7 @@ struct replay_lane {
   struct subjects *subjects;
   struct replay *replay;
   uint64_t last_batch;
+  bool has_reached;
 };
 
 static void set_up(struct replay_lane *lane) {
@@ -33,6 +34,7 @@ static void set_up(struct replay_lane *lane) {
       .watch = options->watch,
       .until_ms = options->until_ms,
       .keeps_touches = options->keeps_touches,
+      .makes_rows = options->makes_rows,
   };
   lane->replay = replay_open(&replaying, lane->fetch);
 }
@@ -125,6 +127,7 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
   }
   const uint64_t number = entry.batch->row.batch;
   status = decide(lane, entry.batch, &outcome, reason, error);
+  lane->has_reached = status == STATUS_OK && outcome == REPLAY_REACHED;
   if (status != STATUS_OK || outcome == REPLAY_REACHED) {
     return status;
   }
@@ -148,6 +151,10 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
   lane->last_batch = number;
   *batch = entry.batch;
   return STATUS_OK;
+}
+
+bool replay_lane_has_reached(const struct replay_lane *lane) {
+  return lane->has_reached;
 }
 
 struct replay *replay_lane_replay(struct replay_lane *lane) {
