@@ -4,6 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+
+enum { REFUSED_WITHIN_MS = 2000 };
 
 /* What holds where neither the DSN nor the environment says otherwise: a dead peer is noticed,
  * and a standby is no place to write to. Times in s, tcp_user_timeout in ms. */
@@ -69,6 +72,53 @@ static PGconn *connect_with(const PQconninfoOption *options, const char *applica
   return connection;
 }
 
+/* Whether every server that was asked refuses us for what it is configured to: who we are
+ * (class 28), or the database's name. "FATAL:  28P01: " is what libpq writes with SQLSTATEs, in
+ * whatever language the server speaks. */
+static bool is_refused(const char *text) {
+  static const char failed[] = " failed: ";
+  size_t asked = 0;
+  size_t refused = 0;
+  for (const char *at = text; (at = strstr(at, failed)) != NULL; at += strlen(failed)) {
+    asked++;
+  }
+  for (const char *at = text; (at = strstr(at, ":  ")) != NULL; at++) {
+    refused += strlen(at) > 10 && memcmp(at + 8, ": ", 2) == 0 &&
+               (memcmp(at + 3, "28", 2) == 0 || memcmp(at + 3, "3D000", 5) == 0);
+  }
+  return refused > 0 && refused >= asked;
+}
+
+/* The connection has failed: says why. libpq has the SQLSTATE, but tells it only in texts, and only
+ * to who asks for it beforehand; so that a server that was quick to refuse is asked again. The
+ * connection may be good after that. */
+static enum status fail(PGconn *opened, int64_t took_ms, struct error *error) {
+  const enum status status = store_failure(opened, NULL, "PostgreSQL", error);
+  if (opened == NULL || took_ms > REFUSED_WITHIN_MS) {
+    return status;
+  }
+  PQsetErrorVerbosity(opened, PQERRORS_VERBOSE);
+  PQreset(opened);
+  PQsetErrorVerbosity(opened, PQERRORS_DEFAULT);
+  if (PQstatus(opened) == CONNECTION_OK) {
+    return STATUS_OK;
+  }
+  if (is_refused(PQerrorMessage(opened))) {
+    struct error told = *error;
+    return error_set(error, STATUS_CONFIG,
+                     "%s; see postgres.dsn and the "
+                     "server's pg_hba.conf",
+                     told.text);
+  }
+  return status;
+}
+
+static int64_t mono_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 enum status store_connect(const char *dsn, const char *application_name, PGconn **connection,
                           struct error *error) {
   *connection = NULL;
@@ -79,15 +129,18 @@ enum status store_connect(const char *dsn, const char *application_name, PGconn 
     return error_set(error, STATUS_CONFIG,
                      "postgres.dsn is neither \"keyword=value ...\" nor a postgresql:// URI");
   }
+  const int64_t start_mono_ms = mono_ms();
   PGconn *const opened = connect_with(options, application_name);
   PQconninfoFree(options);
   enum status status = STATUS_OK;
   if (opened == NULL || PQstatus(opened) != CONNECTION_OK) {
-    status = store_failure(opened, NULL, "PostgreSQL", error);
-  } else if (PQserverVersion(opened) < 150000) {
+    status = fail(opened, mono_ms() - start_mono_ms, error);
+  }
+  if (status == STATUS_OK && PQserverVersion(opened) < 150000) {
     status = error_set(error, STATUS_CONFIG, "PostgreSQL %s is too old: 15 or later is needed",
                        PQparameterStatus(opened, "server_version"));
-  } else {
+  }
+  if (status == STATUS_OK) {
     status = store_query(opened, session_sql, "set the session up", NULL, error);
   }
   if (status != STATUS_OK) {
