@@ -12,7 +12,7 @@
 #include <time.h>
 
 enum {
-  REFUSALS_MAX = 2, /* one may come from a broker that has just begun to know its users */
+  REFUSALS_MAX = 2,        /* one may come from a broker that has just begun to know its users */
   METADATA_SLICE_MS = 500, /* the first; the next ones are longer, for brokers that are slow */
 };
 
