@@ -1,3 +1,4 @@
+#include "producers/refusal.h"
 #include "producers/store_internal.h"
 
 #include <libpq-fe.h>
@@ -72,47 +73,6 @@ static PGconn *connect_with(const PQconninfoOption *options, const char *applica
   return connection;
 }
 
-/* Whether every server that was asked refuses us for what it is configured to: who we are
- * (class 28), or the database's name. "FATAL:  28P01: " is what libpq writes with SQLSTATEs, in
- * whatever language the server speaks. */
-static bool is_refused(const char *text) {
-  static const char failed[] = " failed: ";
-  size_t asked = 0;
-  size_t refused = 0;
-  for (const char *at = text; (at = strstr(at, failed)) != NULL; at += strlen(failed)) {
-    asked++;
-  }
-  for (const char *at = text; (at = strstr(at, ":  ")) != NULL; at++) {
-    refused += strlen(at) > 10 && memcmp(at + 8, ": ", 2) == 0 &&
-               (memcmp(at + 3, "28", 2) == 0 || memcmp(at + 3, "3D000", 5) == 0);
-  }
-  return refused > 0 && refused >= asked;
-}
-
-/* The connection has failed: says why. libpq has the SQLSTATE, but tells it only in texts, and only
- * to who asks for it beforehand; so that a server that was quick to refuse is asked again. The
- * connection may be good after that. */
-static enum status fail(PGconn *opened, int64_t took_ms, struct error *error) {
-  const enum status status = store_failure(opened, NULL, "PostgreSQL", error);
-  if (opened == NULL || took_ms > REFUSED_WITHIN_MS) {
-    return status;
-  }
-  PQsetErrorVerbosity(opened, PQERRORS_VERBOSE);
-  PQreset(opened);
-  PQsetErrorVerbosity(opened, PQERRORS_DEFAULT);
-  if (PQstatus(opened) == CONNECTION_OK) {
-    return STATUS_OK;
-  }
-  if (is_refused(PQerrorMessage(opened))) {
-    struct error told = *error;
-    return error_set(error, STATUS_CONFIG,
-                     "%s; see postgres.dsn and the "
-                     "server's pg_hba.conf",
-                     told.text);
-  }
-  return status;
-}
-
 static int64_t mono_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -134,7 +94,10 @@ enum status store_connect(const char *dsn, const char *application_name, PGconn 
   PQconninfoFree(options);
   enum status status = STATUS_OK;
   if (opened == NULL || PQstatus(opened) != CONNECTION_OK) {
-    status = fail(opened, mono_ms() - start_mono_ms, error);
+    status = store_failure(opened, NULL, "PostgreSQL", error);
+    if (opened != NULL && mono_ms() - start_mono_ms <= REFUSED_WITHIN_MS) {
+      status = refusal_explain(opened, status, error);
+    }
   }
   if (status == STATUS_OK && PQserverVersion(opened) < 150000) {
     status = error_set(error, STATUS_CONFIG, "PostgreSQL %s is too old: 15 or later is needed",

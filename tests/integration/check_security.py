@@ -441,12 +441,12 @@ def verified(directory, server):
     migrate(f"{trusted} password=${{PG_PASSWORD}}", env={"PG_PASSWORD": "topsecret-pg"})
     shown = run(str(config), "config", "show", env={"PG_PASSWORD": "topsecret-pg"}).stdout
     assert "password=***" in shown, shown
-    migrate(trusted, "password", env={"PGPASSWORD": "topsecret-wrong"}, status=failed)
-    migrate(trusted, "password", status=failed)
+    migrate(trusted, "password", env={"PGPASSWORD": "topsecret-wrong"}, status=EX_CONFIG)
+    migrate(trusted, "password", status=EX_CONFIG)
     migrate(f"{base} sslrootcert={directory}/other.pem passfile={passfile}", "certificate verify failed", status=failed)
     migrate(f"{base} sslrootcert=/nowhere passfile={passfile}", "root certificate", status=failed)
     migrate(f"{trusted} passfile={passfile}".replace("localhost", "127.0.0.1"), "does not match", status=failed)
-    migrate(f"{trusted} sslmode=disable passfile={passfile}", "no encryption", status=failed)
+    migrate(f"{trusted} sslmode=disable passfile={passfile}", "no encryption", status=EX_CONFIG)
     migrate("host=localhost password=top topsecret", "neither", status=EX_CONFIG)
     server.show("elsewhere")
     migrate(f"{trusted} passfile={passfile}", "does not match", status=failed)
