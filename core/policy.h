@@ -75,6 +75,9 @@ enum relation {
 
 const char *relation_name(enum relation relation);
 
+/* Whether a comparison that came out so (below 0, 0, above 0) is what the relation asks for. */
+bool relation_satisfied(enum relation relation, int order);
+
 enum condition_kind { CONDITION_COMPARISON, CONDITION_ALL, CONDITION_ANY, CONDITION_NOT };
 
 /* What a fact is compared with. */

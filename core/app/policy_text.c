@@ -45,7 +45,7 @@ static void put_line(struct writing *writing, const char *key, const char *value
   end_line(writing);
 }
 
-static void put_operand(FILE *out, const struct policy *policy, const struct policy_node *node) {
+void policy_put_operand(FILE *out, const struct policy *policy, const struct policy_node *node) {
   char text[DURATION_TEXT_SIZE];
   switch ((enum operand)node->operand) {
   case OPERAND_UNKNOWN:
@@ -82,7 +82,7 @@ static void put_condition(FILE *out, const struct policy *policy, uint16_t at) {
   switch ((enum condition_kind)node->kind) {
   case CONDITION_COMPARISON:
     fprintf(out, "[%s, %s, ", fact_name(node->fact), relation_name(node->relation));
-    put_operand(out, policy, node);
+    policy_put_operand(out, policy, node);
     fputc(']', out);
     return;
   case CONDITION_NOT:

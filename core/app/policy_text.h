@@ -8,6 +8,8 @@
 #include "core/app/digest.h"
 #include "core/policy.h"
 
+#include <stdio.h>
+
 struct policy_line {
   char *key;   /* "rules.antivirus.require" */
   char *value; /* on one line */
@@ -24,6 +26,9 @@ void policy_lines_fini(struct policy_lines *lines);
 
 /* What a rule requires, as its file has it, on one line. The caller frees it. */
 char *policy_requirement(const struct policy *policy, const struct policy_rule *rule);
+
+/* Writes what a comparison compares with, as its file has it. */
+void policy_put_operand(FILE *out, const struct policy *policy, const struct policy_node *node);
 
 /* SHA-256 over "key\tvalue\n" of all lines. */
 void policy_hash(const struct policy *policy, uint8_t hash[DIGEST_SIZE]);
