@@ -230,6 +230,7 @@ struct policy {
   struct policy_commands commands;
   char groups[POLICY_GROUPS_MAX][POLICY_NAME_SIZE]; /* that rules name; users' and devices' alike */
   uint32_t group_count;
+  bool pushes_profile; /* an Action PUSH_PROFILE when a device becomes ENROLLED */
   struct policy_exemption exemptions[POLICY_EXEMPTIONS_MAX];
   uint32_t exemption_count;
   /* Made by policy_compile. */
