@@ -142,7 +142,16 @@ static const struct {
     {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, pin: 6}], expect: []}]\n",
      "2:49: unknown key of an event: pin; there is at, enroll, checkin, report, platform, profile, "
      "ownership, os_version, on_demand, antivirus_enabled, antivirus_signatures_age, "
-     "disk_encrypted, screen_lock_pin_length"},
+     "disk_encrypted, screen_lock_pin_length, threat_defence"},
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, report: S, threat_defence: {level: lo}}], "
+     "expect: []}]\n",
+     "2:72: unknown level lo; did you mean low?"},
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, report: S, threat_defence: low}], "
+     "expect: []}]\n",
+     "2:64: threat_defence is written as lines of \"key: value\""},
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, threat_defence: {age: 1h}}], "
+     "expect: []}]\n",
+     "2:65: threat_defence is no part of this event"},
     {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, platform: ios}], "
      "expect: []}]\n",
      "2:59: platform is no part of this event"},
