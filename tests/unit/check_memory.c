@@ -284,7 +284,7 @@ int main(void) {
   }
   Suite *const suite = suite_create("memory");
   TCase *const cases = tcase_create("memory");
-  tcase_set_timeout(cases, 100);
+  tcase_set_timeout(cases, 600);
   tcase_add_loop_test(cases, running_out_of_memory_is_an_end_with_a_word, 0, (int)COUNT_OF(works));
   suite_add_tcase(suite, cases);
   SRunner *const runner = srunner_create(suite);
