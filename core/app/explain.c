@@ -1,6 +1,5 @@
 #include "core/app/explain.h"
 
-#include "core/app/digest.h"
 #include "core/app/kafka_client.h"
 #include "core/app/lane_start.h"
 
@@ -42,48 +41,6 @@ static json_t *cause_json(const struct explaining *explaining, enum topic topic,
 
 /* What came in. -------------------------------------------------------------------------- */
 
-static json_t *tri_json(enum tri tri) {
-  return tri == TRI_UNKNOWN ? json_null() : json_boolean(tri == TRI_TRUE);
-}
-
-static json_t *event_json(const struct event *event) {
-  switch (event->kind) {
-  case EVENT_ENROLLMENT: {
-    const struct enrollment *is = &event->enrollment;
-    char subject[2 * SUBJECT_SIZE + 1];
-    hex_format(event->user.subject, SUBJECT_SIZE, subject);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "kind", "enrollment", "subject", subject,
-                     "platform", platform_name(is->platform), "profile", profile_name(is->profile),
-                     "ownership", ownership_name(is->ownership), "os_version",
-                     text_json(is->os_version));
-  }
-  case EVENT_CHECKIN:
-    return json_pack("{s:s, s:o, s:s}", "kind", "check-in", "os_version",
-                     text_json(event->checkin.os_version), "trigger",
-                     event->checkin.trigger == TRIGGER_ON_DEMAND ? "ON_DEMAND" : "SCHEDULED");
-  case EVENT_REPORT: {
-    const struct report *is = &event->report;
-    return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o}", "kind", "compliance report", "os_version",
-        is->has_os_version ? text_json(is->os_version) : json_null(), "antivirus_enabled",
-        tri_json(is->antivirus_enabled), "antivirus_signatures_at",
-        explain_time(is->has_antivirus_signatures_at ? is->antivirus_signatures_at_ms : TIME_NONE),
-        "disk_encrypted", tri_json(is->disk_encrypted), "screen_lock_pin_length",
-        is->has_screen_lock_pin_length ? json_integer(is->screen_lock_pin_length) : json_null());
-  }
-  case EVENT_COMMAND:
-    return json_pack("{s:s, s:s}", "kind", "command", "command", command_name(event->command.kind));
-  case EVENT_POLICY:
-  case EVENT_ROLE:
-  case EVENT_TENANT:
-  case EVENT_PROFILE_REVISION:
-  case EVENT_GROUP:
-    break; /* they concern no device, and no device is explained by them */
-  }
-  assert(false);
-  return NULL;
-}
-
 static bool concerns(const struct explaining *explaining, const struct intake *intake) {
   const struct span serial = intake->is_event ? intake->event.serial : intake->message.original.key;
   return explaining->serial.size > 0 && span_equal(serial, explaining->serial);
@@ -101,7 +58,7 @@ static void take_message(void *context, const struct intake *intake) {
       cause_json(explaining, intake->topic, head->offset), "stamp",
       explain_time(head->timestamp_ms < 0 ? TIME_NONE : head->timestamp_ms), "believed",
       (int)head->is_believed, "event",
-      intake->is_event ? event_json(&intake->event)
+      intake->is_event ? explain_event(&intake->event)
                        : json_pack("{s:s, s:s}", "kind", "refused", "reason", intake->reject.text),
       "results");
 }
