@@ -1,6 +1,7 @@
 #include "core/app/lane_state.h"
 
 #include "core/app/policy_shipped.h"
+#include "core/app/policy_yaml.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,8 +35,54 @@ void lane_state_close(struct lane_state *state) {
     lane_fini(&state->lane);
     buffer_fini(&state->addresses.text);
     free(state->addresses.ends);
+    for (uint32_t i = 0; i < state->policy_count; i++) {
+      free(state->policies[i]);
+    }
+    free(state->policies);
     free(state);
   }
+}
+
+/* Compiles a policy from its stored text, or the program's own of that version; the state keeps it.
+ * NULL: there is no text, or it is not the policy of that hash. */
+static const struct policy *make_policy(struct lane_state *state,
+                                        const struct policy_change *change) {
+  char version[POLICY_NAME_SIZE] = "";
+  struct findings findings = {0};
+  struct policy *policy = resize(NULL, NULL, 0, sizeof *policy);
+  if (change->version.size < sizeof version) {
+    memcpy(version, change->version.data, change->version.size);
+  }
+  const struct span text = change->text.size > 0 ? change->text : policy_shipped_text(version);
+  if (text.size == 0 || !policy_read(text, policy, &findings) ||
+      strcmp(policy->version, version) != 0 ||
+      memcmp(policy->hash, change->hash, sizeof policy->hash) != 0) {
+    free(policy);
+    return NULL;
+  }
+  state->policies = memory_grow(&heap_memory, state->policies, state->policy_count,
+                                &state->policy_capacity, sizeof(struct policy *));
+  state->policies[state->policy_count++] = policy;
+  return policy;
+}
+
+enum status lane_state_restore_control(struct lane_state *state,
+                                       const struct store_control *control, struct error *error) {
+  struct event event = control->event;
+  const struct control *known = &state->lane.control;
+  if (event.kind == EVENT_POLICY && control_find_policy(known, event.policy.version) == NULL) {
+    event.policy.policy = make_policy(state, &event.policy);
+    if (event.policy.policy == NULL) {
+      return error_set(error, STATUS_CONFIG,
+                       "lane %u: muster.policy has no text, or another, of policy %.*s, which came "
+                       "into force with batch %llu",
+                       state->lane.number, (int)event.policy.version.size,
+                       (const char *)event.policy.version.data,
+                       (unsigned long long)control->batch);
+    }
+  }
+  sweep_apply_control(&state->lane, &event, &control->cause);
+  return STATUS_OK;
 }
 
 uint32_t lane_state_person(struct lane_state *state, const uint8_t subject[SUBJECT_SIZE],

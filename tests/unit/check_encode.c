@@ -14,7 +14,6 @@ static const char *const rule_ids[] = {"os_out_of_date", "antivirus", "not_encry
 static struct encoding an_encoding(void) {
   struct encoding encoding = {.topic_prefix = "muster.",
                               .lane = 3,
-                              .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
                               .message_bytes_max = 1000};
   for (uint32_t record = 0; record < RECORD_COUNT; record++) {
     encoding.frames.of[record].size = record % 2 == 0 ? 10 : 5;
@@ -39,6 +38,7 @@ static struct result a_result(enum result_kind kind, bool is_full) {
                           .at_ms = INT64_C(1793491200000),
                           .cause = is_full ? a_message : a_timer,
                           .policy = "default",
+                          .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
                           .device_number = 1000,
                           .serial = span_text("SN-1"),
                           .has_subject = is_full,
@@ -264,6 +264,7 @@ static struct device_image a_device(bool is_full) {
       .at_ms = INT64_C(1793491200000),
       .cause = a_message,
       .policy = "default",
+      .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
   };
   if (!is_full) {
     image.cause = a_timer;
