@@ -16,7 +16,7 @@
 /* The next message of a topic, or why there is none. */
 struct head {
   enum { HEAD_WAITING, HEAD_AT_END, HEAD_READY } state;
-  bool is_believed; /* its timestamp moves the clock */
+  bool is_believed;  /* its timestamp moves the clock */
   bool begins_batch; /* a control message that concerns devices */
   int64_t timestamp_ms;
   int64_t offset;

@@ -32,9 +32,8 @@ const struct known_policy *control_find_policy(const struct control *control, st
 
 void control_know_policy(struct control *control, const struct memory *memory,
                          const uint8_t hash[32], const struct policy *policy) {
-  control->policies =
-      memory_grow(memory, control->policies, control->policy_count, &control->policy_capacity,
-                  sizeof *control->policies);
+  control->policies = memory_grow(memory, control->policies, control->policy_count,
+                                  &control->policy_capacity, sizeof *control->policies);
   struct known_policy *known = &control->policies[control->policy_count++];
   *known = (struct known_policy){.policy = policy};
   memcpy(known->version, policy->version, sizeof known->version);
@@ -63,9 +62,8 @@ bool control_grant(struct control *control, const struct memory *memory,
                    const uint8_t subject[SUBJECT_SIZE], enum role role) {
   struct role_holder *holder = find_holder(control, subject);
   if (holder == NULL) {
-    control->holders =
-        memory_grow(memory, control->holders, control->holder_count, &control->holder_capacity,
-                    sizeof *control->holders);
+    control->holders = memory_grow(memory, control->holders, control->holder_count,
+                                   &control->holder_capacity, sizeof *control->holders);
     holder = &control->holders[control->holder_count++];
     *holder = (struct role_holder){0};
     memcpy(holder->subject, subject, SUBJECT_SIZE);
@@ -98,8 +96,7 @@ bool control_note_tenant(struct control *control, const struct tenant_event *eve
 }
 
 /* The group of that name, made when there is none. */
-static uint32_t find_group(struct control *control, const struct memory *memory,
-                           struct span name) {
+static uint32_t find_group(struct control *control, const struct memory *memory, struct span name) {
   for (uint32_t i = 0; i < control->group_count; i++) {
     const struct group *group = &control->groups[i];
     if (span_equal(span_of(group->name, group->name_size), name)) {

@@ -75,8 +75,7 @@ struct control {
 };
 
 /* Knows the policy that lanes begin with. */
-void control_init(struct control *control, const struct memory *memory,
-                  const struct policy *first);
+void control_init(struct control *control, const struct memory *memory, const struct policy *first);
 void control_fini(struct control *control, const struct memory *memory);
 
 /* The policy of that version that was in force; NULL: none was. Valid until the next is known. */
@@ -105,8 +104,7 @@ bool control_note_group(struct control *control, const struct memory *memory,
 
 /* Does what a role change, a tenant event or a group change asks for; nobody's role is looked at.
  * False: so it was already. */
-bool control_apply(struct control *control, const struct memory *memory,
-                   const struct event *event);
+bool control_apply(struct control *control, const struct memory *memory, const struct event *event);
 
 /* Who asks, for an audit entry: "operator", or the subject in hex, written into `text`. */
 enum { ACTOR_TEXT_SIZE = 2 * SUBJECT_SIZE + 1 };

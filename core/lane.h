@@ -59,12 +59,12 @@ enum { ENROLLMENTS_SEEN_MAX = 1024 };
 /* A device whose row in the database is behind its state: changed since the last checkpoint. */
 struct touch {
   uint32_t device;
-  bool is_new;           /* it has no row yet */
-  bool is_changed;       /* in what its Device record shows, last_sync_at aside */
-  bool is_batch_changed; /* the same, by the batch being decided */
+  bool is_new;                 /* it has no row yet */
+  bool is_changed;             /* in what its Device record shows, last_sync_at aside */
+  bool is_batch_changed;       /* the same, by the batch being decided */
   const struct policy *policy; /* in force at the last change */
-  uint64_t batch;        /* of the last change */
-  uint64_t seq;          /* of the last change: the lane's last result number then */
+  uint64_t batch;              /* of the last change */
+  uint64_t seq;                /* of the last change: the lane's last result number then */
   int64_t at_ms;
   struct cause cause; /* its traceparent is kept beside it, since the message goes away */
   uint32_t traceparent, traceparent_size; /* in the touches' texts */

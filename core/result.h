@@ -133,10 +133,10 @@ struct result {
   uint64_t seq; /* dense from 1 in its lane */
   int64_t at_ms;
   struct cause cause;
-  const char *policy;     /* version in force; lives as long as the lane */
+  const char *policy;      /* version in force; lives as long as the lane */
   struct rule_names rules; /* its own; of one read back, whoever knows policies fills them in */
-  uint64_t device_number; /* 0: concerns no device */
-  struct span serial;     /* empty when it concerns no device */
+  uint64_t device_number;  /* 0: concerns no device */
+  struct span serial;      /* empty when it concerns no device */
   bool has_subject;
   uint8_t subject[SUBJECT_SIZE];
   uint32_t person; /* the subject's index in the lane: where the edge finds the address */

@@ -29,7 +29,7 @@ static void begin(struct lane *lane, enum sweep_kind kind, const struct cause *c
 /* What the bit of a rule is under another policy: that of the rule with the same id. */
 static violation_set bit_under(const struct policy *policy, const char *rule_id) {
   for (uint32_t rule = 0; rule < policy->rule_count; rule++) {
-    if (strcmp(policy->rule_ids[rule], rule_id) == 0) {
+    if (span_equal(span_text(policy->rule_ids[rule]), span_text(rule_id))) {
       return 1u << rule;
     }
   }
@@ -81,10 +81,15 @@ struct sweep_cursor sweep_cursor(const struct lane *lane) {
   return cursor;
 }
 
-static violation_set carry_over(const struct sweep *sweep, violation_set violations) {
+/* The same rules' bits under the new policy; `has_lost`: one of the rules is gone. */
+static violation_set carry_over(const struct sweep *sweep, violation_set violations,
+                                bool *has_lost) {
   violation_set carried = 0;
+  *has_lost = false;
   for (violation_set left = violations; left != 0; left &= left - 1) {
-    carried |= sweep->of_bit[__builtin_ctz(left)];
+    const violation_set bit = sweep->of_bit[__builtin_ctz(left)];
+    carried |= bit;
+    *has_lost = *has_lost || bit == 0;
   }
   return carried;
 }
@@ -135,9 +140,9 @@ static void evaluate_next(const struct step *step, uint32_t index) {
   int64_t due_ms;
   const enum timer_kind kind_before = device_next_timer(from, &next, &due_before_ms);
   const violation_set before = next.violations;
-  next.violations = carry_over(&lane->control.sweep, before);
+  bool has_lost;
+  next.violations = carry_over(&lane->control.sweep, before, &has_lost);
   const bool is_renamed = next.violations != before;
-  const bool has_lost = __builtin_popcount(next.violations) != __builtin_popcount(before);
   carry_stage(from, lane->policy, &next);
   carry_overdue(from, lane->policy, lane->clock_ms, &next);
   if (next.status != DEVICE_WIPED && next.status != DEVICE_RETIRED) {

@@ -78,8 +78,8 @@ enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batc
                                uint64_t batch_last, const struct store_replay *replay,
                                struct error *error) MUST_USE;
 
-/* A control message that changed what the lane knows beside its devices, as it is kept: who is named
- * by subject alone (an `email` that is not empty tells that somebody is). */
+/* A control message that changed what the lane knows beside its devices, as it is kept: who is
+ * named by subject alone (an `email` that is not empty tells that somebody is). */
 struct store_control {
   uint64_t batch;
   int64_t at_ms; /* the lane's clock */

@@ -84,8 +84,8 @@ void store_append_control(struct buffer *rows, uint32_t lane, const struct store
   time_format(control->at_ms, at);
   store_script(rows,
                "INSERT INTO muster.control_row (lane, batch, control_offset, at, kind, symbol, "
-               "is_off, event_id, name, serial, subject, traceparent) VALUES (%" PRIu32
-               ", %" PRIu64 ", %" PRId64 ", '%s', %d, %" PRIu32 ", %s, encode(",
+               "is_off, event_id, name, serial, subject, traceparent) VALUES (%" PRIu32 ", %" PRIu64
+               ", %" PRId64 ", '%s', %d, %" PRIu32 ", %s, encode(",
                lane, control->batch, control->cause.offset, at, (int)event->kind, change.symbol,
                change.is_off ? "true" : "false");
   store_script_bytes(rows, span_of(control->cause.event_id, EVENT_ID_SIZE));
@@ -174,9 +174,9 @@ enum status store_load_control(struct store *store, uint32_t lane, uint64_t batc
                "LEFT JOIN muster.policy y ON c.kind = %d AND y.version = c.name "
                "WHERE c.lane = %" PRIu32 " AND c.batch <= %" PRIu64 " ORDER BY c.control_offset",
                (int)EVENT_POLICY, lane, batch);
-  const enum status status = store_stream(store->connection, (const char *)select.data,
-                                          "read what control messages said", hand_control, &stream,
-                                          error);
+  const enum status status =
+      store_stream(store->connection, (const char *)select.data, "read what control messages said",
+                   hand_control, &stream, error);
   buffer_fini(&select);
   return status;
 }

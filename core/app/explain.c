@@ -126,11 +126,10 @@ static void take_sweep(void *context, const struct sweep *sweep) {
   if (sweep->next != explaining->index) {
     return;
   }
-  explaining->step = json_pack("{s:s, s:I, s:o, s:s, s:[]}", "step", "sweep", "batch",
-                               (json_int_t)explaining->batch + 1, "cause",
-                               cause_json(explaining, sweep->cause.topic, sweep->cause.offset),
-                               "sweep", sweep->kind == SWEEP_EVALUATE ? "policy" : "profile",
-                               "results");
+  explaining->step = json_pack(
+      "{s:s, s:I, s:o, s:s, s:[]}", "step", "sweep", "batch", (json_int_t)explaining->batch + 1,
+      "cause", cause_json(explaining, sweep->cause.topic, sweep->cause.offset), "sweep",
+      sweep->kind == SWEEP_EVALUATE ? "policy" : "profile", "results");
 }
 
 /* What was decided. ---------------------------------------------------------------------- */
@@ -195,10 +194,11 @@ static json_t *state_json(const struct lane *lane, const struct device *device) 
   return json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:s?, s:o}", "status",
                    device_status_name((enum device_status)device->status), "compliance",
                    compliance_name((enum compliance)device->compliance), "violations",
-                   violations_json(policy_rule_names(policy), device->violations), "noncompliant_since",
-                   explain_time(device->noncompliant_since_ms), "email_blocked",
-                   (int)device->email_blocked, "ticket_open", (int)device->ticket_open,
-                   "next_action", next, "next_action_at", explain_time(due_at_ms));
+                   violations_json(policy_rule_names(policy), device->violations),
+                   "noncompliant_since", explain_time(device->noncompliant_since_ms),
+                   "email_blocked", (int)device->email_blocked, "ticket_open",
+                   (int)device->ticket_open, "next_action", next, "next_action_at",
+                   explain_time(due_at_ms));
 }
 
 /* A device that has just come into being is known from here on. */

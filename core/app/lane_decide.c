@@ -139,8 +139,7 @@ static bool is_full(const struct lane_task *task) {
 static bool is_held(const struct lane_task *task, enum topic topic) {
   const struct intake *intake = &task->intakes[topic];
   return !task->options.until_caught_up && topic != TOPIC_CONTROL && intake->is_event &&
-         intake->head->is_believed &&
-         intake->event.kind != EVENT_ENROLLMENT &&
+         intake->head->is_believed && intake->event.kind != EVENT_ENROLLMENT &&
          intake->head->timestamp_ms > clock_wall_ms() - FRESH_MS &&
          lane_find(&task->resources.state->lane, intake->event.serial) == INDEX_NONE;
 }

@@ -77,8 +77,7 @@ enum status lane_state_restore_control(struct lane_state *state,
                        "lane %u: muster.policy has no text, or another, of policy %.*s, which came "
                        "into force with batch %llu",
                        state->lane.number, (int)event.policy.version.size,
-                       (const char *)event.policy.version.data,
-                       (unsigned long long)control->batch);
+                       (const char *)event.policy.version.data, (unsigned long long)control->batch);
     }
   }
   sweep_apply_control(&state->lane, &event, &control->cause);

@@ -67,9 +67,8 @@ static struct publisher *open_publisher(void) {
 }
 
 static struct encoding an_encoding(void) {
-  struct encoding encoding = {.topic_prefix = prefix,
-                              .lane = LANE,
-                              .message_bytes_max = MESSAGE_BYTES_MAX};
+  struct encoding encoding = {
+      .topic_prefix = prefix, .lane = LANE, .message_bytes_max = MESSAGE_BYTES_MAX};
   for (uint32_t record = 0; record < RECORD_COUNT; record++) {
     encoding.frames.of[record].size = 10;
     memcpy(encoding.frames.of[record].bytes, "\xc3\x01schemaid", 10);

@@ -2,9 +2,9 @@
  * equal and unbelieved stamps, ticks and cuts; then every batch is replayed from its row alone.
  *
  * MUSTER_SEEDS=N runs so many seeds, MUSTER_SEED=N only that one. */
-#include "tests/lib/stepper.h"
 #include "core/app/policy_file.h"
 #include "core/app/policy_shipped.h"
+#include "tests/lib/stepper.h"
 #include "tests/lib/trace.h"
 
 #include <check.h>
