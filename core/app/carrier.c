@@ -75,8 +75,10 @@ static void take_result(void *context, const struct result *result) {
   buffer_clear(&carrier->canonical);
   encode_result(carrier->encoding, result, email, &carrier->records, &carrier->canonical);
   digest_update(carrier->results_digest, buffer_span(&carrier->canonical));
-  store_append_result(&carrier->results, &carrier->letters, carrier->encoding->lane, carrier->batch,
-                      result);
+  if (!carrier->makes_no_rows) {
+    store_append_result(&carrier->results, &carrier->letters, carrier->encoding->lane,
+                        carrier->batch, result);
+  }
   carrier->result_count++;
   carrier->kind_counts[result->kind]++;
   if (result->kind == RESULT_DEAD_LETTER) {

@@ -22,7 +22,8 @@ struct carrier {
   struct buffer records;
   struct buffer canonical; /* of one result */
   struct digest *inputs_digest, *results_digest;
-  bool has_row; /* false: device rows alone */
+  bool makes_no_rows; /* nobody wants those of results: set once, before the first batch */
+  bool has_row;       /* false: device rows alone */
   uint64_t batch;
   uint64_t checkpoint_batch; /* what all device rows reflect with it; 0: it writes none */
   uint32_t streamed_count;   /* of the touches whose rows are made while they are sent; 0: none */

@@ -8,7 +8,7 @@ static void know_person(const struct lane_step *step, struct carrier *carrier,
   const struct span email = span_of(intake->email, user->email.size);
   bool is_new;
   lane_state_person(step->state, user->subject, email, &is_new);
-  if (is_new) {
+  if (is_new && carrier != NULL) {
     store_append_person(&carrier->persons, user->subject, email);
   }
 }
@@ -33,7 +33,9 @@ void lane_step_message(const struct lane_step *step, struct carrier *carrier,
   struct intake *intake = &step->intakes[topic];
   struct lane *lane = &step->state->lane;
   batch_take(step->batch, lane, step->heads, topic);
-  digest_update(carrier->inputs_digest, buffer_span(&intake->canonical));
+  if (carrier != NULL) {
+    digest_update(carrier->inputs_digest, buffer_span(&intake->canonical));
+  }
   const struct buffer last = step->batch_last[topic];
   step->batch_last[topic] = intake->canonical;
   intake->canonical = last;

@@ -16,7 +16,7 @@ struct lane_step {
 };
 
 /* Takes and decides the message that `topic` shows; results go to the sink, a person that is new
- * to the carrier's rows, the message to its digest. */
+ * to the carrier's rows, the message to its digest; with no carrier neither is kept. */
 void lane_step_message(const struct lane_step *step, struct carrier *carrier,
                        const struct sink *sink, enum topic topic);
 

@@ -1,4 +1,5 @@
 /* Files of policy tests, read strictly: docs/policies.md. */
+#include "core/app/policy_text.h"
 #include "core/app/policy_trial.h"
 #include "core/app/text.h"
 #include "core/time_text.h"
@@ -104,27 +105,15 @@ static uint32_t read_choice(struct reader *reader, size_t field, const char *(*n
   return i < count ? (uint32_t)i : fallback;
 }
 
-static const char *name_platform(uint32_t platform) {
-  return platform_name(platform);
-}
-
-static const char *name_profile(uint32_t profile) {
-  return profile_name(profile);
-}
-
-static const char *name_ownership(uint32_t ownership) {
-  return ownership_name(ownership);
-}
-
 static void read_enrollment(struct reader *reader, struct enrollment *enrollment) {
   const uint32_t platform =
-      read_choice(reader, PLATFORM, name_platform, PLATFORM_COUNT, PLATFORM_WINDOWS);
+      read_choice(reader, PLATFORM, choice_platform, PLATFORM_COUNT, PLATFORM_WINDOWS);
   const bool is_mobile = platform == PLATFORM_IOS || platform == PLATFORM_ANDROID;
   enrollment->platform = platform;
-  enrollment->profile = read_choice(reader, PROFILE, name_profile, PROFILE_COUNT,
+  enrollment->profile = read_choice(reader, PROFILE, choice_profile, PROFILE_COUNT,
                                     is_mobile ? PROFILE_MOBILE : PROFILE_STANDARD);
   enrollment->ownership =
-      read_choice(reader, OWNERSHIP, name_ownership, OWNERSHIP_COUNT, OWNERSHIP_CORPORATE);
+      read_choice(reader, OWNERSHIP, choice_ownership, OWNERSHIP_COUNT, OWNERSHIP_CORPORATE);
   enrollment->os_version = span_text("0");
   if (reader->values[OS_VERSION] != NULL) {
     read_span(reader, OS_VERSION, OS_VERSION_SIZE_MAX, &enrollment->os_version);

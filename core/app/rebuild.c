@@ -145,6 +145,7 @@ static enum status rebuild_batches(struct rebuild *rebuild) {
       .subject_key = options->subject_key,
       .until_ms = TIME_NONE,
       .keeps_touches = true,
+      .makes_rows = true,
       .needs_subjects = true,
   };
   enum status status = replay_lane_open(&replaying, &rebuild->lane, &rebuild->result->error);

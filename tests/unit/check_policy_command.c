@@ -237,6 +237,59 @@ START_TEST(the_hash_is_of_the_meaning) {
 }
 END_TEST
 
+#define ALL_WORDS(groups)                                                                           \
+  "version: v1\nrules:\n- {id: a, title: t, remediation: m, require: [disk_encrypted, is, true],\n" \
+  "   applies_to: {user_groups: " groups ", device_groups: kiosks}}\n"                              \
+  "on_enrolment: push_profile\ncommands: {users_may: [sync, rename],\n"                             \
+  "  wipe: {approvals: 1, limit: 20, per: 1h}}\n"                                                   \
+  "escalation: {noncompliant: {stages: [{after: 1h, notify: a},\n"                                  \
+  "  {after: 30d, retire: device}]}}\n"
+
+/* What says more than the default is a line, counts for the hash, and is a difference. */
+START_TEST(every_new_meaning_is_shown_and_hashed) {
+  static const char *const lines[] = {
+      "rules.a.applies_to,user_groups board; device_groups kiosks",
+      "escalation.noncompliant.after.720h,retire device",
+      "on_enrolment,push_profile",
+      "commands.users_may,\"RENAME, SYNC\"",
+      "commands.wipe.approvals,1",
+      "commands.wipe.limit,20 per 1h",
+  };
+  static const char *const from[] = {"board",    "kiosks",        "on_enrolment: push_profile\n",
+                                     ", rename", "approvals: 1",  "limit: 20",
+                                     "per: 1h",  "retire: device"};
+  static const char *const to[] = {"bored",    "booths",        "# nothing is pushed here  \n",
+                                   "        ", "approvals: 2",  "limit: 21",
+                                   "per: 2h",  "notify: retire"};
+  uint8_t hash[DIGEST_SIZE];
+  uint8_t other[DIGEST_SIZE];
+  write_file("x.yaml", ALL_WORDS("board"));
+  ck_assert_int_eq(RUN("policy", "show", path_of("x.yaml"), "-o", "csv"), 0);
+  for (size_t i = 0; i < COUNT_OF(lines); i++) {
+    ck_assert_msg(strstr(captured[0], lines[i]) != NULL, "%s in %s", lines[i], captured[0]);
+  }
+  hash_of(ALL_WORDS("board"), hash);
+  for (size_t i = 0; i < COUNT_OF(from); i++) {
+    char *text = text_copy(ALL_WORDS("board"));
+    memcpy(strstr(text, from[i]), to[i], strlen(from[i]));
+    hash_of(text, other);
+    ck_assert_msg(memcmp(hash, other, DIGEST_SIZE) != 0, "%s", from[i]);
+    free(text);
+  }
+  hash_of(ALL_WORDS("[board, audit]"), hash);
+  hash_of(ALL_WORDS("[audit, board]"), other);
+  ck_assert_mem_eq(hash, other, DIGEST_SIZE);
+}
+END_TEST
+
+/* Recorded results name the version; what it means must stay what it was when they were made. */
+START_TEST(the_hash_of_the_default_policy_stays) {
+  ck_assert_int_eq(RUN("policy", "show", "-o", "csv"), 0);
+  ck_assert_ptr_nonnull(strstr(
+      captured[0], "sha256,00dc88e4116ab50150e5e653559e4d95de5e8a1e7b3f94d28d475174e1c2765c"));
+}
+END_TEST
+
 static Suite *suite(void) {
   Suite *const all = suite_create("policy_command");
   TCase *const tests = tcase_create("all");
@@ -248,6 +301,8 @@ static Suite *suite(void) {
   tcase_add_test(tests, show_tells_the_lines);
   tcase_add_test(tests, diff_tells_what_differs);
   tcase_add_test(tests, the_hash_is_of_the_meaning);
+  tcase_add_test(tests, every_new_meaning_is_shown_and_hashed);
+  tcase_add_test(tests, the_hash_of_the_default_policy_stays);
   suite_add_tcase(all, tests);
   return all;
 }
