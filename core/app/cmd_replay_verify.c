@@ -17,8 +17,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { VERIFY_LANE, VERIFY_FROM, VERIFY_TO, VERIFY_SOURCE, VERIFY_DATABASE, VERIFY_JOBS,
-       VERIFY_CHECKPOINTS, VERIFY_PUBLIC_KEY };
+enum {
+  VERIFY_LANE,
+  VERIFY_FROM,
+  VERIFY_TO,
+  VERIFY_SOURCE,
+  VERIFY_DATABASE,
+  VERIFY_JOBS,
+  VERIFY_CHECKPOINTS,
+  VERIFY_PUBLIC_KEY
+};
 
 const struct option_spec replay_verify_options[] = {
     [VERIFY_LANE] = {"lane", "N", "this lane alone, counted from 0"},
@@ -27,7 +35,8 @@ const struct option_spec replay_verify_options[] = {
     [VERIFY_SOURCE] = {"source", "WHERE", "read the journal from its topic, or from postgres"},
     [VERIFY_DATABASE] = {"database", NULL, "compare the rows of PostgreSQL, too"},
     [VERIFY_JOBS] = {"jobs", "N", "lanes at a time; as many as processors"},
-    [VERIFY_CHECKPOINTS] = {"checkpoints", "WHERE", "hold signed ones against it: topic, or a file"},
+    [VERIFY_CHECKPOINTS] = {"checkpoints", "WHERE",
+                            "hold signed ones against it: topic, or a file"},
     [VERIFY_PUBLIC_KEY] = {"public-key", "FILE", "that they must be signed under"},
     {NULL, NULL, NULL},
 };
@@ -379,8 +388,8 @@ static enum status read_checkpoints(const struct command_line *line, uint32_t la
   }
   status = strcmp(where, "topic") == 0
                ? checkpoint_list_read_topic(config, key, lane_count, list, error)
-               : checkpoint_list_read_file(where, config->kafka.topic_prefix, key, lane_count,
-                                           list, error);
+               : checkpoint_list_read_file(where, config->kafka.topic_prefix, key, lane_count, list,
+                                           error);
   note_key_close(key);
   return status;
 }

@@ -1,7 +1,7 @@
 #include "core/app/lane_state.h"
 
 #include "core/app/policy_shipped.h"
-#include "core/app/policy_yaml.h"
+#include "core/app/policy_store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,35 +35,8 @@ void lane_state_close(struct lane_state *state) {
     lane_fini(&state->lane);
     buffer_fini(&state->addresses.text);
     free(state->addresses.ends);
-    for (uint32_t i = 0; i < state->policy_count; i++) {
-      free(state->policies[i]);
-    }
-    free(state->policies);
     free(state);
   }
-}
-
-/* Compiles a policy from its stored text, or the program's own of that version; the state keeps it.
- * NULL: there is no text, or it is not the policy of that hash. */
-static const struct policy *make_policy(struct lane_state *state,
-                                        const struct policy_change *change) {
-  char version[POLICY_NAME_SIZE] = "";
-  struct findings findings = {0};
-  struct policy *policy = resize(NULL, NULL, 0, sizeof *policy);
-  if (change->version.size < sizeof version) {
-    memcpy(version, change->version.data, change->version.size);
-  }
-  const struct span text = change->text.size > 0 ? change->text : policy_shipped_text(version);
-  if (text.size == 0 || !policy_read(text, policy, &findings) ||
-      strcmp(policy->version, version) != 0 ||
-      memcmp(policy->hash, change->hash, sizeof policy->hash) != 0) {
-    free(policy);
-    return NULL;
-  }
-  state->policies = memory_grow(&heap_memory, state->policies, state->policy_count,
-                                &state->policy_capacity, sizeof(struct policy *));
-  state->policies[state->policy_count++] = policy;
-  return policy;
 }
 
 enum status lane_state_restore_control(struct lane_state *state,
@@ -71,8 +44,9 @@ enum status lane_state_restore_control(struct lane_state *state,
   struct event event = control->event;
   const struct control *known = &state->lane.control;
   if (event.kind == EVENT_POLICY && control_find_policy(known, event.policy.version) == NULL) {
-    event.policy.policy = make_policy(state, &event.policy);
-    if (event.policy.policy == NULL) {
+    struct reject reject;
+    event.policy.has_text = event.policy.text.size > 0;
+    if (!policy_store_take(&event.policy, &reject) || event.policy.policy == NULL) {
       return error_set(error, STATUS_CONFIG,
                        "lane %u: muster.policy has no text, or another, of policy %.*s, which came "
                        "into force with batch %llu",

@@ -16,8 +16,6 @@ struct addresses {
 struct lane_state {
   struct lane lane;
   struct addresses addresses;
-  struct policy **policies; /* made from what is stored, as long as the lane */
-  uint32_t policy_count, policy_capacity;
 };
 
 /* Memory from the heap; running out of it ends the process with a word. */

@@ -23,6 +23,7 @@ enum {
   SIGNATURES_AGE,
   DISK_ENCRYPTED,
   PIN_LENGTH,
+  THREAT_DEFENCE,
   FIELD_COUNT
 };
 static const char *const field_names[FIELD_COUNT] = {"at",
@@ -37,7 +38,8 @@ static const char *const field_names[FIELD_COUNT] = {"at",
                                                      "antivirus_enabled",
                                                      "antivirus_signatures_age",
                                                      "disk_encrypted",
-                                                     "screen_lock_pin_length"};
+                                                     "screen_lock_pin_length",
+                                                     "threat_defence"};
 
 /* The kinds of event that a field belongs to, as bits. */
 static const uint8_t field_kinds[FIELD_COUNT] = {
@@ -54,6 +56,7 @@ static const uint8_t field_kinds[FIELD_COUNT] = {
     [SIGNATURES_AGE] = 1u << EVENT_REPORT,
     [DISK_ENCRYPTED] = 1u << EVENT_REPORT,
     [PIN_LENGTH] = 1u << EVENT_REPORT,
+    [THREAT_DEFENCE] = 1u << EVENT_REPORT,
 };
 
 struct reader {
@@ -143,6 +146,30 @@ static enum tri read_tri(struct reader *reader, size_t field) {
   return value ? TRI_TRUE : TRI_FALSE;
 }
 
+/* {level: low, age: 2h}; what is left out is not reported. */
+static void read_threat_defence(struct reader *reader, struct report *report, int64_t stamp_ms) {
+  enum { LEVEL, AGE, COUNT };
+  static const char *const names[COUNT] = {"level", "age"};
+  const char *levels[THREAT_LEVEL_COUNT];
+  const struct tree_node *values[COUNT];
+  for (enum threat_level level = 0; level < THREAT_LEVEL_COUNT; level++) {
+    levels[level] = threat_level_name(level);
+  }
+  tree_fields(reader->values[THREAT_DEFENCE], field_names[THREAT_DEFENCE], names, COUNT, values,
+              reader->findings);
+  if (values[LEVEL] != NULL) {
+    const size_t level =
+        tree_choice(values[LEVEL], "level", levels, THREAT_LEVEL_COUNT, reader->findings);
+    report->has_threat_level = level < THREAT_LEVEL_COUNT;
+    report->threat_level = (enum threat_level)(report->has_threat_level ? level : 0);
+  }
+  int64_t age_ms = 0;
+  if (values[AGE] != NULL) {
+    report->has_threat_at = tree_duration(values[AGE], "age", &age_ms, reader->findings);
+    report->threat_at_ms = stamp_ms - age_ms;
+  }
+}
+
 static void read_report(struct reader *reader, struct report *report, int64_t stamp_ms) {
   report->antivirus_enabled = read_tri(reader, ANTIVIRUS_ENABLED);
   report->disk_encrypted = read_tri(reader, DISK_ENCRYPTED);
@@ -155,6 +182,9 @@ static void read_report(struct reader *reader, struct report *report, int64_t st
     report->has_antivirus_signatures_at = tree_duration(
         reader->values[SIGNATURES_AGE], field_names[SIGNATURES_AGE], &age_ms, reader->findings);
     report->antivirus_signatures_at_ms = stamp_ms - age_ms;
+  }
+  if (reader->values[THREAT_DEFENCE] != NULL) {
+    read_threat_defence(reader, report, stamp_ms);
   }
   int64_t length = 0;
   if (reader->values[PIN_LENGTH] != NULL) {

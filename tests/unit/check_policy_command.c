@@ -127,6 +127,28 @@ START_TEST(test_says_what_differs) {
 }
 END_TEST
 
+/* Tests of 31 rules: no rule is named as never fired, and JUnit's file has them all. */
+START_TEST(every_rule_of_the_baselines_fires) {
+  ck_assert_int_eq(RUN("policy", "test", SOURCE_DIR "/tests/data/baselines_test.yaml", "--junit",
+                       path_of("junit.xml")),
+                   0);
+  ck_assert_ptr_null(strstr(captured[0], "never fired"));
+  ck_assert_ptr_nonnull(strstr(captured[0], "\n7 passed, 0 failed\n"));
+  char *xml;
+  size_t size;
+  struct error error;
+  ck_assert_int_eq(policy_file_read(path_of("junit.xml"), &xml, &size, &error), STATUS_OK);
+  ck_assert_ptr_nonnull(strstr(xml, "tests=\"7\" failures=\"0\""));
+  size_t case_count = 0;
+  for (const char *at = xml; (at = strstr(at, "<testcase ")) != NULL; at++) {
+    case_count++;
+  }
+  ck_assert_uint_eq(case_count, 7);
+  ck_assert_ptr_null(strstr(xml, "<failure"));
+  free(xml);
+}
+END_TEST
+
 /* The first finding of a file of tests. */
 static const struct {
   const char *text;
@@ -142,7 +164,16 @@ static const struct {
     {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, pin: 6}], expect: []}]\n",
      "2:49: unknown key of an event: pin; there is at, enroll, checkin, report, platform, profile, "
      "ownership, os_version, on_demand, antivirus_enabled, antivirus_signatures_age, "
-     "disk_encrypted, screen_lock_pin_length"},
+     "disk_encrypted, screen_lock_pin_length, threat_defence"},
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, report: S, threat_defence: {level: lo}}], "
+     "expect: []}]\n",
+     "2:72: unknown level lo; did you mean low?"},
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, report: S, threat_defence: low}], "
+     "expect: []}]\n",
+     "2:64: threat_defence is written as lines of \"key: value\""},
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, threat_defence: {age: 1h}}], "
+     "expect: []}]\n",
+     "2:65: threat_defence is no part of this event"},
     {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, platform: ios}], "
      "expect: []}]\n",
      "2:59: platform is no part of this event"},
@@ -296,6 +327,7 @@ static Suite *suite(void) {
   tcase_add_checked_fixture(tests, set_up, tear_down);
   tcase_add_test(tests, check_names_every_finding);
   tcase_add_test(tests, test_says_what_differs);
+  tcase_add_test(tests, every_rule_of_the_baselines_fires);
   tcase_add_loop_test(tests, a_wrong_test_is_told_with_its_place, 0, (int)COUNT_OF(wrong));
   tcase_add_test(tests, tests_without_a_policy_are_refused);
   tcase_add_test(tests, show_tells_the_lines);

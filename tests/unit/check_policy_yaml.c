@@ -44,9 +44,8 @@ static const struct {
     {GOOD "verison: v\n", "7:1: unknown key of a policy: verison; did you mean version?"},
     {GOOD "colour: v\n", "7:1: unknown key of a policy: colour; there is version, title, "
                          "minimum_os, rules, escalation, on_enrolment, commands, exemptions"},
-    {GOOD "\"a\\n\\eb\": v\n",
-     "7:1: unknown key of a policy: a??b; there is version, title, "
-     "minimum_os, rules, escalation, on_enrolment, commands, exemptions"},
+    {GOOD "\"a\\n\\eb\": v\n", "7:1: unknown key of a policy: a??b; there is version, title, "
+                               "minimum_os, rules, escalation, on_enrolment, commands, exemptions"},
     {GOOD "version: w\n", "7:1: version is given twice, first in line 1"},
     {"rules: []\n", "1:1: a policy needs version and rules"},
     {"version: v\nrules: []\n", "2:8: an empty list of rules: leave it out"},
