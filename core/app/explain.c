@@ -77,23 +77,35 @@ static void take_timer(void *context, const struct timer *timer) {
                                "due_at", explain_time(due_at_ms), "results");
 }
 
+/* The device's turn in a sweep. What it comes from has no text here that concerns the device. */
+static void take_sweep(void *context, const struct sweep *sweep) {
+  struct explaining *explaining = context;
+  if (sweep->next != explaining->index) {
+    return;
+  }
+  explaining->step = json_pack(
+      "{s:s, s:I, s:o, s:s, s:[]}", "step", "sweep", "batch", (json_int_t)explaining->batch + 1,
+      "cause", cause_json(explaining, sweep->cause.topic, sweep->cause.offset), "sweep",
+      sweep->kind == SWEEP_EVALUATE ? "policy" : "profile", "results");
+}
+
 /* What was decided. ---------------------------------------------------------------------- */
 
-static json_t *violations_json(const struct lane *lane, violation_set violations) {
+static json_t *violations_json(struct rule_names rules, violation_set violations) {
   json_t *const names = json_array();
-  for (uint32_t rule = 0; rule < lane->policy->rule_count; rule++) {
+  for (uint32_t rule = 0; rule < rules.count; rule++) {
     if ((violations >> rule & 1u) != 0) {
-      json_array_append_new(names, json_string(lane->policy->rule_ids[rule]));
+      json_array_append_new(names, json_string(rules.ids[rule]));
     }
   }
   return names;
 }
 
-static json_t *decided_json(const struct lane *lane, const struct result *result) {
+static json_t *decided_json(const struct result *result) {
   switch (result->kind) {
   case RESULT_COMPLIANCE_CHANGE:
     return json_pack("{s:s, s:o}", "compliance", compliance_name(result->change.compliance),
-                     "violations", violations_json(lane, result->change.violations));
+                     "violations", violations_json(result->rules, result->change.violations));
   case RESULT_NOTIFICATION:
     return json_pack("{s:s}", "template", result->notification.template_name);
   case RESULT_ACCESS_DECISION:
@@ -103,7 +115,7 @@ static json_t *decided_json(const struct lane *lane, const struct result *result
   case RESULT_TICKET:
     return json_pack("{s:s, s:I, s:o}", "action", ticket_action_name(result->ticket.action),
                      "episode", (json_int_t)result->ticket.episode, "violations",
-                     violations_json(lane, result->ticket.violations));
+                     violations_json(result->rules, result->ticket.violations));
   case RESULT_LICENSE:
     return json_pack("{s:s}", "action", license_action_name(result->license.action));
   case RESULT_AUDIT:
@@ -126,23 +138,24 @@ static void take_result(void *context, const struct result *result) {
   if (explaining->step == NULL) {
     return;
   }
-  const struct lane *lane = lane_of(explaining);
   json_array_append_new(json_object_get(explaining->step, "results"),
                         json_pack("{s:I, s:I, s:o, s:s, s:o}", "kind", (json_int_t)result->kind,
                                   "seq", (json_int_t)result->seq, "at", explain_time(result->at_ms),
-                                  "policy", result->policy, "decided", decided_json(lane, result)));
+                                  "policy", result->policy, "decided", decided_json(result)));
 }
 
 static json_t *state_json(const struct lane *lane, const struct device *device) {
   int64_t due_at_ms;
-  const char *next = timer_kind_name(device_next_timer(lane->policy, device, &due_at_ms));
+  const struct policy *policy = lane_policy_of(lane, (uint32_t)(device - lane->devices));
+  const char *next = timer_kind_name(device_next_timer(policy, device, &due_at_ms));
   return json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:s?, s:o}", "status",
                    device_status_name((enum device_status)device->status), "compliance",
                    compliance_name((enum compliance)device->compliance), "violations",
-                   violations_json(lane, device->violations), "noncompliant_since",
-                   explain_time(device->noncompliant_since_ms), "email_blocked",
-                   (int)device->email_blocked, "ticket_open", (int)device->ticket_open,
-                   "next_action", next, "next_action_at", explain_time(due_at_ms));
+                   violations_json(policy_rule_names(policy), device->violations),
+                   "noncompliant_since", explain_time(device->noncompliant_since_ms),
+                   "email_blocked", (int)device->email_blocked, "ticket_open",
+                   (int)device->ticket_open, "next_action", next, "next_action_at",
+                   explain_time(due_at_ms));
 }
 
 /* A device that has just come into being is known from here on. */
@@ -219,6 +232,7 @@ static enum status replay(struct explaining *explaining, uint32_t lane, struct e
       .watch = {.context = explaining,
                 .message = take_message,
                 .timer = take_timer,
+                .sweep = take_sweep,
                 .result = take_result,
                 .stepped = end_step},
       .until_ms = options->until_ms,
