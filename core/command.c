@@ -1,7 +1,7 @@
 #include "core/command.h"
 
 #include "core/command_internal.h"
-#include "core/evaluate.h"
+#include "core/decide_device.h"
 #include "core/lifecycle.h"
 
 #include <stdarg.h>
@@ -227,6 +227,6 @@ void decide_command(const struct step *step, const struct event *event, uint32_t
   audit_command(&asked, is_done, before);
   /* A status update decides compliance, of a device that has reported. */
   if (is_done && device->status != before && device->compliance != COMPLIANCE_UNKNOWN) {
-    evaluate(step, index, device);
+    decide_evaluate(step, index, device, false);
   }
 }

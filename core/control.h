@@ -51,6 +51,10 @@ struct sweep {
   enum sweep_kind kind;
   uint32_t next; /* index of the next device */
   struct cause cause;
+  /* Of SWEEP_EVALUATE: the policy that devices from `next` on are still under, and what its bits
+   * are under the new one; 0: a rule that is gone. */
+  const struct policy *from;
+  violation_set of_bit[VIOLATIONS_MAX];
   enum profile profile;
   uint8_t revision_size;
   char revision[SHORT_NAME_SIZE_MAX + 1];
@@ -68,34 +72,57 @@ struct control {
   uint32_t policy_count, policy_capacity;
   uint8_t tenant_events; /* bits by enum tenant_event_kind: begun and not over */
   int64_t tenant_over_at_ms[TENANT_EVENT_COUNT]; /* when the last one ended; 0: none has */
+  /* Of all this, the present sweep included: a message that raises it is kept beside its batch. */
+  uint64_t change_count;
   struct sweep sweep;
+  uint8_t *traceparent; /* of the sweep's cause, which outlives its message */
+  uint32_t traceparent_capacity;
 };
 
-/* Gives back what the control state holds; policies are not its own. */
+/* Knows the policy that lanes begin with. */
+void control_init(struct control *control, const struct memory *memory, const struct policy *first);
 void control_fini(struct control *control, const struct memory *memory);
 
-/* Whether the actor may do what asks for the role: an ADMIN may do all, and so may whom nobody
- * named, the operator at the console. */
+/* The policy of that version that was in force; NULL: none was. Valid until the next is known. */
+const struct known_policy *control_find_policy(const struct control *control, struct span version);
+
+/* From here on that version, which was not known, is. */
+void control_know_policy(struct control *control, const struct memory *memory,
+                         const uint8_t hash[32], const struct policy *policy);
+
+/* Whether the actor may do what the role is needed for: nobody named is the operator's console,
+ * an ADMIN may everything. */
 bool control_may(const struct control *control, const struct named_person *actor, enum role role);
+
+/* Gives a role, or takes it away; false: so it was already. */
+bool control_grant(struct control *control, const struct memory *memory,
+                   const uint8_t subject[SUBJECT_SIZE], enum role role);
+bool control_revoke(struct control *control, const uint8_t subject[SUBJECT_SIZE], enum role role);
+
+/* Does what a role change, a tenant event or a group change asks for; nobody's role is looked at.
+ * False: so it was already. */
+bool control_apply(struct control *control, const struct memory *memory, const struct event *event,
+                   int64_t clock_ms);
+
+/* Who asks, for an audit entry: "operator", or the subject in hex, written into `text`. */
+enum { ACTOR_TEXT_SIZE = 2 * SUBJECT_SIZE + 1 };
+const char *control_actor(const struct named_person *actor, char text[ACTOR_TEXT_SIZE]);
 
 /* Whether the subject is an ADMIN: by a role, or by the configuration. */
 bool control_is_admin(const struct control *control, const uint8_t subject[SUBJECT_SIZE]);
 
 bool control_has_role(const struct control *control, const uint8_t subject[SUBJECT_SIZE],
                       enum role role);
-void control_grant(struct control *control, const struct memory *memory,
-                   const uint8_t subject[SUBJECT_SIZE], enum role role);
-void control_revoke(struct control *control, const uint8_t subject[SUBJECT_SIZE], enum role role);
 
-/* How many are an ADMIN, those of the configuration included. */
-uint32_t control_admin_count(const struct control *control);
+/* Whether nobody would be an ADMIN without the subject's role. */
+bool control_is_last_admin(const struct control *control, const uint8_t subject[SUBJECT_SIZE]);
 
 /* Makes these subjects, SUBJECT_SIZE bytes each, and no others admins by the configuration. */
 void control_set_bootstrap(struct control *control, const struct memory *memory,
                            const uint8_t *subjects, uint32_t count);
 
-void control_begin_tenant_event(struct control *control, enum tenant_event_kind kind);
-void control_end_tenant_event(struct control *control, enum tenant_event_kind kind,
+bool control_begin_tenant_event(struct control *control, enum tenant_event_kind kind);
+bool control_end_tenant_event(struct control *control, enum tenant_event_kind kind,
                               int64_t clock_ms);
 
 /* Whether the check-ins of a platform's devices cannot be expected now; otherwise since when they
@@ -112,10 +139,5 @@ bool control_part(struct control *control, struct span group, bool is_user, stru
 /* The groups of a user or a device, as bits by the policy's groups. */
 uint32_t control_groups_of(const struct control *control, const struct policy *policy, bool is_user,
                            struct span key);
-
-/* From here on the sweep pushes the revision to the profile's devices; `cause` is of the message.
- */
-void control_push(struct control *control, const struct profile_revision *revision,
-                  const struct cause *cause);
 
 #endif

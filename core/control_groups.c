@@ -101,6 +101,7 @@ bool control_join(struct control *control, const struct memory *memory, struct s
   } else {
     add_member(control, memory, index, is_user, key);
   }
+  control->change_count++;
   return true;
 }
 
@@ -110,6 +111,7 @@ bool control_part(struct control *control, struct span group, bool is_user, stru
       index == INDEX_NONE ? NULL : find_entry(control, index, is_user, key);
   if (member != NULL) {
     member->group = INDEX_NONE;
+    control->change_count++;
   }
   return member != NULL;
 }
@@ -145,6 +147,7 @@ void control_fini(struct control *control, const struct memory *memory) {
   give_back(memory, control->groups, control->group_capacity * sizeof *control->groups);
   give_back(memory, control->members, control->member_capacity * sizeof *control->members);
   give_back(memory, control->policies, control->policy_capacity * sizeof *control->policies);
+  give_back(memory, control->traceparent, control->traceparent_capacity);
   table_fini(&control->by_member, memory);
   *control = (struct control){0};
 }

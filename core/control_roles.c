@@ -46,25 +46,35 @@ bool control_may(const struct control *control, const struct named_person *actor
          control_has_role(control, actor->subject, role);
 }
 
-void control_grant(struct control *control, const struct memory *memory,
+bool control_grant(struct control *control, const struct memory *memory,
                    const uint8_t subject[SUBJECT_SIZE], enum role role) {
   struct role_holder *holder = add_holder(control, memory, subject);
-  holder->roles = (uint8_t)(holder->roles | 1u << role);
+  const uint8_t before = holder->roles;
+  holder->roles = (uint8_t)(before | 1u << role);
+  const bool is_changed = holder->roles != before;
+  control->change_count += is_changed;
+  return is_changed;
 }
 
-void control_revoke(struct control *control, const uint8_t subject[SUBJECT_SIZE], enum role role) {
+bool control_revoke(struct control *control, const uint8_t subject[SUBJECT_SIZE], enum role role) {
   struct role_holder *holder = find_holder(control, subject);
-  if (holder != NULL) {
-    holder->roles = (uint8_t)(holder->roles & ~(1u << role));
+  if (holder == NULL || (holder->roles >> role & 1u) == 0) {
+    return false;
   }
+  holder->roles = (uint8_t)(holder->roles & ~(1u << role));
+  control->change_count++;
+  return true;
 }
 
-uint32_t control_admin_count(const struct control *control) {
-  uint32_t count = 0;
+bool control_is_last_admin(const struct control *control, const uint8_t subject[SUBJECT_SIZE]) {
   for (uint32_t i = 0; i < control->holder_count; i++) {
-    count += holds_admin(&control->holders[i]);
+    const struct role_holder *holder = &control->holders[i];
+    const bool is_subject = memcmp(holder->subject, subject, SUBJECT_SIZE) == 0;
+    if (is_subject ? holder->is_bootstrap : holds_admin(holder)) {
+      return false;
+    }
   }
-  return count;
+  return true;
 }
 
 void control_set_bootstrap(struct control *control, const struct memory *memory,
@@ -77,14 +87,22 @@ void control_set_bootstrap(struct control *control, const struct memory *memory,
   }
 }
 
-void control_begin_tenant_event(struct control *control, enum tenant_event_kind kind) {
+bool control_begin_tenant_event(struct control *control, enum tenant_event_kind kind) {
+  const bool is_changed = (control->tenant_events >> kind & 1u) == 0;
   control->tenant_events = (uint8_t)(control->tenant_events | 1u << kind);
+  control->change_count += is_changed;
+  return is_changed;
 }
 
-void control_end_tenant_event(struct control *control, enum tenant_event_kind kind,
+bool control_end_tenant_event(struct control *control, enum tenant_event_kind kind,
                               int64_t clock_ms) {
+  if ((control->tenant_events >> kind & 1u) == 0) {
+    return false;
+  }
   control->tenant_events = (uint8_t)(control->tenant_events & ~(1u << kind));
   control->tenant_over_at_ms[kind] = clock_ms;
+  control->change_count++;
+  return true;
 }
 
 /* A push certificate is Apple's; without the service upstream nobody can check in. */
@@ -109,14 +127,4 @@ int64_t control_muted_until_ms(const struct control *control, enum platform plat
     }
   }
   return until_ms;
-}
-
-void control_push(struct control *control, const struct profile_revision *revision,
-                  const struct cause *cause) {
-  struct sweep *sweep = &control->sweep;
-  assert(revision->revision.size <= SHORT_NAME_SIZE_MAX);
-  *sweep = (struct sweep){.kind = SWEEP_PUSH, .cause = *cause, .profile = revision->profile};
-  sweep->cause.traceparent = (struct span){0}; /* which goes away with the message */
-  sweep->revision_size = (uint8_t)revision->revision.size;
-  memcpy(sweep->revision, revision->revision.data, revision->revision.size);
 }

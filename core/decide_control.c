@@ -1,5 +1,7 @@
 #include "core/decide_control.h"
 
+#include "core/sweep.h"
+
 #include <stdio.h>
 
 enum { CONTROL_REASON_SIZE = 160 };
@@ -65,12 +67,11 @@ static void revoke(const struct step *step, const struct event *event, struct de
                        : "does not hold this role");
     return;
   }
-  control_revoke(control, subject, role);
-  if (role == ROLE_ADMIN && control_admin_count(control) == 0) {
-    control_grant(control, &step->lane->memory, subject, role);
+  if (role == ROLE_ADMIN && control_is_last_admin(control, subject)) {
     tell(decided, false, "the last ADMIN: nobody could make another");
     return;
   }
+  control_revoke(control, subject, role);
   decided->is_done = true;
   snprintf(decided->reason, sizeof decided->reason, "%s taken away", role_name(role));
 }
@@ -126,7 +127,8 @@ static void decide_group(const struct step *step, const struct event *event,
 static void decide_revision(const struct step *step, const struct event *event,
                             struct decided *decided) {
   const struct profile_revision *revision = &event->profile_revision;
-  control_push(&step->lane->control, revision, &step->cause);
+  step->lane->control.change_count++;
+  sweep_begin_push(step->lane, revision->profile, revision->revision, &step->cause);
   decided->is_done = true;
   snprintf(decided->reason, sizeof decided->reason, "revision %.*s of %s is pushed",
            (int)revision->revision.size, (const char *)revision->revision.data,

@@ -102,6 +102,7 @@ struct device_image {
   struct cause cause;
   const char *policy;
   int64_t overdue_since_ms; /* when a check-in was due; TIME_NONE while none is overdue */
+  struct rule_names rules;  /* of the violations; as of a result */
 };
 
 #endif

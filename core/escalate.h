@@ -26,6 +26,8 @@ void escalate_end_overdue(struct device *device);
  * take away. */
 void escalate_withdraw(const struct step *step, uint32_t index, struct device *device,
                        const char *reason);
+/* What is blocked and is not for the policy to block is given back. */
+void escalate_give_back(const struct step *step, uint32_t index, struct device *device);
 
 void escalate_resolve_ticket(const struct step *step, uint32_t index, struct device *device);
 

@@ -1,4 +1,4 @@
-#include "core/evaluate.h"
+#include "core/decide_device.h"
 
 #include "core/escalate.h"
 
@@ -28,12 +28,13 @@ static violation_set violations_of(const struct lane *lane, uint32_t index,
   return violations;
 }
 
-void evaluate(const struct step *step, uint32_t index, struct device *device) {
+void decide_evaluate(const struct step *step, uint32_t index, struct device *device,
+                     bool has_lost) {
   const struct lane *lane = step->lane;
   const violation_set violations = violations_of(lane, index, device);
   const enum compliance before = device->compliance;
   const enum compliance now = violations == 0 ? COMPLIANCE_COMPLIANT : COMPLIANCE_NONCOMPLIANT;
-  if (now == before && violations == device->violations) {
+  if (now == before && violations == device->violations && !has_lost) {
     return;
   }
   device->compliance = (uint8_t)now;

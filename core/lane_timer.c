@@ -40,8 +40,7 @@ int64_t lane_overdue_from_ms(const struct lane *lane, const struct device *devic
 /* Of a device whose check-ins are expected. What befalls the tenant is not its fault: meanwhile
  * nothing is due, and from its end on the device has its time once more. */
 static void offer_overdue(struct next_timer *next, const struct lane *lane,
-                          const struct device *device) {
-  const struct policy *policy = lane->policy;
+                          const struct policy *policy, const struct device *device) {
   const struct policy_plan *plan = &policy->overdue;
   if (control_is_muted(&lane->control, device->platform)) {
     return;
@@ -67,9 +66,9 @@ static void offer_wipe(struct next_timer *next, const struct lane *lane, uint32_
   }
 }
 
-enum timer_kind lane_next_timer(const struct lane *lane, uint32_t index,
-                                const struct device *device, int64_t *due_at_ms) {
-  const struct policy *policy = lane->policy;
+enum timer_kind lane_next_timer_under(const struct lane *lane, const struct policy *policy,
+                                      uint32_t index, const struct device *device,
+                                      int64_t *due_at_ms) {
   struct next_timer next = {.kind = TIMER_KIND_NONE, .due_at_ms = TIME_NONE};
   if (device->status == DEVICE_PENDING) {
     offer(&next, TIMER_KIND_FAIL, device->pending_since_ms + PENDING_MAX_MS);
@@ -79,13 +78,18 @@ enum timer_kind lane_next_timer(const struct lane *lane, uint32_t index,
   }
   if (policy->overdue_after_ms > 0 && device->status == DEVICE_ENROLLED &&
       device->last_sync_at_ms != TIME_NONE) {
-    offer_overdue(&next, lane, device);
+    offer_overdue(&next, lane, policy, device);
   }
   if (device->wipe != WIPE_NONE) {
     offer_wipe(&next, lane, index, device);
   }
   *due_at_ms = next.due_at_ms;
   return next.kind;
+}
+
+enum timer_kind lane_next_timer(const struct lane *lane, uint32_t index,
+                                const struct device *device, int64_t *due_at_ms) {
+  return lane_next_timer_under(lane, lane_policy_of(lane, index), index, device, due_at_ms);
 }
 
 void lane_schedule(struct lane *lane, uint32_t index) {

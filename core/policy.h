@@ -75,6 +75,9 @@ enum relation {
 
 const char *relation_name(enum relation relation);
 
+/* Whether a comparison that came out so (below 0, 0, above 0) is what the relation asks for. */
+bool relation_satisfied(enum relation relation, int order);
+
 enum condition_kind { CONDITION_COMPARISON, CONDITION_ALL, CONDITION_ANY, CONDITION_NOT };
 
 /* What a fact is compared with. */
@@ -225,11 +228,12 @@ struct policy {
   int64_t overdue_after_ms;        /* without a check-in for so long; 0: syncs are never overdue */
   struct policy_quiet quiet;
   struct policy_commands commands;
-  bool pushes_profile;                              /* to a device that becomes ENROLLED */
   char groups[POLICY_GROUPS_MAX][POLICY_NAME_SIZE]; /* that rules name; users' and devices' alike */
   uint32_t group_count;
+  bool pushes_profile; /* an Action PUSH_PROFILE when a device becomes ENROLLED */
   struct policy_exemption exemptions[POLICY_EXEMPTIONS_MAX];
   uint32_t exemption_count;
+  uint8_t hash[32]; /* over what it means, by whoever read it; zeros: nobody did */
   /* Made by policy_compile. */
   const char *rule_ids[POLICY_RULES_MAX]; /* the rules' own */
   struct policy_checks checks;
@@ -253,6 +257,10 @@ struct facts {
 };
 
 #define FACT_NONE INT64_MIN
+
+static inline struct rule_names policy_rule_names(const struct policy *policy) {
+  return (struct rule_names){.ids = policy->rule_ids, .count = policy->rule_count};
+}
 
 /* What follows from a version's text on each platform. Computed once for each distinct text, not
  * once for each report. */

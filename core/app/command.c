@@ -49,6 +49,8 @@ static const struct command commands[] = {
      replay_explain_options, 1, 1, command_replay_explain},
     {"replay rebuild", "", "Fill an empty PostgreSQL from the topics alone", replay_rebuild_options,
      0, 0, command_replay_rebuild},
+    {"replay what-if", "", "Show what another policy would have decided; exit 1 when it differs",
+     replay_what_if_options, 0, 0, command_replay_what_if},
     {"status", "", "Show each lane's lag and positions", NULL, 0, 0, command_status},
     {"config show", "", "Print the settings in force as YAML, secrets hidden", NULL, 0, 0,
      command_config_show},

@@ -53,6 +53,9 @@ struct config {
     char *subject_key_file; /* empty: the key that `migrate` keeps in the database */
   } privacy;
   struct {
+    char *signing_key_file; /* of its checkpoints; empty: nothing is signed */
+  } journal;
+  struct {
     struct text_list bootstrap_admins;
   } roles;
   struct {
@@ -60,6 +63,9 @@ struct config {
     int64_t bytes_max;    /* or when its encoded results reach this size */
     int64_t memory_max;   /* bytes of all batches on their way; the lanes here share it */
   } batch;
+  struct {
+    int64_t stall_max_s; /* a loop that stands still for longer ends the process; 0: never */
+  } loop;
   struct {
     char *format; /* "logfmt" or "json" */
     char *level;  /* "debug", "info", "warning" or "error" */
