@@ -152,7 +152,10 @@ static void evaluate_next(const struct step *step, uint32_t index) {
       decide_evaluate(step, index, &next, has_lost);
     }
   }
-  decide_apply(step, index, &next, is_renamed);
+  /* When its check-in was due is another instant then. */
+  const bool is_redated =
+      next.overdue_stage > 0 && from->overdue_after_ms != lane->policy->overdue_after_ms;
+  decide_apply(step, index, &next, is_renamed || is_redated);
   if (lane_next_timer_under(lane, lane->policy, index, &lane->devices[index], &due_ms) !=
           kind_before ||
       due_ms != due_before_ms) {
