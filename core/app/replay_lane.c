@@ -150,6 +150,10 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
   return STATUS_OK;
 }
 
+struct found *replay_lane_found(struct replay_lane *lane) {
+  return lane->found;
+}
+
 struct replay *replay_lane_replay(struct replay_lane *lane) {
   return lane->replay;
 }
