@@ -455,7 +455,7 @@ static enum status make_directory(const struct copying *copying) {
              : error_set(copying->error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
 }
 
-enum status evidence_copy_lane(const struct evidence_copy *copy, uint32_t lane,
+enum status evidence_copy_lane(const struct evidence_copy *copy, uint32_t lane, uint64_t *batches,
                                struct error *error) {
   struct copying copying = {.copy = copy, .lane = lane, .error = error};
   enum status status = make_directory(&copying);
@@ -474,6 +474,7 @@ enum status evidence_copy_lane(const struct evidence_copy *copy, uint32_t lane,
   if (status == STATUS_OK) {
     status = copy_inputs(&copying);
   }
+  *batches = copying.end.batch;
   found_close(copying.found);
   fetch_close(copying.fetch);
   buffer_fini(&copying.value);
