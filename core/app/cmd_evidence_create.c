@@ -225,9 +225,8 @@ static enum status copy(struct creating *creating, struct error *error) {
 static void print_lanes(const struct creating *creating) {
   for (uint32_t lane = 0; lane < creating->terms.lane_count; lane++) {
     const struct verify_result *result = &creating->examination.lanes[lane].result;
-    printf("lane %" PRIu32 ": %" PRIu64 " batches, %" PRIu64 " messages%s\n", lane,
-           result->batches, result->messages,
-           result->verdict == VERDICT_VERIFIED ? ", as decided" : "");
+    printf("lane %" PRIu32 ": %" PRIu64 " batches, %" PRIu64 " messages%s\n", lane, result->batches,
+           result->messages, result->verdict == VERDICT_VERIFIED ? ", as decided" : "");
     if (result->finding != NULL) {
       finding_print(stdout, result->finding);
     } else if (result->verdict == VERDICT_UNVERIFIABLE) {
@@ -255,9 +254,9 @@ enum status command_evidence_create(const struct command_line *line, struct erro
   if (status == STATUS_OK) {
     print_lanes(&creating);
     if (!examination_is_clean(&creating.examination)) {
-      status = error_set(error, STATUS_REFUSED,
-                         "%s: made, and its report shows what is not as decided",
-                         creating.directory);
+      status =
+          error_set(error, STATUS_REFUSED, "%s: made, and its report shows what is not as decided",
+                    creating.directory);
     }
   }
   if (creating.examination.lanes != NULL) {

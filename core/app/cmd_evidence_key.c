@@ -101,8 +101,7 @@ enum status command_evidence_checkpoint(const struct command_line *line, struct 
   if (status == STATUS_OK) {
     status = sign(&line->config, key, file, error);
   }
-  if (path != NULL && file != NULL && file != stdout && fclose(file) != 0 &&
-      status == STATUS_OK) {
+  if (path != NULL && file != NULL && file != stdout && fclose(file) != 0 && status == STATUS_OK) {
     status = error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
   }
   note_key_close(key);

@@ -37,8 +37,8 @@ static void add_problem(struct verifying *verifying, const char *file, const cha
   va_start(arguments, format);
   vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  json_array_append_new(verifying->problems, json_pack("{s:s, s:s, s:s}", "file", file, "what",
-                                                       what, "text", text));
+  json_array_append_new(verifying->problems,
+                        json_pack("{s:s, s:s, s:s}", "file", file, "what", what, "text", text));
 }
 
 /* Files. --------------------------------------------------------------------------------- */
@@ -47,12 +47,13 @@ static enum status read_manifest(struct verifying *verifying, struct error *erro
   const struct pack_file *const file = pack_find(&verifying->pack, PACK_MANIFEST);
   json_error_t why;
   if (file == NULL) {
-    return error_set(error, STATUS_REFUSED, "%s has no %s: it is no pack, or one that was not made "
-                                            "to its end",
+    return error_set(error, STATUS_REFUSED,
+                     "%s has no %s: it is no pack, or one that was not made "
+                     "to its end",
                      verifying->line->arguments[0], PACK_MANIFEST);
   }
-  verifying->manifest = json_loadb((const char *)file->bytes.data, file->bytes.size,
-                                   JSON_REJECT_DUPLICATES, &why);
+  verifying->manifest =
+      json_loadb((const char *)file->bytes.data, file->bytes.size, JSON_REJECT_DUPLICATES, &why);
   if (verifying->manifest == NULL) {
     return error_set(error, STATUS_REFUSED, "%s, line %d: %s", PACK_MANIFEST, why.line, why.text);
   }
@@ -142,10 +143,9 @@ static void compare_manifest(struct verifying *verifying) {
   size_t i;
   json_t *difference;
   json_array_foreach(differences, i, difference) {
-    char *expected = json_dumps(json_object_get(difference, "expected"),
-                                JSON_ENCODE_ANY | JSON_COMPACT);
-    char *found =
-        json_dumps(json_object_get(difference, "found"), JSON_ENCODE_ANY | JSON_COMPACT);
+    char *expected =
+        json_dumps(json_object_get(difference, "expected"), JSON_ENCODE_ANY | JSON_COMPACT);
+    char *found = json_dumps(json_object_get(difference, "found"), JSON_ENCODE_ANY | JSON_COMPACT);
     const char *const field = json_string_value(json_object_get(difference, "field"));
     if (strncmp(field, "files", 5) != 0) { /* those have been named */
       add_problem(verifying, PACK_MANIFEST, "manifest does not follow",
@@ -175,8 +175,7 @@ static enum status verify(struct verifying *verifying, struct error *error) {
   char path[4096];
   struct stat is;
   snprintf(path, sizeof path, "%s/%s", verifying->pack.directory, EVIDENCE_SCHEMAS_DIRECTORY);
-  enum status status =
-      schemas_open(stat(path, &is) == 0 ? path : NULL, &verifying->schemas, error);
+  enum status status = schemas_open(stat(path, &is) == 0 ? path : NULL, &verifying->schemas, error);
   compare_files(verifying);
   if (status == STATUS_OK) {
     status = examine(&verifying->line->config, verifying->schemas, &verifying->terms,
@@ -204,7 +203,8 @@ static void print_lane(const struct verifying *verifying, uint32_t number) {
                                                : "unverifiable",
          result->batches, result->messages, result->timers);
   if (result->checkpoints > 0) {
-    printf("  the signed checkpoint over %" PRIu64 " batches holds%s\n", lane->checkpoint.is.tree.size,
+    printf("  the signed checkpoint over %" PRIu64 " batches holds%s\n",
+           lane->checkpoint.is.tree.size,
            verifying->key != NULL ? "" : ", under the pack's own key");
   }
   if (result->partial > 0) {
@@ -244,8 +244,7 @@ static void print_json(const struct verifying *verifying) {
   for (uint32_t lane = 0; lane < verifying->terms.lane_count; lane++) {
     json_array_append_new(lanes, examination_lane_json(&verifying->examination, lane));
   }
-  json_t *const json =
-      json_pack("{s:o, s:O}", "lanes", lanes, "problems", verifying->problems);
+  json_t *const json = json_pack("{s:o, s:O}", "lanes", lanes, "problems", verifying->problems);
   json_dumpf(json, stdout, JSON_COMPACT);
   putchar('\n');
   json_decref(json);

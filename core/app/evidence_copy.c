@@ -68,7 +68,8 @@ static bool has_at(struct span bytes) {
 
 /* Our own headers of a dead letter: they come last, and begin with this. */
 static struct span own_headers(struct span headers) {
-  static const char first[] = {0, 0, 0, 12, 'm', 'u', 's', 't', 'e', 'r', '.', 'e', 'r', 'r', 'o', 'r'};
+  static const char first[] = {0,   0,   0,   12,  'm', 'u', 's', 't',
+                               'e', 'r', '.', 'e', 'r', 'r', 'o', 'r'};
   for (size_t at = headers.size; at-- > 0;) {
     if (headers.size - at >= sizeof first && memcmp(headers.data + at, first, sizeof first) == 0) {
       return span_of(headers.data + at, headers.size - at);
@@ -153,8 +154,8 @@ static enum status put_result(struct copying *copying, struct slice *slice, uint
 static enum status copy_results(struct copying *copying, uint32_t kind) {
   struct slice slice = {0};
   const struct found_record *found = NULL;
-  enum status status = open_slice(copying, record_topic_name(kind), (int32_t)copying->lane, &slice,
-                                  copying->error);
+  enum status status =
+      open_slice(copying, record_topic_name(kind), (int32_t)copying->lane, &slice, copying->error);
   slice.first = slice.end = found_first(copying->found, kind);
   if (status == STATUS_OK) { /* what the journal tells of may have come into sight since */
     bool has_more;
@@ -210,16 +211,16 @@ static enum status put_entry(struct copying *copying, struct slice *slice,
 
 static enum status copy_journal(struct copying *copying) {
   struct slice slice = {0};
-  struct journal_source *source =
-      journal_source_of_topic(copying->found, copying->copy->schemas,
-                              copying->copy->config->kafka.topic_prefix);
+  struct journal_source *source = journal_source_of_topic(
+      copying->found, copying->copy->schemas, copying->copy->config->kafka.topic_prefix);
   enum status status =
       open_slice(copying, "journal", (int32_t)copying->lane, &slice, copying->error);
   slice.first = slice.end = found_first(copying->found, RECORD_JOURNAL);
   for (bool goes_on = status == STATUS_OK; goes_on;) {
     struct journal_entry entry;
     status = journal_source_next(source, &entry, copying->error);
-    goes_on = status == STATUS_OK && entry.batch != NULL && !is_past(copying->copy, &entry.batch->row);
+    goes_on =
+        status == STATUS_OK && entry.batch != NULL && !is_past(copying->copy, &entry.batch->row);
     if (goes_on) {
       status = put_entry(copying, &slice, &entry);
       goes_on = status == STATUS_OK;
@@ -308,11 +309,11 @@ static enum status open_input(struct copying *copying, enum topic topic) {
   struct slice *slice = &copying->inputs[topic];
   int64_t first;
   int64_t end;
-  enum status status = open_slice(copying, topic_name(topic),
-                                  topic_partition(topic, copying->lane), slice, copying->error);
+  enum status status = open_slice(copying, topic_name(topic), topic_partition(topic, copying->lane),
+                                  slice, copying->error);
   if (status == STATUS_OK) {
-    status = found_bounds(copying->fetch, slice->topic, slice->partition, &first, &end,
-                          copying->error);
+    status =
+        found_bounds(copying->fetch, slice->topic, slice->partition, &first, &end, copying->error);
   }
   if (status == STATUS_OK) {
     const int64_t from = copying->begin.ranges[topic].from;
@@ -463,7 +464,8 @@ enum status evidence_copy_lane(const struct evidence_copy *copy, uint32_t lane, 
     status = replay_fetch_open(copy->config, &copying.fetch, error);
   }
   if (status == STATUS_OK) {
-    status = found_open(copying.fetch, copy->config->kafka.topic_prefix, lane, &copying.found, error);
+    status =
+        found_open(copying.fetch, copy->config->kafka.topic_prefix, lane, &copying.found, error);
   }
   if (status == STATUS_OK) {
     status = copy_journal(&copying);

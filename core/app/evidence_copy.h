@@ -29,8 +29,8 @@ enum { EVIDENCE_PATH_SIZE = 4096 };
 /* "lanes/0/enrollments.records", the name of a file in every pack; `topic` without its prefix. */
 void evidence_slice_name(uint32_t lane, const char *topic, char *name, size_t size);
 
-/* Makes the lane's files below the directory; `*batches` is how many there are. STATUS_REFUSED: pseudonymised, it cannot be replayed
- * to the end of the range; `error` says why. */
+/* Makes the lane's files below the directory; `*batches` is how many there are. STATUS_REFUSED:
+ * pseudonymised, it cannot be replayed to the end of the range; `error` says why. */
 enum status evidence_copy_lane(const struct evidence_copy *copy, uint32_t lane, uint64_t *batches,
                                struct error *error) MUST_USE;
 

@@ -55,7 +55,8 @@ static json_t *tree_json(const struct merkle_tree *tree) {
   return json_pack("{s:I, s:s}", "batches", (json_int_t)tree->size, "root", hex);
 }
 
-/* A checkpoint of more batches than the pack has: its proof must show that they begin with these. */
+/* A checkpoint of more batches than the pack has: its proof must show that they begin with these.
+ */
 static void check_consistency(struct examination *examination, uint32_t number,
                               const struct pack_file *proof_file, const char *where) {
   struct evidence_lane *lane = &examination->lanes[number];
@@ -137,8 +138,7 @@ static void examine_lane(struct examination *examination, uint32_t number,
   evidence_checkpoint_names(number, note, proof);
   const struct pack_file *file = pack_find(examination->pack, note);
   const struct pack_file *proof_file = pack_find(examination->pack, proof);
-  const bool is_good =
-      file != NULL && read_checkpoint(examination, number, key, file, &finding);
+  const bool is_good = file != NULL && read_checkpoint(examination, number, key, file, &finding);
   if (is_good && proof_file == NULL) { /* of no more batches than are here */
     struct listed_checkpoint *listed = list.items = memory_zeroed(1, sizeof *list.items);
     *listed = (struct listed_checkpoint){.lane = number, .is = lane->checkpoint.is};

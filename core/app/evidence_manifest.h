@@ -8,7 +8,8 @@
  * file of it by now. */
 char *manifest_text(const struct examination *examination, const struct pack *pack);
 
-/* The terms that a manifest states. STATUS_REFUSED: it is none of a pack that this program knows. */
+/* The terms that a manifest states. STATUS_REFUSED: it is none of a pack that this program knows.
+ */
 enum status manifest_terms(const struct json_t *manifest, struct evidence_terms *terms,
                            struct error *error) MUST_USE;
 

@@ -53,9 +53,9 @@ static enum status map_entry(struct pack *pack, const char *name, int depth, str
   if (S_ISDIR(is.st_mode) && depth < DEPTH_MAX) {
     return map_directory(pack, name, depth + 1, error);
   }
-  return S_ISREG(is.st_mode)
-             ? map_file(pack, name, path, (size_t)is.st_size, error)
-             : error_set(error, STATUS_REFUSED, "%s: neither a file nor a directory of a pack", path);
+  return S_ISREG(is.st_mode) ? map_file(pack, name, path, (size_t)is.st_size, error)
+                             : error_set(error, STATUS_REFUSED,
+                                         "%s: neither a file nor a directory of a pack", path);
 }
 
 static enum status map_directory(struct pack *pack, const char *name, int depth,

@@ -82,14 +82,13 @@ enum status journal_tree_read(const struct config *config, const struct schemas 
 
 /* Into a pack. --------------------------------------------------------------------------- */
 
-static FILE *open_file(const char *directory, const char *name, struct error *error) {
+static enum status open_file(const char *directory, const char *name, FILE **file,
+                             struct error *error) {
   char path[4096];
   snprintf(path, sizeof path, "%s/%s", directory, name);
-  FILE *const file = fopen(path, "wbx");
-  if (file == NULL) {
-    error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
-  }
-  return file;
+  *file = fopen(path, "wbx");
+  return *file != NULL ? STATUS_OK
+                       : error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
 }
 
 static enum status close_file(FILE *file, const char *name, struct error *error) {
@@ -101,9 +100,10 @@ static enum status close_file(FILE *file, const char *name, struct error *error)
 
 static enum status put_note(const char *directory, const char *name, const char *text,
                             struct error *error) {
-  FILE *const file = open_file(directory, name, error);
-  if (file == NULL) {
-    return STATUS_UNAVAILABLE;
+  FILE *file;
+  const enum status status = open_file(directory, name, &file, error);
+  if (status != STATUS_OK) {
+    return status;
   }
   fputs(text, file);
   return close_file(file, name, error);
@@ -111,9 +111,10 @@ static enum status put_note(const char *directory, const char *name, const char 
 
 static enum status put_proof(const char *directory, const char *name,
                              const struct merkle_proof *proof, struct error *error) {
-  FILE *const file = open_file(directory, name, error);
-  if (file == NULL) {
-    return STATUS_UNAVAILABLE;
+  FILE *file;
+  const enum status status = open_file(directory, name, &file, error);
+  if (status != STATUS_OK) {
+    return status;
   }
   for (size_t i = 0; i < proof->count; i++) {
     char *const text = base64_text(span_of(proof->nodes[i].hash, DIGEST_SIZE));

@@ -13,8 +13,8 @@ enum status journal_tree_read(const struct config *config, const struct schemas 
                               struct error *error) MUST_USE;
 
 /* Of a lane's checkpoints, the first that covers `batches`, or else the last: its note goes into
- * the pack at `directory` and, when it has more batches, the proof that they begin with these, which
- * is made from the journal's topic. Without any nothing is written. */
+ * the pack at `directory` and, when it has more batches, the proof that they begin with these,
+ * which is made from the journal's topic. Without any nothing is written. */
 enum status evidence_put_checkpoint(const struct config *config, const struct schemas *schemas,
                                     const struct checkpoint_list *list, const char *directory,
                                     uint32_t lane, uint64_t batches, struct error *error) MUST_USE;

@@ -9,9 +9,8 @@ static enum status failed(const struct slice *slice, struct error *error) {
 
 /* Of one length whatever the numbers: it is written again at the end. */
 static bool put_line(struct slice *slice) {
-  return fprintf(slice->file,
-                 "muster records 1 %s %" PRId32 " %020" PRId64 " %020" PRId64 "\n", slice->topic,
-                 slice->partition, slice->first, slice->end) > 0;
+  return fprintf(slice->file, "muster records 1 %s %" PRId32 " %020" PRId64 " %020" PRId64 "\n",
+                 slice->topic, slice->partition, slice->first, slice->end) > 0;
 }
 
 enum status slice_open(struct slice *slice, const char *path, const char *topic, int32_t partition,
@@ -28,8 +27,7 @@ enum status slice_put(struct slice *slice, const struct stored_record *record,
   const size_t size = stored_size(record);
   buffer_clear(&slice->bytes);
   stored_write(record, buffer_reserve(&slice->bytes, size));
-  return fwrite(slice->bytes.data, 1, size, slice->file) == size ? STATUS_OK
-                                                                 : failed(slice, error);
+  return fwrite(slice->bytes.data, 1, size, slice->file) == size ? STATUS_OK : failed(slice, error);
 }
 
 enum status slice_close(struct slice *slice, struct error *error) {

@@ -123,8 +123,7 @@ static void add_event(struct story_device *device, const struct story_event *eve
     device->left_out++;
     return;
   }
-  device->events =
-      memory_grown(device->events, device->event_count + 1, sizeof *device->events);
+  device->events = memory_grown(device->events, device->event_count + 1, sizeof *device->events);
   device->events[device->event_count] = *event;
   device->events[device->event_count].text = event->text == NULL ? NULL : text_copy(event->text);
   device->event_count++;
@@ -134,6 +133,7 @@ static void follow(struct story_state *state, const struct result *result) {
   switch (result->kind) {
   case RESULT_COMPLIANCE_CHANGE:
     state->compliance = (uint8_t)result->change.compliance;
+    state->violations = result->change.violations;
     state->noncompliant_since_ms = result->change.compliance == COMPLIANCE_NONCOMPLIANT
                                        ? result->change.noncompliant_since_ms
                                        : TIME_NONE;
@@ -207,12 +207,39 @@ void story_sort(struct story *story) {
   }
 }
 
+static void free_device(struct story_device *device) {
+  for (size_t i = 0; i < device->event_count; i++) {
+    free((void *)(uintptr_t)device->events[i].text);
+  }
+  free(device->events);
+}
+
+static int64_t earlier(int64_t a, int64_t b) {
+  return a == TIME_NONE ? b : b == TIME_NONE ? a : a < b ? a : b;
+}
+
+void story_join(struct story *story, struct story *other) {
+  for (size_t i = 0; i < other->device_count; i++) {
+    if (story->device_count == STORY_DEVICES_MAX) {
+      free_device(&other->devices[i]);
+      story->untold++;
+      continue;
+    }
+    story->devices = memory_grown(story->devices, story->device_count + 1, sizeof *story->devices);
+    story->devices[story->device_count++] = other->devices[i];
+  }
+  for (size_t kind = 0; kind < RESULT_KIND_COUNT; kind++) {
+    story->counts[kind] += other->counts[kind];
+  }
+  story->untold += other->untold;
+  story->first_at_ms = earlier(story->first_at_ms, other->first_at_ms);
+  story->last_at_ms = other->last_at_ms > story->last_at_ms ? other->last_at_ms : story->last_at_ms;
+  other->device_count = 0;
+}
+
 void story_fini(struct story *story) {
   for (size_t i = 0; i < story->device_count; i++) {
-    for (size_t j = 0; j < story->devices[i].event_count; j++) {
-      free((void *)(uintptr_t)story->devices[i].events[j].text);
-    }
-    free(story->devices[i].events);
+    free_device(&story->devices[i]);
   }
   free(story->devices);
   free(story->states);

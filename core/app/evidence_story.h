@@ -34,6 +34,7 @@ struct story_event {
 /* As results tell it. */
 struct story_state {
   int64_t noncompliant_since_ms; /* TIME_NONE: is not */
+  violation_set violations;
   uint8_t compliance, is_blocked, is_ticket_open, is_told;
 };
 
@@ -49,10 +50,10 @@ struct story_device {
 struct story {
   const char *const *wanted; /* device IDs or serials; none: the first with a decision */
   size_t wanted_count;
-  int64_t from_ms, to_ms; /* TIME_NONE: no bound */
+  int64_t from_ms, to_ms;       /* TIME_NONE: no bound */
   struct story_device *devices; /* in order of number, when all is gathered (story_sort) */
   size_t device_count;
-  uint64_t untold;              /* devices with a decision in the range that are not among them */
+  uint64_t untold; /* devices with a decision in the range that are not among them */
   uint64_t counts[RESULT_KIND_COUNT]; /* of results in the range */
   int64_t first_at_ms, last_at_ms;    /* of them; TIME_NONE: there is none */
   /* Of the lane under way. */
@@ -66,6 +67,9 @@ void story_begin_lane(struct story *story, uint32_t lane, uint32_t lane_count);
 struct replay_watch story_watch(struct story *story);
 void story_end_lane(struct story *story);
 void story_sort(struct story *story);
+
+/* Moves what another tells of its lanes behind this one's; as many devices as are shown. */
+void story_join(struct story *story, struct story *other);
 void story_fini(struct story *story);
 
 #endif

@@ -76,12 +76,12 @@ static void put_decision(const struct deciding *deciding, const struct found_rec
       message->record == RESULT_DEAD_LETTER
           ? (message->value_is_null ? json_null() : json_of_bytes(message->value))
           : json_of_value(schemas, message->value_is_null ? (struct span){0} : message->value);
-  json_t *const json = json_pack(
-      "{s:I, s:o, s:o, s:I, s:I, s:I, s:s, s:o}", "at", (json_int_t)at_ms, "headers",
-      headers_json(message->headers), "key",
-      message->key_is_null ? json_null() : json_of_bytes(message->key), "offset",
-      (json_int_t)record->offset, "partition", (json_int_t)number, "timestamp",
-      (json_int_t)message->timestamp_ms, "topic", topic, "value", value);
+  json_t *const json =
+      json_pack("{s:I, s:o, s:o, s:I, s:I, s:I, s:s, s:o}", "at", (json_int_t)at_ms, "headers",
+                headers_json(message->headers), "key",
+                message->key_is_null ? json_null() : json_of_bytes(message->key), "offset",
+                (json_int_t)record->offset, "partition", (json_int_t)number, "timestamp",
+                (json_int_t)message->timestamp_ms, "topic", topic, "value", value);
   json_dumpf(json, deciding->file, JSON_COMPACT | JSON_SORT_KEYS);
   putc('\n', deciding->file);
   json_decref(json);
@@ -213,8 +213,7 @@ static enum status put_devices(const struct examination *examination,
   struct column columns[DEVICE_POPULATION_COLUMN_COUNT];
   memcpy(columns, device_columns, DEVICE_LIST_COLUMN_COUNT * sizeof *columns);
   columns[DEVICE_LIST_COLUMN_COUNT] = (struct column){"subject", COLUMN_TEXT, false};
-  struct output *output =
-      output_open(file, OUTPUT_CSV, columns, DEVICE_POPULATION_COLUMN_COUNT);
+  struct output *output = output_open(file, OUTPUT_CSV, columns, DEVICE_POPULATION_COLUMN_COUNT);
   bool has_more = true;
   for (uint32_t index = 0; has_more; index++) {
     has_more = false;

@@ -41,8 +41,7 @@ enum status replay_lane_open(const struct replay_lane_options *options, struct r
                              struct error *error) {
   struct replay_lane *made = memory_zeroed(1, sizeof *made);
   made->options = *options;
-  enum status status =
-      replay_fetch_open_from(options->config, options->files, &made->fetch, error);
+  enum status status = replay_fetch_open_from(options->config, options->files, &made->fetch, error);
   if (status == STATUS_OK) {
     status = found_open(made->fetch, options->config->kafka.topic_prefix, options->lane,
                         &made->found, error);

@@ -36,9 +36,10 @@ static const char head[] =
     ".wait{background:var(--wait)}@media (prefers-color-scheme:dark){.mark{color:#15181c}}\n"
     ".panel{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;"
     "padding:.8rem 1rem;margin:.8rem 0;break-inside:avoid}"
+    ".slim{width:auto;min-width:22rem}time{white-space:nowrap}"
     "details>summary{cursor:pointer;color:var(--soft);font-size:.88rem;margin-top:.4rem}\n"
     "svg{display:block;width:100%;height:auto;margin-top:.5rem}svg text{fill:var(--soft);"
-    "font:11px system-ui,\"DejaVu Sans\",sans-serif}.rule{stroke:var(--line)}"
+    "font:11px system-ui,\"DejaVu Sans\",sans-serif}svg text.on{fill:var(--ink)}.rule{stroke:var(--line)}"
     ".s-good{fill:var(--good)}.s-bad{fill:var(--bad)}.s-wait{fill:var(--wait)}"
     ".s-idle{fill:var(--idle)}.s-note{fill:var(--note)}.s-line{stroke:var(--note);"
     "stroke-width:1.5}\n"
@@ -80,6 +81,13 @@ void report_time(FILE *file, int64_t at_ms) {
   }
   time_format(at_ms, text);
   fputs(text, file);
+}
+
+/* The same where it may be marked up: not broken over lines. */
+static void put_time(FILE *file, int64_t at_ms) {
+  fputs("<time>", file);
+  report_time(file, at_ms);
+  fputs("</time>", file);
 }
 
 static void put_hash(FILE *file, const uint8_t hash[DIGEST_SIZE]) {
@@ -142,12 +150,12 @@ static void put_summary(const struct report_page *report, const struct totals *t
   fputs("<h1>Evidence report</h1>\n<p>Decisions ", file);
   if (report->from_ms != TIME_NONE) {
     fputs("from <b>", file);
-    report_time(file, report->from_ms);
+    put_time(file, report->from_ms);
     fputs("</b> ", file);
   }
   if (report->to_ms != TIME_NONE) {
     fputs("until before <b>", file);
-    report_time(file, report->to_ms);
+    put_time(file, report->to_ms);
     fputs("</b> ", file);
   }
   fputs("of the topics <code>", file);
@@ -155,7 +163,7 @@ static void put_summary(const struct report_page *report, const struct totals *t
   fprintf(file, "*</code>%s.</p>\n<p>",
           report->is_pseudonymised ? ", pseudonymised: subjects stand for addresses" : "");
   put_verdict(file, totals, report->lane_count);
-  fputs("</p>\n<h2>Summary</h2>\n<div class=\"wide\"><table>\n", file);
+  fputs("</p>\n<h2>Summary</h2>\n<div class=\"wide\"><table class=\"slim\">\n", file);
   put_line(file, "lanes", report->lane_count);
   put_line(file, "batches decided again", totals->batches);
   put_line(file, "messages read", totals->messages);
@@ -165,15 +173,15 @@ static void put_summary(const struct report_page *report, const struct totals *t
   fputs("</table></div>\n<p class=\"soft\">Lanes are decided from their first batch; decisions "
         "in the range run from ",
         file);
-  report_time(file, report->story->first_at_ms);
+  put_time(file, report->story->first_at_ms);
   fputs(" to ", file);
-  report_time(file, report->story->last_at_ms);
-  fputs(".</p>\n<div class=\"wide\"><table>\n<tr><th>decisions in the range</th><th "
+  put_time(file, report->story->last_at_ms);
+  fputs(".</p>\n<div class=\"wide\"><table class=\"slim\">\n<tr><th>decisions in the range</th><th "
         "class=\"n\">number</th></tr>\n",
         file);
   for (enum result_kind kind = 0; kind < RESULT_KIND_COUNT; kind++) {
-    fprintf(file, "<tr><td>%s</td><td class=\"n\">%" PRIu64 "</td></tr>\n",
-            result_topic_name(kind), report->story->counts[kind]);
+    fprintf(file, "<tr><td>%s</td><td class=\"n\">%" PRIu64 "</td></tr>\n", result_topic_name(kind),
+            report->story->counts[kind]);
   }
   fputs("</table></div>\n", file);
 }
@@ -243,8 +251,8 @@ static void put_lanes(const struct report_page *report, FILE *file) {
 }
 
 static void put_value(FILE *file, const json_t *value) {
-  char *const text = value == NULL ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY |
-                                                                  JSON_SORT_KEYS);
+  char *const text =
+      value == NULL ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
   report_text(file, text == NULL ? "nothing" : text);
   free(text);
 }
@@ -286,7 +294,8 @@ static void put_finding(FILE *file, const json_t *finding) {
   fputs("</table></div>\n", file);
 }
 
-static void put_differences(const struct report_page *report, const struct totals *totals, FILE *file) {
+static void put_differences(const struct report_page *report, const struct totals *totals,
+                            FILE *file) {
   if (totals->diverged + totals->unverifiable == 0) {
     return;
   }
@@ -323,8 +332,9 @@ static void put_policy(FILE *file) {
   report_text(file, policy->version);
   fputs("</b>, SHA-256 over what it means ", file);
   put_hash(file, hash);
-  fprintf(file, "; decision version %d.</p>\n<details><summary>what it says, %zu lines</summary>\n"
-                "<div class=\"wide\"><table>\n",
+  fprintf(file,
+          "; decision version %d.</p>\n<details><summary>what it says, %zu lines</summary>\n"
+          "<div class=\"wide\"><table>\n",
           DECISION_VERSION, lines.count);
   for (size_t i = 0; i < lines.count; i++) {
     fputs("<tr><td><code>", file);

@@ -12,14 +12,15 @@ enum {
   ROW_HEIGHT = 24,
   BAR_HEIGHT = 14,
   TOP = 6,
-  ROW_COUNT = 4,
+  ROW_COUNT = 5,
   HEIGHT = TOP + ROW_COUNT * ROW_HEIGHT + 30,
   TICKS = 4, /* parts of the time axis */
 };
 
-enum row { ROW_COMPLIANCE, ROW_MAIL, ROW_TICKET, ROW_NOTICES };
+enum row { ROW_COMPLIANCE, ROW_VIOLATIONS, ROW_MAIL, ROW_TICKET, ROW_NOTICES };
 
-static const char *const row_names[ROW_COUNT] = {"compliance", "mail", "ticket", "notices"};
+static const char *const row_names[ROW_COUNT] = {"compliance", "violations", "mail", "ticket",
+                                                 "notices"};
 
 struct drawing {
   FILE *file;
@@ -28,8 +29,8 @@ struct drawing {
 };
 
 static double x_of(const struct drawing *drawing, int64_t at_ms) {
-  const double part = (double)(at_ms - drawing->begin_ms) /
-                      (double)(drawing->end_ms - drawing->begin_ms);
+  const double part =
+      (double)(at_ms - drawing->begin_ms) / (double)(drawing->end_ms - drawing->begin_ms);
   return LEFT + (part < 0 ? 0 : part > 1 ? 1 : part) * (WIDTH - LEFT - RIGHT);
 }
 
@@ -59,8 +60,7 @@ static void put_frame(const struct drawing *drawing) {
             row_names[row]);
   }
   for (int tick = 0; tick <= TICKS; tick++) {
-    const int64_t at_ms =
-        drawing->begin_ms + (drawing->end_ms - drawing->begin_ms) / TICKS * tick;
+    const int64_t at_ms = drawing->begin_ms + (drawing->end_ms - drawing->begin_ms) / TICKS * tick;
     const int y = TOP + ROW_COUNT * ROW_HEIGHT + 4;
     char text[TIME_TEXT_SIZE];
     time_format(at_ms, text);
@@ -69,7 +69,10 @@ static void put_frame(const struct drawing *drawing) {
             "<line class=\"rule\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text x=\"%.1f\" "
             "y=\"%d\" text-anchor=\"%s\">%.16s</text>\n",
             x_of(drawing, at_ms), x_of(drawing, at_ms), TOP, y, x_of(drawing, at_ms), y + 14,
-            tick == 0 ? "start" : tick == TICKS ? "end" : "middle", text);
+            tick == 0       ? "start"
+            : tick == TICKS ? "end"
+                            : "middle",
+            text);
   }
 }
 
@@ -100,16 +103,16 @@ static const char *compliance_class(uint32_t compliance) {
 
 /* Mail: kept out, or in grace while it is not compliant, or let in. */
 static const char *mail_class(const struct story_state *state) {
-  return state->is_blocked                                  ? "s-bad"
+  return state->is_blocked                              ? "s-bad"
          : state->compliance == COMPLIANCE_NONCOMPLIANT ? "s-wait"
          : state->compliance == COMPLIANCE_COMPLIANT    ? "s-good"
-                                                            : "s-idle";
+                                                        : "s-idle";
 }
 
 static const char *mail_words(const struct story_state *state) {
-  return state->is_blocked                                  ? "mail blocked"
+  return state->is_blocked                              ? "mail blocked"
          : state->compliance == COMPLIANCE_NONCOMPLIANT ? "grace: mail is let in still"
-                                                            : "mail let in";
+                                                        : "mail let in";
 }
 
 static void put_mark(const struct drawing *drawing, const struct story_event *event) {
@@ -127,8 +130,47 @@ static void put_mark(const struct drawing *drawing, const struct story_event *ev
   fputs("</title></circle>\n", drawing->file);
 }
 
+static void put_violations(FILE *file, violation_set violations) {
+  const struct policy *policy = policy_default();
+  const char *separator = ": ";
+  for (uint32_t rule = 0; rule < policy->rule_count; rule++) {
+    if ((violations >> rule & 1u) != 0) {
+      fputs(separator, file);
+      report_text(file, policy->rule_ids[rule]);
+      separator = ", ";
+    }
+  }
+}
+
+/* What is violated at a time, by number; the rules when it is pointed at. */
+static void put_violations_bar(const struct drawing *drawing, int64_t from_ms, int64_t to_ms,
+                               violation_set violations) {
+  const double from = x_of(drawing, from_ms);
+  const double width = x_of(drawing, to_ms) - from;
+  const int count = __builtin_popcount(violations);
+  if (count == 0 || to_ms < from_ms) {
+    return;
+  }
+  fprintf(drawing->file, "<g><title>violated, from ");
+  report_time(drawing->file, from_ms);
+  put_violations(drawing->file, violations);
+  fprintf(drawing->file,
+          "</title><rect class=\"s-bad\" fill-opacity=\"%.2f\" x=\"%.1f\" y=\"%d\" "
+          "width=\"%.1f\" height=\"%d\"/>",
+          count >= 4 ? 0.8 : 0.2 * count, from, y_of(ROW_VIOLATIONS), width < 1.5 ? 1.5 : width,
+          BAR_HEIGHT);
+  if (width > 12) {
+    fprintf(drawing->file,
+            "<text class=\"on\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%d</text>",
+            from + width / 2, y_of(ROW_VIOLATIONS) + BAR_HEIGHT - 3, count);
+  }
+  fputs("</g>\n", drawing->file);
+}
+
 struct rows {
   struct cursor compliance, mail, ticket;
+  int64_t violated_since_ms;
+  violation_set violations;
 };
 
 static void follow(const struct drawing *drawing, struct rows *rows, struct story_state *state,
@@ -136,6 +178,9 @@ static void follow(const struct drawing *drawing, struct rows *rows, struct stor
   switch (event->kind) {
   case STORY_COMPLIANCE:
     state->compliance = (uint8_t)event->what;
+    put_violations_bar(drawing, rows->violated_since_ms, event->at_ms, rows->violations);
+    rows->violated_since_ms = event->at_ms;
+    rows->violations = event->violations;
     move(drawing, ROW_COMPLIANCE, &rows->compliance, event->at_ms, compliance_class(event->what),
          compliance_name((enum compliance)event->what));
     move(drawing, ROW_MAIL, &rows->mail, event->at_ms, mail_class(state), mail_words(state));
@@ -176,6 +221,8 @@ static void put_timeline(const struct drawing *drawing, const struct story_devic
       .mail = {since_ms, mail_class(&state), mail_words(&state)},
       .ticket = {since_ms, state.is_ticket_open ? "s-bad" : "s-idle",
                  state.is_ticket_open ? "ticket open" : "no ticket"},
+      .violated_since_ms = since_ms,
+      .violations = state.violations,
   };
   fprintf(drawing->file, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"timeline\">\n",
           WIDTH, HEIGHT);
@@ -183,6 +230,7 @@ static void put_timeline(const struct drawing *drawing, const struct story_devic
   for (size_t i = 0; i < device->event_count; i++) {
     follow(drawing, &rows, &state, &device->events[i]);
   }
+  put_violations_bar(drawing, rows.violated_since_ms, drawing->end_ms, rows.violations);
   move(drawing, ROW_COMPLIANCE, &rows.compliance, drawing->end_ms, "", "");
   move(drawing, ROW_MAIL, &rows.mail, drawing->end_ms, "", "");
   move(drawing, ROW_TICKET, &rows.ticket, drawing->end_ms, "", "");
@@ -190,18 +238,6 @@ static void put_timeline(const struct drawing *drawing, const struct story_devic
 }
 
 /* The table. ----------------------------------------------------------------------------- */
-
-static void put_violations(FILE *file, violation_set violations) {
-  const struct policy *policy = policy_default();
-  const char *separator = ": ";
-  for (uint32_t rule = 0; rule < policy->rule_count; rule++) {
-    if ((violations >> rule & 1u) != 0) {
-      fputs(separator, file);
-      report_text(file, policy->rule_ids[rule]);
-      separator = ", ";
-    }
-  }
-}
 
 static const char *event_name(const struct story_event *event) {
   switch (event->kind) {
@@ -259,7 +295,8 @@ static void put_table(FILE *file, const struct story_device *device) {
   fputs("</table></div></details>\n", file);
 }
 
-void report_device(FILE *file, const struct report_page *report, const struct story_device *device) {
+void report_device(FILE *file, const struct report_page *report,
+                   const struct story_device *device) {
   const struct story *story = report->story;
   const int64_t end_ms = story->last_at_ms;
   const int64_t begin_ms = report->from_ms != TIME_NONE && report->from_ms < end_ms

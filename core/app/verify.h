@@ -28,7 +28,7 @@ struct verify_options {
   bool reads_journal_from_database;
   bool compares_database; /* the views beside the topics */
   int64_t from_ms, to_ms; /* compares batches that reach into [from, to); TIME_NONE: no bound */
-  const struct replay_files *files;          /* instead of the topics; NULL: the topics */
+  const struct replay_files *files; /* instead of the topics; NULL: the topics */
   struct replay_watch watch;
   const struct checkpoint_list *checkpoints; /* held against the journal; NULL: none */
   struct verify_progress *progress;
