@@ -184,10 +184,8 @@ static enum status derive(struct creating *creating, const struct schemas *schem
   struct pack whole;
   enum status status = pack_open(creating->directory, &creating->pack, error);
   if (status == STATUS_OK) {
-    status = examine(&creating->line->config, schemas, &creating->terms, &creating->pack,
-                     creating->key, &creating->examination, error);
-  }
-  if (status == STATUS_OK) {
+    examine(&creating->line->config, schemas, &creating->terms, &creating->pack, creating->key,
+            &creating->examination);
     status = derived_each(creating, put_derived, error);
   }
   if (status != STATUS_OK) {

@@ -135,40 +135,65 @@ static enum status compare_derived(void *context, const char *name, derived_put_
   return status;
 }
 
-/* Field by field, so that what was edited is named. */
-static void compare_manifest(struct verifying *verifying) {
-  char *const text = manifest_text(&verifying->examination, &verifying->pack);
-  json_t *const should = json_loads(text, 0, NULL);
-  json_t *const differences = finding_differences(should, verifying->manifest);
-  size_t i;
-  json_t *difference;
-  json_array_foreach(differences, i, difference) {
-    char *expected =
-        json_dumps(json_object_get(difference, "expected"), JSON_ENCODE_ANY | JSON_COMPACT);
-    char *found = json_dumps(json_object_get(difference, "found"), JSON_ENCODE_ANY | JSON_COMPACT);
-    const char *const field = json_string_value(json_object_get(difference, "field"));
-    if (strncmp(field, "files", 5) != 0) { /* those have been named */
-      add_problem(verifying, PACK_MANIFEST, "manifest does not follow",
-                  "%.64s: expected %.160s, found %.160s", field,
-                  expected == NULL ? "nothing" : expected, found == NULL ? "nothing" : found);
-    }
-    free(expected);
-    free(found);
-  }
-  const struct pack_file *const file = pack_find(&verifying->pack, PACK_MANIFEST);
-  if (json_array_size(differences) == 0 && !span_equal(span_text(text), file->bytes)) {
-    add_problem(verifying, PACK_MANIFEST, "manifest does not follow", "it is laid out otherwise");
-  }
-  json_decref(differences);
-  json_decref(should);
-  free(text);
-}
-
 /* A program of another version writes tables and reports that look otherwise. */
 static bool is_of_this_program(const struct verifying *verifying) {
   const char *const version = json_string_value(
       json_object_get(json_object_get(verifying->manifest, "program"), "version"));
   return version != NULL && strcmp(version, MUSTER_VERSION) == 0;
+}
+
+/* Field by field, so that what was edited is named. */
+static void compare_fields(struct verifying *verifying, const char *place, const json_t *should,
+                           const json_t *is) {
+  json_t *const differences = finding_differences(should, is);
+  size_t i;
+  json_t *difference;
+  json_array_foreach(differences, i, difference) {
+    const size_t flags = JSON_ENCODE_ANY | JSON_COMPACT;
+    char *expected = json_dumps(json_object_get(difference, "expected"), flags);
+    char *found = json_dumps(json_object_get(difference, "found"), flags);
+    add_problem(verifying, PACK_MANIFEST, "manifest does not follow",
+                "%s%.64s: expected %.120s, found %.120s", place,
+                json_string_value(json_object_get(difference, "field")),
+                expected == NULL ? "nothing" : expected, found == NULL ? "nothing" : found);
+    free(expected);
+    free(found);
+  }
+  json_decref(differences);
+}
+
+static void compare_lanes(struct verifying *verifying, const json_t *should, const json_t *is) {
+  for (size_t i = 0; i < json_array_size(should) || i < json_array_size(is); i++) {
+    char place[48];
+    snprintf(place, sizeof place, "lane %zu, ", i);
+    compare_fields(verifying, place, json_array_get(should, i), json_array_get(is, i));
+  }
+}
+
+static void compare_manifest(struct verifying *verifying) {
+  char *const text = manifest_text(&verifying->examination, &verifying->pack);
+  json_t *const should = json_loads(text, 0, NULL);
+  json_t *const is = json_copy(verifying->manifest);
+  const struct pack_file *const file = pack_find(&verifying->pack, PACK_MANIFEST);
+  const size_t before = json_array_size(verifying->problems);
+  const bool is_same_text = span_equal(span_text(text), file->bytes);
+  compare_lanes(verifying, json_object_get(should, "lanes"), json_object_get(is, "lanes"));
+  json_object_del(should, "lanes");
+  json_object_del(is, "lanes");
+  json_object_del(should, "files"); /* those have been named */
+  json_object_del(is, "files");
+  if (!is_of_this_program(verifying)) {
+    json_object_del(should, "program");
+    json_object_del(is, "program");
+  }
+  compare_fields(verifying, "", should, is);
+  if (before == 0 && json_array_size(verifying->problems) == 0 && !is_same_text &&
+      is_of_this_program(verifying)) {
+    add_problem(verifying, PACK_MANIFEST, "manifest does not follow", "it is laid out otherwise");
+  }
+  json_decref(should);
+  json_decref(is);
+  free(text);
 }
 
 static enum status verify(struct verifying *verifying, struct error *error) {
@@ -178,8 +203,8 @@ static enum status verify(struct verifying *verifying, struct error *error) {
   enum status status = schemas_open(stat(path, &is) == 0 ? path : NULL, &verifying->schemas, error);
   compare_files(verifying);
   if (status == STATUS_OK) {
-    status = examine(&verifying->line->config, verifying->schemas, &verifying->terms,
-                     &verifying->pack, verifying->key, &verifying->examination, error);
+    examine(&verifying->line->config, verifying->schemas, &verifying->terms, &verifying->pack,
+            verifying->key, &verifying->examination);
   }
   if (status == STATUS_OK && examination_is_clean(&verifying->examination) &&
       is_of_this_program(verifying)) {

@@ -128,6 +128,18 @@ static void verify(struct examination *examination, uint32_t number,
   story_end_lane(&examination->story);
 }
 
+/* The files are all there is: what cannot be read of them is not as it was made. */
+static void name_damage(struct verify_result *result, uint32_t number) {
+  if (result->status != STATUS_OK) {
+    json_t *finding = finding_begin("file damaged", number, result->batches + 1);
+    finding_explain(finding, "%s", result->error.text);
+    json_object_set_new(finding, "expected", json_null());
+    json_object_set_new(finding, "found", json_null());
+    diverge(result, finding);
+    result->status = STATUS_OK;
+  }
+}
+
 static void examine_lane(struct examination *examination, uint32_t number,
                          const struct note_key *key) {
   struct evidence_lane *lane = &examination->lanes[number];
@@ -146,7 +158,8 @@ static void examine_lane(struct examination *examination, uint32_t number,
     list.count = 1;
   }
   verify(examination, number, &list);
-  if (is_good && proof_file != NULL && lane->result.status == STATUS_OK) {
+  name_damage(&lane->result, number);
+  if (is_good && proof_file != NULL) {
     check_consistency(examination, number, proof_file, note);
   }
   if (finding != NULL) {
@@ -169,10 +182,9 @@ static void split_devices(struct examination *examination) {
   examination->story.wanted_count = count;
 }
 
-enum status examine(const struct config *config, const struct schemas *schemas,
-                    const struct evidence_terms *terms, const struct pack *pack,
-                    const struct note_key *key, struct examination *examination,
-                    struct error *error) {
+void examine(const struct config *config, const struct schemas *schemas,
+             const struct evidence_terms *terms, const struct pack *pack,
+             const struct note_key *key, struct examination *examination) {
   *examination = (struct examination){
       .terms = terms,
       .pack = pack,
@@ -188,19 +200,11 @@ enum status examine(const struct config *config, const struct schemas *schemas,
   split_devices(examination);
   const struct pack_file *const own = pack_find(pack, EVIDENCE_KEY_FILE);
   struct note_key *const own_key = own == NULL ? NULL : note_key_read_public(own->bytes);
-  enum status status = STATUS_OK;
-  for (uint32_t number = 0; number < terms->lane_count && status == STATUS_OK; number++) {
-    struct verify_result *result = &examination->lanes[number].result;
+  for (uint32_t number = 0; number < terms->lane_count; number++) {
     examine_lane(examination, number, key != NULL ? key : own_key);
-    status = result->status;
-    if (status != STATUS_OK) {
-      *error = result->error;
-      error_wrap(error, "lane %u", number);
-    }
   }
   story_sort(&examination->story);
   note_key_close(own_key);
-  return status;
 }
 
 void examination_fini(struct examination *examination) {

@@ -45,12 +45,11 @@ struct examination {
 };
 
 /* Decides every lane again. `key`: what checkpoints must be signed under, NULL: the key that is in
- * the pack. Both outlive the examination, as terms and pack do. The caller ends it with
- * examination_fini, whatever the answer. */
-enum status examine(const struct config *config, const struct schemas *schemas,
-                    const struct evidence_terms *terms, const struct pack *pack,
-                    const struct note_key *key, struct examination *examination,
-                    struct error *error) MUST_USE;
+ * the pack. Both outlive the examination, as terms and pack do. What is wrong with a lane, a file
+ * that cannot be read included, is its finding. The caller ends it with examination_fini. */
+void examine(const struct config *config, const struct schemas *schemas,
+             const struct evidence_terms *terms, const struct pack *pack,
+             const struct note_key *key, struct examination *examination);
 void examination_fini(struct examination *examination);
 
 /* Whether every lane is as decided. */

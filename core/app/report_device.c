@@ -157,8 +157,8 @@ static void put_violations_bar(const struct drawing *drawing, int64_t from_ms, i
   fprintf(drawing->file,
           "</title><rect class=\"s-bad\" fill-opacity=\"%.2f\" x=\"%.1f\" y=\"%d\" "
           "width=\"%.1f\" height=\"%d\"/>",
-          count >= 4 ? 0.8 : 0.2 * count, from, y_of(ROW_VIOLATIONS), width < 1.5 ? 1.5 : width,
-          BAR_HEIGHT);
+          count >= 4 ? 0.85 : 0.25 + 0.15 * count, from, y_of(ROW_VIOLATIONS),
+          width < 1.5 ? 1.5 : width, BAR_HEIGHT);
   if (width > 12) {
     fprintf(drawing->file,
             "<text class=\"on\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%d</text>",
