@@ -67,41 +67,50 @@ static enum status read_terms(struct creating *creating, struct error *error) {
   return status;
 }
 
+static enum status copy_file(const char *from, const char *to, struct error *error) {
+  char text[4096];
+  FILE *const in = fopen(from, "rb");
+  FILE *const out = in == NULL ? NULL : fopen(to, "wbx");
+  for (size_t got; out != NULL && (got = fread(text, 1, sizeof text, in)) > 0;) {
+    fwrite(text, 1, got, out);
+  }
+  const bool failed = out == NULL || ferror(in) != 0 || ferror(out) != 0;
+  if (in != NULL) {
+    fclose(in);
+  }
+  if ((out != NULL && fclose(out) != 0) || failed) {
+    return error_set(error, STATUS_UNAVAILABLE, "%s, or %s: %s", from, to, strerror(errno));
+  }
+  return STATUS_OK;
+}
+
+static bool is_schema(const char *name) {
+  const size_t size = strlen(name);
+  return size > 5 && strcmp(name + size - 5, ".avsc") == 0;
+}
+
 /* The operator's schemas, which what was read may be under. */
 static enum status copy_schemas(const struct creating *creating, struct error *error) {
   const char *const from = creating->line->config.schemas.directory;
-  char path[EVIDENCE_PATH_SIZE];
-  enum status status = STATUS_OK;
   DIR *const directory = from[0] == '\0' ? NULL : opendir(from);
-  snprintf(path, sizeof path, "%s/%s", creating->directory, EVIDENCE_SCHEMAS_DIRECTORY);
+  enum status status = STATUS_OK;
   if (directory == NULL) {
     return STATUS_OK;
   }
-  if (mkdir(path, 0777) != 0) {
-    status = error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+  char *const to = path_join(creating->directory, EVIDENCE_SCHEMAS_DIRECTORY);
+  if (mkdir(to, 0777) != 0) {
+    status = error_set(error, STATUS_UNAVAILABLE, "%s: %s", to, strerror(errno));
   }
   for (const struct dirent *entry; status == STATUS_OK && (entry = readdir(directory)) != NULL;) {
-    const size_t size = strlen(entry->d_name);
-    if (size < 6 || strcmp(entry->d_name + size - 5, ".avsc") != 0) {
-      continue;
-    }
-    char text[4096];
-    snprintf(path, sizeof path, "%s/%s", from, entry->d_name);
-    FILE *const in = fopen(path, "rb");
-    snprintf(path, sizeof path, "%s/%s/%s", creating->directory, EVIDENCE_SCHEMAS_DIRECTORY,
-             entry->d_name);
-    FILE *const out = fopen(path, "wbx");
-    for (size_t got; in != NULL && out != NULL && (got = fread(text, 1, sizeof text, in)) > 0;) {
-      fwrite(text, 1, got, out);
-    }
-    const bool failed = in == NULL || out == NULL || ferror(in) != 0 || ferror(out) != 0;
-    if (in != NULL) {
-      fclose(in);
-    }
-    if ((out != NULL && fclose(out) != 0) || failed) {
-      status = error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+    if (is_schema(entry->d_name)) {
+      char *const there = path_join(from, entry->d_name);
+      char *const here = path_join(to, entry->d_name);
+      status = copy_file(there, here, error);
+      free(there);
+      free(here);
     }
   }
+  free(to);
   closedir(directory);
   return status;
 }
@@ -128,77 +137,75 @@ static enum status copy_lanes(struct creating *creating, struct error *error) {
   return status;
 }
 
-static enum status put_file(const struct creating *creating, const char *name, const char *text,
-                            struct error *error) {
-  char path[EVIDENCE_PATH_SIZE];
-  snprintf(path, sizeof path, "%s/%s", creating->directory, name);
-  FILE *const file = fopen(path, "wbx");
-  const bool is_put = file != NULL && fputs(text, file) >= 0;
-  if ((file != NULL && fclose(file) != 0) || !is_put) {
-    return error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
-  }
-  return STATUS_OK;
+static enum status open_file(const struct creating *creating, const char *name, FILE **file,
+                             struct error *error) {
+  char *const path = path_join(creating->directory, name);
+  *file = fopen(path, "wbx");
+  const enum status status =
+      *file != NULL ? STATUS_OK
+                    : error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+  free(path);
+  return status;
+}
+
+static enum status close_file(FILE *file, const char *name, struct error *error) {
+  const bool failed = ferror(file) != 0;
+  return fclose(file) == 0 && !failed
+             ? STATUS_OK
+             : error_set(error, STATUS_UNAVAILABLE, "%s: %s", name, strerror(errno));
 }
 
 /* The public key beside the checkpoints, for who has no better one. */
 static enum status put_key(const struct creating *creating, struct error *error) {
-  char text[CHECKPOINT_KEY_TEXT_SIZE + 1] = "";
-  const char *const path = creating->line->options[CREATE_KEY];
-  FILE *const file = fopen(path, "rb");
-  const size_t size = file == NULL ? 0 : fread(text, 1, sizeof text - 1, file);
-  if (file != NULL) {
-    fclose(file);
-  }
-  text[size] = '\0';
-  return put_file(creating, EVIDENCE_KEY_FILE, text, error);
+  char *const to = path_join(creating->directory, EVIDENCE_KEY_FILE);
+  const enum status status = copy_file(creating->line->options[CREATE_KEY], to, error);
+  free(to);
+  return status;
 }
 
 static enum status put_derived(void *context, const char *name, derived_put_fn put,
                                struct error *error) {
   struct creating *creating = context;
-  char path[EVIDENCE_PATH_SIZE];
-  snprintf(path, sizeof path, "%s/%s", creating->directory, name);
-  FILE *const file = fopen(path, "wbx");
-  if (file == NULL) {
-    return error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+  FILE *file;
+  enum status status = open_file(creating, name, &file, error);
+  if (status != STATUS_OK) {
+    return status;
   }
-  const enum status status = put(&creating->examination, name, file, error);
-  if (fclose(file) != 0 && status == STATUS_OK) {
-    return error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+  status = put(&creating->examination, name, file, error);
+  if (status != STATUS_OK) {
+    fclose(file);
+    return status;
   }
-  return status;
+  return close_file(file, name, error);
 }
 
-static struct schemas *own_schemas(const struct creating *creating, struct error *error) {
-  char path[EVIDENCE_PATH_SIZE];
-  struct stat is;
-  struct schemas *schemas = NULL;
-  snprintf(path, sizeof path, "%s/%s", creating->directory, EVIDENCE_SCHEMAS_DIRECTORY);
-  const bool has_directory = stat(path, &is) == 0;
-  return schemas_open(has_directory ? path : NULL, &schemas, error) == STATUS_OK ? schemas : NULL;
+static enum status put_manifest(const struct creating *creating, struct error *error) {
+  struct pack whole;
+  FILE *file;
+  enum status status = pack_open(creating->directory, &whole, error);
+  if (status == STATUS_OK) {
+    status = open_file(creating, PACK_MANIFEST, &file, error);
+  }
+  if (status == STATUS_OK) {
+    char *const text = manifest_text(&creating->examination, &whole);
+    fputs(text, file);
+    free(text);
+    status = close_file(file, PACK_MANIFEST, error);
+  }
+  pack_close(&whole);
+  return status;
 }
 
 /* Decides again what was copied, as whoever verifies the pack will, and writes what follows. */
 static enum status derive(struct creating *creating, const struct schemas *schemas,
                           struct error *error) {
-  struct pack whole;
   enum status status = pack_open(creating->directory, &creating->pack, error);
   if (status == STATUS_OK) {
     examine(&creating->line->config, schemas, &creating->terms, &creating->pack, creating->key,
             &creating->examination);
     status = derived_each(creating, put_derived, error);
   }
-  if (status != STATUS_OK) {
-    return status;
-  }
-  status = pack_open(creating->directory, &whole, error);
-  if (status == STATUS_OK) {
-    char *const text = manifest_text(&creating->examination, &whole);
-    status = put_file(creating, PACK_MANIFEST, text, error);
-    free(text);
-  }
-  pack_close(&whole);
-  return status;
+  return status == STATUS_OK ? put_manifest(creating, error) : status;
 }
 
 static enum status copy(struct creating *creating, struct error *error) {
@@ -246,8 +253,10 @@ enum status command_evidence_create(const struct command_line *line, struct erro
     status = copy(&creating, error);
   }
   if (status == STATUS_OK) {
-    schemas = own_schemas(&creating, error);
-    status = schemas == NULL ? STATUS_CONFIG : derive(&creating, schemas, error);
+    status = pack_schemas_open(creating.directory, &schemas, error);
+  }
+  if (status == STATUS_OK) {
+    status = derive(&creating, schemas, error);
   }
   if (status == STATUS_OK) {
     print_lanes(&creating);

@@ -2,11 +2,13 @@
 #include "core/app/command.h"
 #include "core/app/evidence_sign.h"
 #include "core/app/replay_inputs.h"
+#include "core/app/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -37,9 +39,10 @@ enum status command_evidence_key(const struct command_line *line, struct error *
   const char *const name = line->options[KEY_NAME] == NULL ? "muster" : line->options[KEY_NAME];
   char secret[CHECKPOINT_KEY_TEXT_SIZE];
   char open_text[CHECKPOINT_KEY_TEXT_SIZE];
-  char open_path[4096];
   enum status status = note_key_make(name, secret, open_text, error);
-  snprintf(open_path, sizeof open_path, "%s.pub", path);
+  const size_t size = strlen(path) + sizeof ".pub";
+  char *const open_path = memory_zeroed(1, size);
+  snprintf(open_path, size, "%s.pub", path);
   if (status == STATUS_OK) {
     status = put_line(path, 0600, secret, error);
   }
@@ -47,6 +50,7 @@ enum status command_evidence_key(const struct command_line *line, struct error *
     status = put_line(open_path, 0644, open_text, error);
   }
   explicit_bzero(secret, sizeof secret);
+  free(open_path);
   if (status == STATUS_OK) {
     printf("%s\n", open_text);
   }

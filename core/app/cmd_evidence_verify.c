@@ -8,7 +8,6 @@
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 enum { VERIFY_KEY };
 
@@ -197,10 +196,7 @@ static void compare_manifest(struct verifying *verifying) {
 }
 
 static enum status verify(struct verifying *verifying, struct error *error) {
-  char path[4096];
-  struct stat is;
-  snprintf(path, sizeof path, "%s/%s", verifying->pack.directory, EVIDENCE_SCHEMAS_DIRECTORY);
-  enum status status = schemas_open(stat(path, &is) == 0 ? path : NULL, &verifying->schemas, error);
+  enum status status = pack_schemas_open(verifying->pack.directory, &verifying->schemas, error);
   compare_files(verifying);
   if (status == STATUS_OK) {
     examine(&verifying->line->config, verifying->schemas, &verifying->terms, &verifying->pack,

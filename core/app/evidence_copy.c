@@ -38,13 +38,14 @@ void evidence_slice_name(uint32_t lane, const char *topic, char *name, size_t si
 
 static enum status open_slice(const struct copying *copying, const char *topic, int32_t partition,
                               struct slice *slice, struct error *error) {
-  char path[EVIDENCE_PATH_SIZE];
   char name[64 + STORED_TOPIC_SIZE];
   char whole[STORED_TOPIC_SIZE];
   evidence_slice_name(copying->lane, topic, name, sizeof name);
-  snprintf(path, sizeof path, "%s/%s", copying->copy->directory, name);
   snprintf(whole, sizeof whole, "%s%s", copying->copy->config->kafka.topic_prefix, topic);
-  return slice_open(slice, path, whole, partition, error);
+  char *const path = path_join(copying->copy->directory, name);
+  const enum status status = slice_open(slice, path, whole, partition, error);
+  free(path);
+  return status;
 }
 
 /* What was published. -------------------------------------------------------------------- */
@@ -449,11 +450,14 @@ static enum status copy_inputs(struct copying *copying) {
 }
 
 static enum status make_directory(const struct copying *copying) {
-  char path[EVIDENCE_PATH_SIZE];
-  snprintf(path, sizeof path, "%s/lanes/%" PRIu32, copying->copy->directory, copying->lane);
-  return mkdir(path, 0777) == 0
-             ? STATUS_OK
-             : error_set(copying->error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+  char name[64];
+  snprintf(name, sizeof name, "lanes/%" PRIu32, copying->lane);
+  char *const path = path_join(copying->copy->directory, name);
+  const enum status status = mkdir(path, 0777) == 0 ? STATUS_OK
+                                                    : error_set(copying->error, STATUS_UNAVAILABLE,
+                                                                "%s: %s", path, strerror(errno));
+  free(path);
+  return status;
 }
 
 enum status evidence_copy_lane(const struct evidence_copy *copy, uint32_t lane, uint64_t *batches,

@@ -24,8 +24,6 @@ struct evidence_copy {
   bool is_pseudonymised;
 };
 
-enum { EVIDENCE_PATH_SIZE = 4096 };
-
 /* "lanes/0/enrollments.records", the name of a file in every pack; `topic` without its prefix. */
 void evidence_slice_name(uint32_t lane, const char *topic, char *name, size_t size);
 

@@ -12,8 +12,18 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static const char format_name[] = "muster evidence 1";
+
+enum status pack_schemas_open(const char *directory, struct schemas **schemas,
+                              struct error *error) {
+  struct stat is;
+  char *const path = path_join(directory, EVIDENCE_SCHEMAS_DIRECTORY);
+  const enum status status = schemas_open(stat(path, &is) == 0 ? path : NULL, schemas, error);
+  free(path);
+  return status;
+}
 
 static json_t *time_json(int64_t at_ms) {
   char text[TIME_TEXT_SIZE];

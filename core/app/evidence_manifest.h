@@ -21,7 +21,9 @@ typedef enum status (*derived_take_fn)(void *context, const char *name, derived_
                                        struct error *error);
 enum status derived_each(void *context, derived_take_fn take, struct error *error) MUST_USE;
 
-/* The directory of a pack's foreign schemas, below the pack. */
+/* The directory of a pack's foreign schemas, below the pack; and all that is known with them. */
 #define EVIDENCE_SCHEMAS_DIRECTORY "schemas/directory"
+enum status pack_schemas_open(const char *directory, struct schemas **schemas,
+                              struct error *error) MUST_USE;
 
 #endif

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, DEPTH_MAX = 4 };
+enum { DEPTH_MAX = 4 };
 
 static enum status failed(struct error *error, const char *path) {
   return error_set(error, STATUS_CONFIG, "%s: %s", path, strerror(errno));
@@ -44,37 +44,38 @@ static enum status map_directory(struct pack *pack, const char *name, int depth,
                                  struct error *error);
 
 static enum status map_entry(struct pack *pack, const char *name, int depth, struct error *error) {
-  char path[PATH_SIZE];
   struct stat is;
-  snprintf(path, sizeof path, "%s/%s", pack->directory, name);
+  enum status status;
+  char *const path = path_join(pack->directory, name);
   if (lstat(path, &is) != 0) {
-    return failed(error, path);
+    status = failed(error, path);
+  } else if (S_ISDIR(is.st_mode) && depth < DEPTH_MAX) {
+    status = map_directory(pack, name, depth + 1, error);
+  } else if (S_ISREG(is.st_mode)) {
+    status = map_file(pack, name, path, (size_t)is.st_size, error);
+  } else {
+    status = error_set(error, STATUS_REFUSED, "%s: neither a file nor a directory of a pack", path);
   }
-  if (S_ISDIR(is.st_mode) && depth < DEPTH_MAX) {
-    return map_directory(pack, name, depth + 1, error);
-  }
-  return S_ISREG(is.st_mode) ? map_file(pack, name, path, (size_t)is.st_size, error)
-                             : error_set(error, STATUS_REFUSED,
-                                         "%s: neither a file nor a directory of a pack", path);
+  free(path);
+  return status;
 }
 
 static enum status map_directory(struct pack *pack, const char *name, int depth,
                                  struct error *error) {
-  char path[PATH_SIZE];
-  enum status status = STATUS_OK;
-  snprintf(path, sizeof path, "%s/%s", pack->directory, name);
+  char *const path = path_join(pack->directory, name);
   DIR *const directory = opendir(path);
-  if (directory == NULL) {
-    return failed(error, path);
-  }
+  enum status status = directory != NULL ? STATUS_OK : failed(error, path);
+  free(path);
   for (const struct dirent *entry; status == STATUS_OK && (entry = readdir(directory)) != NULL;) {
     if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-      char inner[PATH_SIZE];
-      snprintf(inner, sizeof inner, "%s%s%s", name, name[0] == '\0' ? "" : "/", entry->d_name);
+      char *const inner = path_join(name, entry->d_name);
       status = map_entry(pack, inner, depth, error);
+      free(inner);
     }
   }
-  closedir(directory);
+  if (directory != NULL) {
+    closedir(directory);
+  }
   return status;
 }
 
@@ -186,18 +187,19 @@ static bool is_empty(const char *path) {
 
 enum status pack_make_directory(const char *directory, struct error *error) {
   static const char *const inner[] = {"lanes", "policies", "schemas"};
-  char path[PATH_SIZE];
+  enum status status = STATUS_OK;
   if (mkdir(directory, 0777) != 0 && errno != EEXIST) {
     return error_set(error, STATUS_REFUSED, "%s: %s", directory, strerror(errno));
   }
   if (!is_empty(directory)) {
     return error_set(error, STATUS_REFUSED, "%s is not an empty directory", directory);
   }
-  for (size_t i = 0; i < COUNT_OF(inner); i++) {
-    snprintf(path, sizeof path, "%s/%s", directory, inner[i]);
+  for (size_t i = 0; i < COUNT_OF(inner) && status == STATUS_OK; i++) {
+    char *const path = path_join(directory, inner[i]);
     if (mkdir(path, 0777) != 0) {
-      return error_set(error, STATUS_REFUSED, "%s: %s", path, strerror(errno));
+      status = error_set(error, STATUS_REFUSED, "%s: %s", path, strerror(errno));
     }
+    free(path);
   }
-  return STATUS_OK;
+  return status;
 }

@@ -84,11 +84,13 @@ enum status journal_tree_read(const struct config *config, const struct schemas 
 
 static enum status open_file(const char *directory, const char *name, FILE **file,
                              struct error *error) {
-  char path[4096];
-  snprintf(path, sizeof path, "%s/%s", directory, name);
+  char *const path = path_join(directory, name);
   *file = fopen(path, "wbx");
-  return *file != NULL ? STATUS_OK
-                       : error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+  const enum status status =
+      *file != NULL ? STATUS_OK
+                    : error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+  free(path);
+  return status;
 }
 
 static enum status close_file(FILE *file, const char *name, struct error *error) {

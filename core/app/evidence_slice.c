@@ -1,7 +1,10 @@
 #include "core/app/evidence_slice.h"
 
+#include "core/app/text.h"
+
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 static enum status failed(const struct slice *slice, struct error *error) {
   return error_set(error, STATUS_UNAVAILABLE, "%s: %s", slice->path, strerror(errno));
@@ -16,7 +19,7 @@ static bool put_line(struct slice *slice) {
 enum status slice_open(struct slice *slice, const char *path, const char *topic, int32_t partition,
                        struct error *error) {
   *slice = (struct slice){.partition = partition};
-  snprintf(slice->path, sizeof slice->path, "%s", path);
+  slice->path = text_copy(path);
   snprintf(slice->topic, sizeof slice->topic, "%s", topic);
   slice->file = fopen(path, "wbx");
   return slice->file != NULL && put_line(slice) ? STATUS_OK : failed(slice, error);
@@ -44,4 +47,6 @@ void slice_abandon(struct slice *slice) {
     slice->file = NULL;
   }
   buffer_fini(&slice->bytes);
+  free(slice->path);
+  slice->path = NULL;
 }

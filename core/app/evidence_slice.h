@@ -10,7 +10,7 @@
 
 struct slice {
   FILE *file; /* NULL: not open */
-  char path[4096];
+  char *path;
   char topic[STORED_TOPIC_SIZE];
   int32_t partition;
   int64_t first, end; /* of the partition, as the file will say */

@@ -9,8 +9,8 @@
 
 enum { FILE_SIZE_MAX = 8192 };
 
-static const uint8_t headers[] = {0, 0, 0, 1, 'h', 0, 0, 0, 2, 'o', 'n', 0, 0,   0,    1,    'n',
-                                  255, 255, 255, 255, 0, 0, 0, 1, 'h', 0, 0, 0, 1, 'x'};
+static const uint8_t headers[] = {0,   0,   0,   1,   'h', 0, 0, 0, 2, 'o', 'n', 0, 0, 0, 1,
+                                  'n', 255, 255, 255, 255, 0, 0, 0, 1, 'h', 0,   0, 0, 1, 'x'};
 
 static struct stored_record whole(int64_t offset, const char *value) {
   return (struct stored_record){.offset = offset,
