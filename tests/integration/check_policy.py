@@ -38,7 +38,7 @@ def history():
 
 def killed_within_a_sweep(make):
     """Killed twice in the middle, it decides what it decides undisturbed; a replay and a rebuild do so, too."""
-    small = ("--set", "batch.messages_max=500")
+    small = ("--set", "batch.messages_max=100")
     key = b"5a" * 32  # subjects are compared
     whole, torn = make("whole", subject_key=key), make("torn", subject_key=key)
     for world in (whole, torn):
