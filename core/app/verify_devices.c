@@ -21,6 +21,7 @@ enum { BEHIND_MS = 6000, SHORT_DIGEST_SIZE = 16 }; /* rows may be 5 s behind */
 struct device_note {
   uint64_t seq;
   int64_t at_ms, cause_offset, found_offset;
+  const struct policy *policy; /* in force then */
   uint8_t cause_topic;
   bool is_found;
   uint8_t expected[SHORT_DIGEST_SIZE], found[SHORT_DIGEST_SIZE];
@@ -81,6 +82,7 @@ void verify_note_devices(struct verify *verify) {
     struct device_note *note = note_of(verify, index);
     note->seq = touch->seq;
     note->at_ms = touch->at_ms;
+    note->policy = touch->policy;
     note->cause_offset = touch->cause.offset;
     note->cause_topic = (uint8_t)touch->cause.topic;
     short_digest(verify->notes, record.value, note->expected);
@@ -113,6 +115,7 @@ static json_t *expected_value(struct verify *verify, uint32_t index) {
   lane_image(&state->lane, index, NULL, ids, &image);
   image.seq = note->seq;
   image.at_ms = note->at_ms;
+  image.policy = note->policy->version;
   image.cause = (struct cause){.topic = note->cause_topic, .offset = note->cause_offset};
   encode_device(replay_encoding(verify->replay), &image, lane_state_address(state, image.person),
                 &records);
