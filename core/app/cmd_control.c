@@ -18,7 +18,7 @@ static const char *const tenant_events[] = {TENANT_EVENT_LIST(X) NULL};
 
 /* Takes `fields`. `status` is what came of them so far; the option --admin is the first. */
 static enum status send_control(const struct command_line *line, const char *command,
-                                const char *record, json_t *fields, size_t patience,
+                                enum input_record record, json_t *fields, size_t patience,
                                 enum status status, struct error *error) {
   if (status == STATUS_OK) {
     status = request_actor(fields, line, command, line->options[0], error);
@@ -29,7 +29,6 @@ static enum status send_control(const struct command_line *line, const char *com
   }
   return request_run(line,
                      &(struct request){.command = command,
-                                       .topic = TOPIC_CONTROL,
                                        .record = record,
                                        .fields = fields,
                                        .patience = &line->options[patience]},
@@ -57,7 +56,7 @@ static enum status change_role(const struct command_line *line, const char *comm
     status = request_field(fields, command, &role, given, error);
   }
   json_object_set_new(fields, "change", json_string(change));
-  return send_control(line, command, "RoleChange", fields, ROLE_REQUEST, status, error);
+  return send_control(line, command, INPUT_ROLE, fields, ROLE_REQUEST, status, error);
 }
 
 enum status command_role_grant(const struct command_line *line, struct error *error) {
@@ -80,7 +79,7 @@ static enum status change_tenant(const struct command_line *line, const char *co
   json_t *const fields = json_object();
   const enum status status = request_field(fields, command, &kind, line->arguments[0], error);
   json_object_set_new(fields, "change", json_string(change));
-  return send_control(line, command, "TenantEvent", fields, TENANT_REQUEST, status, error);
+  return send_control(line, command, INPUT_TENANT, fields, TENANT_REQUEST, status, error);
 }
 
 enum status command_tenant_begin(const struct command_line *line, struct error *error) {
@@ -109,7 +108,7 @@ enum status command_profile_push(const struct command_line *line, struct error *
     status =
         request_field(fields, "profile push", &revision, line->options[PROFILE_REVISION], error);
   }
-  return send_control(line, "profile push", "ProfileRevision", fields, PROFILE_REQUEST, status,
+  return send_control(line, "profile push", INPUT_PROFILE_REVISION, fields, PROFILE_REQUEST, status,
                       error);
 }
 
@@ -141,7 +140,7 @@ static enum status change_group(const struct command_line *line, const char *com
     status = request_field(fields, command, &serial, options[GROUP_SERIAL], error);
   }
   json_object_set_new(fields, "change", json_string(change));
-  return send_control(line, command, "GroupChange", fields, GROUP_REQUEST, status, error);
+  return send_control(line, command, INPUT_GROUP, fields, GROUP_REQUEST, status, error);
 }
 
 enum status command_group_add(const struct command_line *line, struct error *error) {

@@ -98,9 +98,7 @@ enum status command_device_provision(const struct command_line *line, struct err
   }
   return request_run(line,
                      &(struct request){.command = name,
-                                       .topic = TOPIC_ENROLLMENTS,
-                                       .record = "Enrollment",
-                                       .serial = serial,
+                                       .record = INPUT_ENROLLMENT,
                                        .fields = fields,
                                        .patience = &options[PROVISION_REQUEST]},
                      error);
@@ -168,9 +166,7 @@ static enum status send_command(const struct ask *ask, json_t *fields, enum stat
   json_object_set_new(fields, "serial", json_string(serial));
   return request_run(ask->line,
                      &(struct request){.command = ask->name,
-                                       .topic = TOPIC_COMMANDS,
-                                       .record = "Command",
-                                       .serial = serial,
+                                       .record = INPUT_COMMAND,
                                        .fields = fields,
                                        .patience = &ask->line->options[ask->patience]},
                      error);

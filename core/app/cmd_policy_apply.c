@@ -74,8 +74,7 @@ enum status command_policy_apply(const struct command_line *line, struct error *
   }
   return request_run(line,
                      &(struct request){.command = "policy apply",
-                                       .topic = TOPIC_CONTROL,
-                                       .record = "Policy",
+                                       .record = INPUT_POLICY,
                                        .fields = fields,
                                        .patience = &line->options[APPLY_REQUEST]},
                      error);

@@ -18,6 +18,7 @@
 enum { POLL_MS = 100, AUDIT = 0, DEAD_LETTERS = 1, TOPICS_WATCHED = 2 };
 
 struct decision_watch {
+  const struct config *config;
   struct schema_learner *learner;
   rd_kafka_t *client;
   rd_kafka_queue_t *queue;
@@ -54,6 +55,7 @@ enum status decision_watch_open(const struct config *config, struct span key,
   struct decision_watch *const made = memory_zeroed(1, sizeof *made);
   int32_t lane_count = 0;
   *watch = made;
+  made->config = config;
   made->learner = learner;
   made->client = kafka_reader_open(config, error);
   if (made->client == NULL) {
@@ -91,6 +93,13 @@ void decision_watch_close(struct decision_watch *watch) {
   }
   free(watch);
 }
+
+/* The message that is waited for. */
+struct place {
+  char *topic; /* whole */
+  int32_t partition;
+  int64_t offset;
+};
 
 static bool names_place(const json_t *entry, const struct place *place) {
   const json_t *const cause = json_object_get(entry, "cause");
@@ -143,10 +152,9 @@ static void take_letter(const rd_kafka_message_t *message, const struct place *p
            letter.message.data != NULL ? (const char *)letter.message.data : "");
 }
 
-enum status decision_await(struct decision_watch *watch, const struct place *place,
-                           int64_t deadline_mono_ms, struct decision *decision,
-                           struct error *error) {
-  *decision = (struct decision){0};
+static enum status await_place(struct decision_watch *watch, const struct place *place,
+                               int64_t deadline_mono_ms, struct decision *decision,
+                               struct error *error) {
   enum status status = STATUS_OK;
   while (status == STATUS_OK && !decision->is_decided) {
     const int64_t left_ms = deadline_mono_ms - clock_mono_ms();
@@ -167,6 +175,18 @@ enum status decision_await(struct decision_watch *watch, const struct place *pla
     }
     rd_kafka_message_destroy(message);
   }
+  return status;
+}
+
+enum status decision_await(struct decision_watch *watch, const struct asked *asked,
+                           int64_t deadline_mono_ms, struct decision *decision,
+                           struct error *error) {
+  const struct place place = {.topic = kafka_topic_whole(watch->config, topic_name(asked->topic)),
+                              .partition = asked->partition,
+                              .offset = asked->offset};
+  *decision = (struct decision){0};
+  const enum status status = await_place(watch, &place, deadline_mono_ms, decision, error);
+  free(place.topic);
   return status;
 }
 

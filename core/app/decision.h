@@ -6,19 +6,12 @@
 #ifndef MUSTER_APP_DECISION_H
 #define MUSTER_APP_DECISION_H
 
-#include "core/app/config.h"
+#include "core/app/ask.h"
 #include "core/result.h"
 
 struct decision_watch;
 struct json_t;         /* jansson's value */
 struct schema_learner; /* core/app/registry_client.h */
-
-/* Where a message stands. */
-struct place {
-  char *topic; /* whole; the holder's to free */
-  int32_t partition;
-  int64_t offset;
-};
 
 struct decision {
   bool is_decided;
@@ -35,9 +28,9 @@ enum status decision_watch_open(const struct config *config, struct span key,
                                 struct error *error) MUST_USE;
 void decision_watch_close(struct decision_watch *watch); /* NULL is allowed */
 
-/* Waits until something is decided about the message there, at most until the deadline of the
+/* Waits until something is decided about the message, at most until the deadline of the
  * monotonic clock: then is_decided is false. The caller ends the decision in any case. */
-enum status decision_await(struct decision_watch *watch, const struct place *place,
+enum status decision_await(struct decision_watch *watch, const struct asked *asked,
                            int64_t deadline_mono_ms, struct decision *decision,
                            struct error *error) MUST_USE;
 void decision_fini(struct decision *decision);

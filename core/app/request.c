@@ -1,16 +1,13 @@
 #include "core/app/request.h"
 
-#include "consumers/avro_json.h"
-#include "consumers/decode.h"
 #include "core/app/clock.h"
 #include "core/app/decision.h"
+#include "core/app/import.h"
 #include "core/app/kafka_client.h"
 #include "core/app/option_number.h"
 #include "core/app/output.h"
 #include "core/app/registry_client.h"
-#include "core/app/request_send.h"
 #include "core/app/text.h"
-#include "core/time_text.h"
 #include "core/version.h"
 
 #include <inttypes.h>
@@ -19,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <uuid/uuid.h>
 
 enum { TIMEOUT_S = 10, TIMEOUT_MAX_S = 86400 };
 
@@ -107,76 +103,33 @@ enum status request_actor(struct json_t *fields, const struct command_line *line
 struct asking {
   const struct command_line *line;
   const struct request *request;
-  char event_id[UUID_STR_LEN];
-  uint8_t *value;
-  size_t value_size;
-  struct schema_learner learner;
-  struct decision_watch *watch; /* NULL: nobody waits */
-  struct place place;
+  struct input_encoder encoder;
+  struct encoded_input encoded;
+  struct schema_learner learner; /* reads what is decided */
+  struct decision_watch *watch;  /* NULL: nobody waits */
+  struct asked asked;
 };
 
-static void put_envelope(struct asking *asking) {
-  uuid_t uuid;
-  uuid_generate_random(uuid);
-  uuid_unparse_lower(uuid, asking->event_id);
-  json_object_set_new(asking->request->fields, "event_id", json_string(asking->event_id));
-  json_object_set_new(asking->request->fields, "occurred_at", json_integer(clock_wall_ms()));
-}
-
-/* With Confluent's framing a value names its schema by id. */
-static enum status schema_id(struct asking *asking, const struct writer *writer, int64_t *id,
-                             struct error *error) {
-  const struct config *const config = &asking->line->config;
-  *id = SCHEMA_ID_NONE;
-  if (asking->learner.registry != NULL) {
-    return registry_register_patiently(asking->learner.registry, config, asking->learner.schemas,
-                                       topic_name(asking->request->topic), writer, id, error);
-  }
-  if (config->kafka.framing != FRAMING_CONFLUENT) {
-    return STATUS_OK;
-  }
-  *id = schemas_id_of(asking->learner.schemas, writer);
-  return *id != SCHEMA_ID_NONE
-             ? STATUS_OK
-             : error_set(error, STATUS_CONFIG,
-                         "Confluent's framing needs the id of %s: put the schema into "
-                         "schemas.directory as <id>.avsc, or set schemas.registry_url",
-                         writer->source);
-}
-
-/* Read back by the decoder of `run`, so that nothing that leaves here is a dead letter for its
- * form. */
 static enum status encode(struct asking *asking, struct error *error) {
   const struct request *const request = asking->request;
-  const struct schemas *const schemas = asking->learner.schemas;
-  const struct writer *const writer = schemas_find_own(schemas, request->record);
-  int64_t id = SCHEMA_ID_NONE;
-  assert(writer != NULL);
-  enum status status = schema_id(asking, writer, &id, error);
+  enum status status = input_encoder_open(&asking->line->config, &asking->encoder, error);
   if (status != STATUS_OK) {
     return status;
   }
+  import_put_missing(request->fields, clock_wall_ms());
   struct error refusal;
-  status = avro_json_to_value(writer, id, request->fields, &asking->value, &asking->value_size,
-                              &refusal);
-  if (status != STATUS_OK) {
-    return error_set(error, STATUS_USAGE, "%s: %s", request->command, refusal.text);
-  }
-  struct event event;
-  struct reject reject;
-  if (writer->programs[request->topic] != NULL &&
-      !decode(schemas, request->topic, span_of(asking->value, asking->value_size), &event,
-              &reject)) {
-    return error_set(error, STATUS_USAGE, "%s: %s", request->command, reject.text);
-  }
-  return STATUS_OK;
+  status =
+      input_encode(&asking->encoder, request->record, request->fields, &asking->encoded, &refusal);
+  return status == STATUS_OK ? STATUS_OK
+                             : error_set(error, status == STATUS_REFUSED ? STATUS_USAGE : status,
+                                         "%s: %s", request->command, refusal.text);
 }
 
 static void asking_fini(struct asking *asking) {
   decision_watch_close(asking->watch);
   schema_learner_close(&asking->learner);
-  free(asking->value);
-  free(asking->place.topic);
+  free(asking->encoded.data);
+  input_encoder_close(&asking->encoder);
 }
 
 /* ---- What came of it ---- */
@@ -191,10 +144,12 @@ static const struct column sent_columns[] = {
 static enum status print_sent(const struct asking *asking, struct error *error) {
   struct output *const output =
       output_open_single(stdout, asking->line->output, sent_columns, COUNT_OF(sent_columns));
-  output_row(output, (struct cell[]){cell_text(span_text(asking->event_id)),
-                                     cell_text(span_text(asking->place.topic)),
-                                     cell_integer(asking->place.partition),
-                                     cell_integer(asking->place.offset)});
+  const struct asked *const asked = &asking->asked;
+  char *const topic = kafka_topic_whole(&asking->line->config, topic_name(asked->topic));
+  output_row(output,
+             (struct cell[]){cell_text(span_text(asked->event_id)), cell_text(span_text(topic)),
+                             cell_integer(asked->partition), cell_integer(asked->offset)});
+  free(topic);
   return output_close(output, error);
 }
 
@@ -255,37 +210,47 @@ static enum status report(const struct asking *asking, const struct decision *de
   return status;
 }
 
+static enum status undecided(const struct asking *asking, int64_t timeout_s, struct error *error) {
+  const struct asked *const asked = &asking->asked;
+  return error_set(error, STATUS_UNAVAILABLE,
+                   "%s: nothing decided within %" PRId64 " s about event_id %s (%s%s/%" PRId32
+                   " at %" PRId64 "). It is sent and stands: muster status tells whether a "
+                   "processor runs; look for that event_id later in muster topics cat audit, or in "
+                   "muster dead-letter list",
+                   asking->request->command, timeout_s, asked->event_id,
+                   asking->line->config.kafka.topic_prefix, topic_name(asked->topic),
+                   asked->partition, asked->offset);
+}
+
 static enum status wait_for_decision(struct asking *asking, int64_t timeout_s,
                                      struct error *error) {
   struct decision decision;
-  enum status status = decision_await(asking->watch, &asking->place,
+  enum status status = decision_await(asking->watch, &asking->asked,
                                       clock_mono_ms() + timeout_s * 1000, &decision, error);
   if (status == STATUS_OK && decision.is_decided) {
     status = report(asking, &decision, error);
   } else if (status == STATUS_OK) {
-    status = error_set(error, STATUS_UNAVAILABLE,
-                       "%s: nothing decided within %" PRId64 " s about event_id %s (%s/%" PRId32
-                       " at %" PRId64 "). It is sent and stands: see muster status whether a "
-                       "processor runs, and later muster topics cat audit, or dead-letter list, "
-                       "for that event_id",
-                       asking->request->command, timeout_s, asking->event_id, asking->place.topic,
-                       asking->place.partition, asking->place.offset);
+    status = undecided(asking, timeout_s, error);
   }
   decision_fini(&decision);
   return status;
 }
 
+/* Control messages about no device are decided by lane 0, whatever their key. */
 static enum status ask(struct asking *asking, bool waits, int64_t timeout_s, struct error *error) {
   const struct config *const config = &asking->line->config;
-  const char *const serial = asking->request->serial;
-  const struct span key = serial != NULL ? span_text(serial) : span_of(NULL, 0);
+  const enum input_record record = asking->request->record;
+  const bool is_of_lane = input_record_topic(record) != TOPIC_CONTROL;
+  const struct span key = is_of_lane ? asking->encoded.key : span_of(NULL, 0);
   enum status status = STATUS_OK;
   if (waits) {
+    status = schema_learner_open(config, &asking->learner, error);
+  }
+  if (waits && status == STATUS_OK) {
     status = decision_watch_open(config, key, &asking->learner, &asking->watch, error);
   }
   if (status == STATUS_OK) {
-    status = request_send(config, asking->request->topic, key,
-                          span_of(asking->value, asking->value_size), &asking->place, error);
+    status = ask_send(config, record, &asking->encoded, &asking->asked, error);
   }
   if (status != STATUS_OK) {
     return status;
@@ -300,10 +265,6 @@ enum status request_run(const struct command_line *line, const struct request *r
   enum status status = option_number("timeout", request->patience[REQUEST_TIMEOUT], 1,
                                      TIMEOUT_MAX_S, &timeout_s, error);
   if (status == STATUS_OK) {
-    status = schema_learner_open(&line->config, &asking.learner, error);
-  }
-  if (status == STATUS_OK) {
-    put_envelope(&asking);
     status = encode(&asking, error);
   }
   if (status == STATUS_OK) {

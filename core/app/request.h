@@ -3,8 +3,8 @@
 #ifndef MUSTER_APP_REQUEST_H
 #define MUSTER_APP_REQUEST_H
 
+#include "consumers/schemas.h"
 #include "core/app/command.h"
-#include "core/event.h"
 
 struct json_t; /* jansson's value */
 
@@ -17,10 +17,8 @@ struct json_t; /* jansson's value */
 enum { REQUEST_TIMEOUT, REQUEST_NO_WAIT, REQUEST_OPTION_COUNT };
 
 struct request {
-  const char *command;         /* "device wipe", for messages */
-  enum topic topic;            /* commands, enrollments or control */
-  const char *record;          /* of schemas/: "Command" */
-  const char *serial;          /* the key; NULL: control keys are not looked at */
+  const char *command; /* "device wipe", for messages */
+  enum input_record record;
   struct json_t *fields;       /* of the record, but for event_id and occurred_at */
   const char *const *patience; /* the values of REQUEST_OPTIONS */
 };
