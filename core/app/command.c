@@ -52,6 +52,8 @@ static const struct command commands[] = {
      command_group_add},
     {"group remove", "NAME", "Take a user or a device out of a group", group_options, 1, 1,
      command_group_remove},
+    {"timer list", "", "List what will happen by itself, soonest first", timer_list_options, 0, 0,
+     command_timer_list},
     {"dead-letter list", "", "List what could not be processed", dead_letter_options, 0, 0,
      command_dead_letter_list},
     {"dead-letter show", "LANE/SEQ", "Show one dead letter", dead_letter_options, 1, 1,

@@ -55,6 +55,7 @@ enum status command_tenant_end(const struct command_line *line, struct error *er
 enum status command_profile_push(const struct command_line *line, struct error *error);
 enum status command_group_add(const struct command_line *line, struct error *error);
 enum status command_group_remove(const struct command_line *line, struct error *error);
+enum status command_timer_list(const struct command_line *line, struct error *error);
 enum status command_policy_apply(const struct command_line *line, struct error *error);
 enum status command_dead_letter_list(const struct command_line *line, struct error *error);
 enum status command_dead_letter_show(const struct command_line *line, struct error *error);
@@ -84,6 +85,7 @@ extern const struct option_spec tenant_options[];
 extern const struct option_spec profile_push_options[];
 extern const struct option_spec group_options[];
 extern const struct option_spec policy_apply_options[];
+extern const struct option_spec timer_list_options[];
 extern const struct option_spec dead_letter_options[];
 extern const struct option_spec policy_test_options[];
 extern const struct option_spec replay_verify_options[];
