@@ -1,8 +1,7 @@
 /* policy apply: a policy comes into force for all lanes. */
 #include "core/app/command.h"
-#include "core/app/database.h"
+#include "core/app/policy_applied.h"
 #include "core/app/policy_file.h"
-#include "core/app/policy_shipped.h"
 #include "core/app/policy_text.h"
 #include "core/app/request.h"
 #include "core/app/text.h"
@@ -41,13 +40,14 @@ static enum status put_file(json_t *fields, const char *file, struct policy *pol
   return status;
 }
 
-static enum status put_version(json_t *fields, const char *name, struct policy *policy,
-                               struct error *error) {
+static enum status put_version(const struct config *config, json_t *fields, const char *name,
+                               struct policy *policy, struct error *error) {
   enum status status = STATUS_OK;
   if (access(name, F_OK) == 0) {
     status = put_file(fields, name, policy, error);
   } else {
-    status = policy_load(name, policy, error); /* the program's own goes by its version alone */
+    /* The program's own, or one that was in force, goes by its version alone. */
+    status = policy_find(config, name, policy, error);
   }
   if (status == STATUS_OK) {
     uint8_t hash[DIGEST_SIZE];
@@ -63,7 +63,7 @@ static enum status put_version(json_t *fields, const char *name, struct policy *
 enum status command_policy_apply(const struct command_line *line, struct error *error) {
   struct policy *const policy = memory_zeroed(1, sizeof *policy);
   json_t *const fields = json_object();
-  enum status status = put_version(fields, line->arguments[0], policy, error);
+  enum status status = put_version(&line->config, fields, line->arguments[0], policy, error);
   free(policy);
   if (status == STATUS_OK) {
     status = request_actor(fields, line, "policy apply", line->options[APPLY_ADMIN], error);

@@ -56,6 +56,9 @@ enum status command_profile_push(const struct command_line *line, struct error *
 enum status command_group_add(const struct command_line *line, struct error *error);
 enum status command_group_remove(const struct command_line *line, struct error *error);
 enum status command_timer_list(const struct command_line *line, struct error *error);
+enum status command_role_list(const struct command_line *line, struct error *error);
+enum status command_group_list(const struct command_line *line, struct error *error);
+enum status command_policy_list(const struct command_line *line, struct error *error);
 enum status command_policy_apply(const struct command_line *line, struct error *error);
 enum status command_dead_letter_list(const struct command_line *line, struct error *error);
 enum status command_dead_letter_show(const struct command_line *line, struct error *error);

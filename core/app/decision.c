@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POLL_MS = 100, AUDIT = 0, DEAD_LETTERS = 1, TOPICS_WATCHED = 2 };
+enum { POLL_MS = 100, ENTRY_MS = 2000, AUDIT = 0, DEAD_LETTERS = 1, TOPICS_WATCHED = 2 };
 
 struct decision_watch {
   const struct config *config;
@@ -147,16 +147,23 @@ static void take_letter(const rd_kafka_message_t *message, const struct place *p
   }
   decision->is_decided = true;
   decision->outcome = OUTCOME_REFUSED;
+  decision->is_not_allowed =
+      span_equal(letter.code, span_text(reject_code_name(REJECT_NOT_ALLOWED)));
   snprintf(decision->reason, sizeof decision->reason, "%.*s: %.*s", (int)letter.code.size,
            (const char *)letter.code.data, (int)letter.message.size,
            letter.message.data != NULL ? (const char *)letter.message.data : "");
+}
+
+/* What is not allowed is a dead letter and an audit entry, which says more. */
+static bool is_whole(const struct decision *decision) {
+  return decision->is_decided && (!decision->is_not_allowed || decision->entry != NULL);
 }
 
 static enum status await_place(struct decision_watch *watch, const struct place *place,
                                int64_t deadline_mono_ms, struct decision *decision,
                                struct error *error) {
   enum status status = STATUS_OK;
-  while (status == STATUS_OK && !decision->is_decided) {
+  while (status == STATUS_OK && !is_whole(decision)) {
     const int64_t left_ms = deadline_mono_ms - clock_mono_ms();
     if (left_ms <= 0) {
       break;
@@ -170,6 +177,7 @@ static enum status await_place(struct decision_watch *watch, const struct place 
       status = kafka_reader_trouble(message, place->topic, error);
     } else if (message->rkt == watch->topics[DEAD_LETTERS]) {
       take_letter(message, place, decision);
+      deadline_mono_ms = decision->is_not_allowed ? clock_mono_ms() + ENTRY_MS : deadline_mono_ms;
     } else {
       take_entry(watch, message, place, decision);
     }

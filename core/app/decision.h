@@ -15,6 +15,7 @@ struct schema_learner; /* core/app/registry_client.h */
 
 struct decision {
   bool is_decided;
+  bool is_not_allowed;          /* by a dead letter's code: an audit entry tells the same */
   enum outcome outcome;         /* of a dead letter OUTCOME_REFUSED */
   char reason[ERROR_TEXT_SIZE]; /* empty: none was given */
   struct json_t *entry;         /* the audit entry, times as texts; NULL of a dead letter */
