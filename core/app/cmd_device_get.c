@@ -38,7 +38,8 @@ enum { HISTORY_COUNT = 20, HISTORY_COUNT_MAX = 100000, SQL_SIZE = 4096 };
   X(SIGNATURES_AT, TIME, "(extract(epoch from antivirus_signatures_at) * 1000)::bigint")           \
   X(PIN_LENGTH, INTEGER, "screen_lock_pin_length")                                                 \
   X(CLOCK, TIME, "(extract(epoch from clock) * 1000)::bigint")                                     \
-  X(LAST_SEQ, INTEGER, "last_seq")
+  X(LAST_SEQ, INTEGER, "last_seq")                                                                 \
+  X(POLICY_FILE, TEXT, "policy_file")
 
 enum raw {
 #define X(name, type, expression) RAW_##name,
@@ -140,7 +141,10 @@ static struct device facts_of(const struct detail *detail) {
 
 /* The policy's file: as it came into force, or the program's own of that version. */
 static struct span policy_text_of(const struct detail *detail) {
-  return policy_shipped_text((const char *)detail->cells[DEVICE_POLICY].text.data);
+  const struct cell *const applied = &detail->raws[RAW_POLICY_FILE];
+  return applied->is_null
+             ? policy_shipped_text((const char *)detail->cells[DEVICE_POLICY].text.data)
+             : applied->text;
 }
 
 static json_t *rule_json(const struct policy *policy, uint32_t rule, const struct detail *detail) {

@@ -370,7 +370,7 @@ RETURN CASE WHEN "offset" IS NOT NULL THEN ('{"topic": "' || prefix || muster.to
 -- All that is known of a device, for this program's own commands; what is public of it is below.
 CREATE VIEW muster.device_detail AS
 SELECT d.number, d.flags, d.escalation, d.episode, d.pending_since, d.clean_since,
-  d.antivirus_signatures_at, d.screen_lock_pin_length,
+  d.antivirus_signatures_at, d.screen_lock_pin_length, y.content AS policy_file,
   (SELECT j.clock_after FROM muster.journal_row j WHERE j.lane = d.lane ORDER BY j.batch DESC LIMIT 1)
     AS clock,
   (SELECT j.last_seq FROM muster.journal_row j WHERE j.lane = d.lane ORDER BY j.batch DESC LIMIT 1)
@@ -427,6 +427,22 @@ SELECT r.lane, r.seq, r.at, muster.cause(l.topic_prefix, r.lane, r.cause_topic, 
 FROM muster.result_row r
 LEFT JOIN muster.lane l ON l.lane = r.lane
 WHERE r.kind = 6;
+
+-- What the control topic changed, as lane 0 took it, and who asked for it: for this program's own
+-- commands. Numbers are those of core/*.h.
+CREATE VIEW muster.control_detail AS
+SELECT c.control_offset, c.at, c.kind, c.symbol, c.is_off, c.name, c.serial,
+  encode(c.subject, 'hex') AS subject, p.user_email, r.name AS actor, a.user_email AS actor_email,
+  encode(y.hash, 'hex') AS hash, y.content
+FROM muster.control_row c
+LEFT JOIN muster.person p ON p.subject = c.subject
+LEFT JOIN muster.journal_row j ON j.lane = c.lane AND j.batch = c.batch
+LEFT JOIN muster.result_row r ON r.lane = c.lane AND r.seq BETWEEN j.first_seq AND j.last_seq
+  AND r.kind = 6 AND r.device IS NULL AND r.cause_topic = 0 AND r.cause_offset = c.control_offset
+LEFT JOIN muster.person a
+  ON a.subject = CASE WHEN r.name ~ '^[0-9a-f]{32}$' THEN decode(r.name, 'hex') END
+LEFT JOIN muster.policy y ON c.kind = 4 AND y.version = c.name
+WHERE c.lane = 0;
 
 -- With the device's number, by which a device's results are found.
 CREATE VIEW muster.result_detail AS
@@ -523,7 +539,7 @@ BEGIN
     EXECUTE format('GRANT SELECT ON muster.devices, muster.compliance_history, muster.results, '
       'muster.device_detail, muster.result_detail, muster.migrations TO %I', role);
     IF role <> 'muster_reader' THEN
-      EXECUTE format('GRANT SELECT ON muster.journal, muster.audit TO %I', role);
+      EXECUTE format('GRANT SELECT ON muster.journal, muster.audit, muster.control_detail TO %I', role);
     END IF;
     -- What a replay compares with: no address, no key.
     IF role = 'muster_auditor' THEN
