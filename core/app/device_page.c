@@ -39,9 +39,37 @@ static bool is_worth_a_line(size_t column, const struct cell *cell) {
   return column == DEVICE_LAST_SYNC_AT || !cell->is_null;
 }
 
+/* Which record says it, and by what number, is for programs. */
+static bool is_for_people(size_t column) {
+  return column < DEVICE_LANE || column == DEVICE_AT || column == DEVICE_POLICY;
+}
+
+/* What the next action is, in words. */
+static const char *action_in_words(struct span action) {
+  static const struct {
+    const char *name, *words;
+  } actions[] = {
+      {"fail", "FAILED without a check-in by then"},
+      {"block", "access is withdrawn"},
+      {"ticket", "a ticket is opened"},
+      {"notify", "the user is written to"},
+      {"clean", "the episode ends: compliant for long enough"},
+      {"mail", "quiet hours are over, and a mail that waited is sent"},
+      {"overdue", "a missed check-in is told"},
+      {"retire", "the device is given up"},
+      {"wipe_overdue", "a wipe that waits for a check-in is told to be missing"},
+  };
+  for (size_t i = 0; i < COUNT_OF(actions); i++) {
+    if (span_equal(action, span_text(actions[i].name))) {
+      return actions[i].words;
+    }
+  }
+  return NULL;
+}
+
 static void put_columns(FILE *stream, const struct device_page *page) {
   for (size_t i = 0; i < DEVICE_COLUMN_COUNT; i++) {
-    if (!is_worth_a_line(i, &page->cells[i])) {
+    if (!is_for_people(i) || !is_worth_a_line(i, &page->cells[i])) {
       continue;
     }
     fprintf(stream, "%-*s ", NAME_WIDTH, device_columns[i].name);
@@ -49,6 +77,9 @@ static void put_columns(FILE *stream, const struct device_page *page) {
       fputs("never", stream);
     } else {
       output_plain_cell(stream, &device_columns[i], &page->cells[i]);
+    }
+    if (i == DEVICE_NEXT_ACTION && action_in_words(page->cells[i].text) != NULL) {
+      fprintf(stream, ": %s", action_in_words(page->cells[i].text));
     }
     fputc('\n', stream);
   }
