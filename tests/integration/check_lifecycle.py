@@ -255,7 +255,7 @@ def what_is_told_without_a_decision(make):
 def late_and_failed(make):
     """A device that does not check in is called late, then failed, each with what to do."""
     story = Story(make("late", lanes=1))
-    story.world.send(enroll("LATE", now_ms() - 20 * MINUTE), enroll("FAILED", now_ms() - 31 * MINUTE))
+    story.world.send(enroll("FAILED", now_ms() - 31 * MINUTE), enroll("LATE", now_ms() - 20 * MINUTE))
     story.begin()
     assert "late" in story.device("LATE", status="PENDING")["hint"]
     hint = story.device("FAILED", status="FAILED")["hint"]
