@@ -37,6 +37,9 @@ enum { HISTORY_COUNT = 20, HISTORY_COUNT_MAX = 100000, SQL_SIZE = 4096 };
   X(PENDING_SINCE, TIME, "(extract(epoch from pending_since) * 1000)::bigint")                     \
   X(SIGNATURES_AT, TIME, "(extract(epoch from antivirus_signatures_at) * 1000)::bigint")           \
   X(PIN_LENGTH, INTEGER, "screen_lock_pin_length")                                                 \
+  X(ESCALATION, INTEGER, "escalation")                                                             \
+  X(THREAT_AT, TIME, "(extract(epoch from threat_at) * 1000)::bigint")                             \
+  X(WIPE, JSON, "wipe")                                                                            \
   X(CLOCK, TIME, "(extract(epoch from clock) * 1000)::bigint")                                     \
   X(LAST_SEQ, INTEGER, "last_seq")                                                                 \
   X(POLICY_FILE, TEXT, "policy_file")
@@ -125,6 +128,7 @@ static int64_t number_of(const struct cell *cell, int64_t otherwise) {
 /* The facts that rules see. */
 static struct device facts_of(const struct detail *detail) {
   const uint32_t flags = (uint32_t)detail->raws[RAW_FLAGS].integer;
+  const uint32_t escalation = (uint32_t)detail->raws[RAW_ESCALATION].integer;
   const struct cell *const pin = &detail->raws[RAW_PIN_LENGTH];
   return (struct device){
       .platform = flag_get(flags, FLAG_PLATFORM),
@@ -134,6 +138,8 @@ static struct device facts_of(const struct detail *detail) {
       .antivirus_enabled = flag_get(flags, FLAG_ANTIVIRUS_ENABLED),
       .disk_encrypted = flag_get(flags, FLAG_DISK_ENCRYPTED),
       .antivirus_signatures_at_ms = number_of(&detail->raws[RAW_SIGNATURES_AT], TIME_NONE),
+      .threat_level = flag_get(escalation, FLAG_THREAT_LEVEL),
+      .threat_at_ms = number_of(&detail->raws[RAW_THREAT_AT], TIME_NONE),
       .has_screen_lock_pin_length = !pin->is_null,
       .screen_lock_pin_length = pin->is_null ? 0 : (int32_t)pin->integer,
   };
@@ -214,6 +220,7 @@ static const char *hint_of(const struct detail *detail) {
 
 static const struct column extra_columns[] = {
     {.name = "hint", .type = COLUMN_TEXT},
+    {.name = "wipe", .type = COLUMN_JSON},
     {.name = "violated_rules", .type = COLUMN_JSON},
     {.name = "history", .type = COLUMN_JSON},
 };
@@ -234,8 +241,9 @@ static enum status print_object(enum output_format format, const struct device_p
   }
   struct cell *const extra = &cells[DEVICE_COLUMN_COUNT];
   extra[0] = page->hint != NULL ? cell_text(span_text(page->hint)) : cell_null();
-  extra[1] = cell_text(span_text(rules));
-  extra[2] = cell_text(span_text(history));
+  extra[1] = page->wipe;
+  extra[2] = cell_text(span_text(rules));
+  extra[3] = cell_text(span_text(history));
   struct output *const output = output_open_single(stdout, format, columns, COUNT_OF(columns));
   output_row(output, cells);
   free(rules);
@@ -251,7 +259,8 @@ static enum status print_detail(const struct command_line *line, struct pg_conn 
                                         .last_seq = number_of(&detail->raws[RAW_LAST_SEQ], 0),
                                         .count_max = history_count};
   json_t *history = NULL;
-  struct device_page page = {.cells = detail->cells, .hint = hint_of(detail)};
+  struct device_page page = {
+      .cells = detail->cells, .hint = hint_of(detail), .wipe = detail->raws[RAW_WIPE]};
   enum status status =
       device_history_read(database, &wanted, &history, &page.is_history_whole, error);
   if (status != STATUS_OK) {

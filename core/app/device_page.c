@@ -85,6 +85,22 @@ static void put_columns(FILE *stream, const struct device_page *page) {
   }
 }
 
+static void put_wipe(FILE *stream, const struct cell *wipe) {
+  json_t *const json =
+      wipe->is_null ? NULL : json_loadb((const char *)wipe->text.data, wipe->text.size, 0, NULL);
+  if (json == NULL) {
+    return;
+  }
+  const char *const state = member(json, "state");
+  fprintf(stream, "%-*s %s: %s, asked for at %s by ", NAME_WIDTH, "wipe", state,
+          member(json, "reason"), member(json, "asked_at"));
+  put_text(stream, member(json, "asked_by"));
+  fputs(strcmp(state, "UNAPPROVED") == 0 ? "; another ADMIN has to approve\n"
+                                         : "; carried out at the next check-in\n",
+        stream);
+  json_decref(json);
+}
+
 static void put_rules(FILE *stream, const json_t *rules) {
   fputs(json_array_size(rules) > 0 ? "\nviolations\n" : "", stream);
   for (size_t i = 0; i < json_array_size(rules); i++) {
@@ -118,6 +134,7 @@ void device_page_print(FILE *stream, const struct device_page *page) {
   if (page->hint != NULL) {
     fprintf(stream, "%-*s %s\n", NAME_WIDTH, "hint", page->hint);
   }
+  put_wipe(stream, &page->wipe);
   put_rules(stream, page->rules);
   put_history(stream, page);
 }

@@ -11,7 +11,7 @@ struct device_page {
   const struct cell *cells;   /* one a column of device_columns */
   const char *hint;           /* NULL: none */
   const struct json_t *rules; /* violated ones: an array of {"rule", "title", "observed", ...} */
-  const struct json_t *wipe;  /* null: none was asked for */
+  struct cell wipe;           /* null: none is pending; a JSON object */
   const struct json_t *history;
   bool is_history_whole;
 };

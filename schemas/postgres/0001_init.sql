@@ -370,7 +370,17 @@ RETURN CASE WHEN "offset" IS NOT NULL THEN ('{"topic": "' || prefix || muster.to
 -- All that is known of a device, for this program's own commands; what is public of it is below.
 CREATE VIEW muster.device_detail AS
 SELECT d.number, d.flags, d.escalation, d.episode, d.pending_since, d.clean_since,
-  d.antivirus_signatures_at, d.screen_lock_pin_length, y.content AS policy_file,
+  d.antivirus_signatures_at, d.screen_lock_pin_length, d.threat_at, y.content AS policy_file,
+  -- One that is pending: its bytes are a state, a reason, two times, who asked and who approved.
+  CASE WHEN get_byte(d.wipe, 0) IN (1, 2, 3) THEN jsonb_build_object(
+    'state', ('{UNAPPROVED,ARMED,OVERDUE}'::text[])[get_byte(d.wipe, 0)],
+    'reason', ('{LOST,STOLEN,TERMINATED,BREACH}'::text[])[get_byte(d.wipe, 1) + 1],
+    'asked_at', muster.time_text(to_timestamp(
+      ('x' || encode(substring(d.wipe FROM 3 FOR 8), 'hex'))::bit(64)::bigint / 1000.0)),
+    'asked_by', coalesce(
+      (SELECT a.user_email FROM muster.person a WHERE a.subject = substring(d.wipe FROM 19 FOR 16)),
+      encode(substring(d.wipe FROM 19 FOR 16), 'hex')),
+    'approvals', (length(d.wipe) - 34) / 16) END AS wipe,
   (SELECT j.clock_after FROM muster.journal_row j WHERE j.lane = d.lane ORDER BY j.batch DESC LIMIT 1)
     AS clock,
   (SELECT j.last_seq FROM muster.journal_row j WHERE j.lane = d.lane ORDER BY j.batch DESC LIMIT 1)
