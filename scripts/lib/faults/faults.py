@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 
-NAMED = "faults_kafka", "faults_database", "faults_process", "faults_input"
+NAMED = "faults_kafka", "faults_database", "faults_process", "faults_input", "faults_standby", "faults_cluster"
 
 
 def all_faults():
@@ -37,6 +37,12 @@ def run(fault):
     bench = Bench(label(fault)[:20])
     start = time.monotonic()
     try:
+        if getattr(fault, "needs_cluster", False):
+            from faults_cluster import cluster
+            bench.cluster = cluster()
+            bench.begin(kafka=bench.cluster.address)
+        elif not getattr(fault, "begins_itself", False):
+            bench.begin()
         fault(bench)
         if bench.healed_at is not None and bench.recovery_s is None:
             bench.recovered()
@@ -44,12 +50,12 @@ def run(fault):
             bench.finish()
         bench.stop_traffic()
         results = bench.check()
-        return "held", bench.recovery_s, bench.seen + [f"{results} results, each once"]
+        return "held", bench.recovery_s, bench.seen + ([f"{results} results, each once"] if results else [])
     except Skipped as reason:
         return "skipped", None, [str(reason)]
     except Exception as failure:  # noqa: BLE001: whatever it is, the next fault is shown
         traceback.print_exc()
-        for muster in bench.world.processes:
+        for muster in bench.world.processes if bench.world else ():
             print(f"  {muster.log_path}:\n{tail(muster.log())}", file=sys.stderr)
         return "FAILING", bench.recovery_s, bench.seen + [str(failure).splitlines()[0] if str(failure) else repr(failure)]
     finally:
