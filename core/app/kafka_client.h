@@ -9,6 +9,14 @@ struct kafka_property {
   const char *value;
 };
 
+/* How long a request for reading may go without an answer. librdkafka asks twice more, and keeps
+ * asking the broker that it took for the leader, though another one may lead meanwhile: with its
+ * own 60 s a lane stood still for three minutes when a broker died (scripts/faults leader-kill). */
+#define KAFKA_READ_PROPERTIES                                                                      \
+  {"socket.timeout.ms", "5000"}, {                                                                 \
+    "check.crcs", "true"                                                                           \
+  }
+
 /* Opaque here: rd_kafka_conf_t *, rd_kafka_t * in the files that include librdkafka. */
 struct rd_kafka_conf_s;
 struct rd_kafka_s;

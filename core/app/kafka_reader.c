@@ -182,10 +182,15 @@ enum status kafka_read(const struct config *config, const struct kafka_reading *
                        struct error *error) {
   /* A short wait: at its end a partition answers that there is nothing more only after it. */
   static const struct kafka_property properties[] = {
-      {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
-      {"enable.auto.commit", "false"},       {"fetch.wait.max.ms", "10"},
-      {"fetch.error.backoff.ms", "50"},      {"fetch.message.max.bytes", "8388608"},
-      {"allow.auto.create.topics", "false"}, {NULL, NULL},
+      {"isolation.level", "read_committed"},
+      {"enable.partition.eof", "true"},
+      {"enable.auto.commit", "false"},
+      {"fetch.wait.max.ms", "10"},
+      {"fetch.error.backoff.ms", "50"},
+      {"fetch.message.max.bytes", "8388608"},
+      {"allow.auto.create.topics", "false"},
+      KAFKA_READ_PROPERTIES,
+      {NULL, NULL},
   };
   struct reader reader = {.reading = reading};
   reader.client = kafka_open(config, false, properties, error);

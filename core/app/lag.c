@@ -22,6 +22,7 @@ static const struct kafka_property properties[] = {
     {"fetch.wait.max.ms", "10"},
     {"fetch.message.max.bytes", "65536"},
     {"allow.auto.create.topics", "false"},
+    KAFKA_READ_PROPERTIES,
     {NULL, NULL},
 };
 

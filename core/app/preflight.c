@@ -160,7 +160,8 @@ void preflight_run(struct preflight *preflight) {
   if (preflight->status != STATUS_OK) {
     return;
   }
-  struct rd_kafka_s *client = kafka_open(preflight->config, false, NULL, error);
+  static const struct kafka_property properties[] = {KAFKA_READ_PROPERTIES, {NULL, NULL}};
+  struct rd_kafka_s *client = kafka_open(preflight->config, false, properties, error);
   if (client == NULL) {
     preflight->status = STATUS_CONFIG;
     return;

@@ -99,7 +99,7 @@ class Bench:
         def ends():
             # Just started, a broker is for a moment not the leader of anything.
             with contextlib.suppress(KafkaException):
-                return self.world.input_ends()
+                return self.world.input_ends(timeout=3)
         self.ends = wait_until("a broker that leads", ends)
 
     def recovered(self):
