@@ -119,8 +119,9 @@ def unclean_election(bench):
     bench.checks = False  # what was published is lost, and refused is all that can be done
     safe = [ConfigEntry(key, "", incremental_operation=AlterConfigOpType.DELETE)
             for key in ("min.insync.replicas", "unclean.leader.election.enable")]
+    admin = brokers.admin()  # the answers need it
     for name in names:
-        for future in brokers.admin().incremental_alter_configs(
+        for future in admin.incremental_alter_configs(
                 [ConfigResource(ResourceType.TOPIC, name, incremental_configs=safe)]).values():
             future.result(30)
     brokers.whole()
