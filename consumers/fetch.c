@@ -1,5 +1,7 @@
 #include "consumers/fetch.h"
 
+#include "consumers/partition_ends.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <librdkafka/rdkafka.h>
@@ -125,7 +127,7 @@ bool fetch_serve(struct fetch *fetch, struct error *error) {
 enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partition, int timeout_ms,
                           int64_t *first, int64_t *next, struct error *error) {
   const rd_kafka_resp_err_t code =
-      rd_kafka_query_watermark_offsets(fetch->client, topic, partition, first, next, timeout_ms);
+      partition_ends(fetch->client, topic, partition, timeout_ms, first, next);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
     return STATUS_OK;
   }

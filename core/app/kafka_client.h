@@ -9,9 +9,8 @@ struct kafka_property {
   const char *value;
 };
 
-/* How long a request for reading may go without an answer. librdkafka asks twice more, and keeps
- * asking the broker that it took for the leader, though another one may lead meanwhile: with its
- * own 60 s a lane stood still for three minutes when a broker died (scripts/faults leader-kill). */
+/* Of every client that reads: a broker that takes requests and answers none is given up after 5 s,
+ * not after librdkafka's 60, and the checksums of what is read are looked at. */
 #define KAFKA_READ_PROPERTIES                                                                      \
   {"socket.timeout.ms", "5000"}, {                                                                 \
     "check.crcs", "true"                                                                           \

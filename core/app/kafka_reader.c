@@ -1,5 +1,6 @@
 #include "core/app/kafka_reader.h"
 
+#include "consumers/partition_ends.h"
 #include "core/app/kafka_client.h"
 #include "core/app/text.h"
 
@@ -43,8 +44,8 @@ static enum status partition_bounds(const struct reader *reader, int32_t partiti
     if (left_ms <= 0) {
       return fail(reader, "no answer in time", error);
     }
-    const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        reader->client, reader->topic_name, partition, &bounds->first, &bounds->end, (int)left_ms);
+    const rd_kafka_resp_err_t code = partition_ends(reader->client, reader->topic_name, partition,
+                                                    (int)left_ms, &bounds->first, &bounds->end);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
       if (bounds->first < reader->reading->offset) {
         bounds->first = reader->reading->offset;

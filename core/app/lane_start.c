@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OFFSETS_TIMEOUT_MS = 10000, REPUBLISH_BYTES_MAX = 4 << 20 };
+enum { OFFSETS_TIMEOUT_MS = 5000, REPUBLISH_BYTES_MAX = 4 << 20 };
 
 void topic_full_name(const struct config *config, enum topic topic, char name[TOPIC_NAME_SIZE]) {
   snprintf(name, TOPIC_NAME_SIZE, "%s%s", config->kafka.topic_prefix, topic_name(topic));

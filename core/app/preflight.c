@@ -1,5 +1,6 @@
 #include "core/app/preflight.h"
 
+#include "consumers/partition_ends.h"
 #include "core/app/kafka_client.h"
 #include "core/app/lane_start.h"
 #include "core/app/log.h"
@@ -88,8 +89,8 @@ static enum status find_ends(struct preflight *preflight, struct rd_kafka_s *cli
       int64_t first;
       topic_full_name(preflight->config, topic, name);
       const rd_kafka_resp_err_t code =
-          rd_kafka_query_watermark_offsets(client, name, topic_partition(topic, lane), &first,
-                                           &preflight->ends[lane].offsets[topic], ENDS_TIMEOUT_MS);
+          partition_ends(client, name, topic_partition(topic, lane), ENDS_TIMEOUT_MS, &first,
+                         &preflight->ends[lane].offsets[topic]);
       if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return kafka_error(error, STATUS_UNAVAILABLE, name, rd_kafka_err2str(code));
       }
