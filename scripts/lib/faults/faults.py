@@ -6,6 +6,7 @@ what must come of it. scripts/faults brings up what they need and starts this.
 """
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -83,14 +84,32 @@ def main():
     rows = []
     for fault in chosen:
         outcome, recovery_s, seen = run(fault)
-        rows.append((label(fault), outcome, "-" if recovery_s is None else f"{recovery_s:.1f}"))
+        rows.append((label(fault), expected(fault), outcome, "-" if recovery_s is None else f"{recovery_s:.1f}",
+                     "; ".join(map(told, seen))))
         print(f"{outcome:8} {label(fault)}", flush=True)
         for text in seen:
             print(f"    {text}", flush=True)
-    print("\n| fault | outcome | recovery, s |\n| --- | --- | ---: |")
+    print("\n| fault | what is done, and must come of it | outcome | recovery, s | what a user sees |\n"
+          "| --- | --- | --- | ---: | --- |")
     for row in rows:
         print("| " + " | ".join(row) + " |")
-    sys.exit(any(outcome == "FAILING" for _, outcome, _ in rows))
+    outcomes = [outcome for _, _, outcome, _, _ in rows]
+    print(f"\n{len(rows)} faults: " + ", ".join(f"{outcomes.count(o)} {o}" for o in sorted(set(outcomes))))
+    sys.exit("FAILING" in outcomes)
+
+
+def expected(fault):
+    return " ".join(fault.__doc__.split()).removesuffix(".")
+
+
+def told(text):
+    """What a user saw, without what differs from run to run."""
+    text = re.sub(r'^ts=\S+ level=\w+ msg=("[^"]*"|\S+)', lambda found: found[1].strip('"'), text)
+    text = re.sub(r"connection to server at \S+ (?:\(\S+\) )?", "connection to server ", text)
+    text = re.sub(r"(?:ipv4#)?127\.0\.0\.1[:\d/]*(?:, port \d+)?", "HOST", text)
+    text = re.sub(r"[a-z-]+-[0-9a-f]{6}\.", "PREFIX.", text)
+    text = re.sub(r"\s*\(after \d+ms in state[^)]*\)|, port \d+| retry_ms=\d+| instance=\S+", "", text)
+    return (text if len(text) <= 200 else text[:197] + "...").replace("|", "/")
 
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
