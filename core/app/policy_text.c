@@ -28,15 +28,12 @@ static FILE *begin_line(struct writing *writing, const char *format, ...) {
   struct policy_lines *lines = writing->lines;
   lines->items = memory_grown(lines->items, lines->count + 1, sizeof lines->items[0]);
   lines->items[lines->count].key = text_copy(key);
-  writing->out = open_memstream(&writing->value, &writing->value_size);
-  if (writing->out == NULL) {
-    abort();
-  }
+  writing->out = text_stream(&writing->value, &writing->value_size);
   return writing->out;
 }
 
 static void end_line(struct writing *writing) {
-  fclose(writing->out);
+  text_stream_end(writing->out, &writing->value);
   writing->lines->items[writing->lines->count++].value = writing->value;
 }
 
@@ -104,12 +101,9 @@ static void put_condition(FILE *out, const struct policy *policy, uint16_t at) {
 char *policy_requirement(const struct policy *policy, const struct policy_rule *rule) {
   char *text = NULL;
   size_t size;
-  FILE *out = open_memstream(&text, &size);
-  if (out == NULL) {
-    abort();
-  }
+  FILE *out = text_stream(&text, &size);
   put_condition(out, policy, rule->root);
-  fclose(out);
+  text_stream_end(out, &text);
   return text;
 }
 
