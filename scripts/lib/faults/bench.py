@@ -60,12 +60,15 @@ class Bench:
     def start(self, *settings, ready=True):
         """A muster with a hundred messages a second before it."""
         muster = self.world.start(*settings)
-        if self.traffic is None:
-            self.traffic = Traffic(self.world, 50).__enter__()
+        self.resume_traffic()
         if ready:
             muster.wait_ready()
             self.some_more()
         return muster
+
+    def resume_traffic(self):
+        if self.traffic is None:
+            self.traffic = Traffic(self.world, 50).__enter__()
 
     def some_more(self, seconds=2):
         time.sleep(seconds)

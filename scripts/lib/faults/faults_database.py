@@ -6,7 +6,7 @@ import time
 
 import psycopg
 
-from bench import PG, stack
+from bench import PG, stack, wait_until
 from proxy import TO_SERVER, acknowledged
 from servers import Disk
 
@@ -115,6 +115,25 @@ def lane_table_locked(bench):
     muster.wait_ready()
 
 
+def deadlock(bench):
+    """An operator locks all devices and then asks for the lane, which a commit that waits for the devices
+    holds: PostgreSQL ends the commit, which is done again."""
+    muster = bench.start()
+    wait_until("all devices", lambda: bench.world.sql("select count(*) from muster.device_row") == [(50,)])
+    with psycopg.connect(bench.world.dsn) as operator, psycopg.connect(bench.world.dsn, autocommit=True) as watcher:
+        operator.execute("set deadlock_timeout = '60s'")  # so that it is muster that is ended
+        operator.execute("select 1 from muster.device_row for update")
+        deadline = time.monotonic() + 30
+        while not watcher.execute("select 1 from pg_locks where not granted and pid in (select pid from"
+                                  " pg_stat_activity where datname = current_database())").fetchall():
+            assert time.monotonic() < deadline, "no commit waits"
+        operator.execute("select 1 from muster.lane for update")
+        bench.saw(muster, "deadlock detected")
+    bench.healed()
+    bench.recovered()
+    muster.wait_ready()
+
+
 @contextlib.contextmanager
 def asking_for_passwords(user):
     """The server trusts everybody but this user."""
@@ -204,5 +223,5 @@ def database_disk_full(bench):
 
 
 FAULTS = [database_restart, database_kill, backend_kill, commit_reset_before, commit_reset_after, database_slow,
-          database_half_open, database_read_only, lane_table_locked, wrong_database_password, database_password_changed,
+          database_half_open, database_read_only, lane_table_locked, deadlock, wrong_database_password, database_password_changed,
           database_disk_full]

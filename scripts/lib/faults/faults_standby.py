@@ -1,4 +1,5 @@
-"""Faults of a PostgreSQL that has a standby, and of disks that are full. Each has servers of its own."""
+"""Faults of a PostgreSQL that has a standby, of disks that are full, of a broker with settings of its own:
+each has servers for itself."""
 import time
 
 import psycopg
@@ -107,6 +108,24 @@ def broker_disk_full(bench):
     muster.wait_ready(90)
 
 
-FAULTS = [standby_takes_over, standby_lost_its_tail, wal_disk_full, broker_disk_full]
+def transactional_id_expires(bench):
+    """Nothing is published for so long that the broker forgets the lanes' transactional ids (here after 10 s):
+    the next results get out, once."""
+    broker = Cluster(1, extra={"transactional.id.expiration.ms": 10000, "producer.id.expiration.ms": 10000,
+                               "transaction.remove.expired.transaction.cleanup.interval.ms": 3000})
+    bench.closing.append(broker.close)
+    bench.begin(kafka=broker.address)
+    muster = bench.start()
+    bench.stop_traffic()
+    bench.world.wait_caught_up()
+    time.sleep(30)
+    bench.resume_traffic()
+    bench.saw(muster, "lane given up")
+    bench.healed()
+    bench.recovered()
+    muster.wait_ready()
+
+
+FAULTS = [transactional_id_expires, standby_takes_over, standby_lost_its_tail, wal_disk_full, broker_disk_full]
 for fault in FAULTS:
     fault.begins_itself = True

@@ -94,9 +94,9 @@ class Node:
 
 class Cluster:
     """A controller and some brokers, each partition on all of them, two of them needed to write; with
-    `disk`, brokers keep their logs there."""
+    `disk`, brokers keep their logs there; `extra` properties win."""
 
-    def __init__(self, brokers=3, disk=None):
+    def __init__(self, brokers=3, disk=None, extra=None):
         self.directory = tempfile.mkdtemp(prefix="muster-cluster.")
         controller, copies, needed = free_port(), brokers, min(brokers, 2)
         shared = {"controller.quorum.voters": f"100@127.0.0.1:{controller}", "controller.listener.names": "CONTROLLER",
@@ -106,7 +106,7 @@ class Cluster:
                   "default.replication.factor": copies, "min.insync.replicas": needed,
                   "offsets.topic.num.partitions": 4, "offsets.topic.replication.factor": copies,
                   "transaction.state.log.num.partitions": 8, "transaction.state.log.replication.factor": copies,
-                  "transaction.state.log.min.isr": needed}
+                  "transaction.state.log.min.isr": needed, **(extra or {})}
         self.controller = Node(f"{self.directory}/controller", 100, {
             **shared, "process.roles": "controller", "node.id": 100, "listeners": f"CONTROLLER://127.0.0.1:{controller}",
             "log.dirs": f"{self.directory}/controller/data"})
