@@ -161,10 +161,10 @@ static bool take_enrollment(const struct slot *slots, struct event *event, struc
   struct enrollment *const enrollment = &event->enrollment;
   event->kind = EVENT_ENROLLMENT;
   if (!take_text(&slots[SLOT_ENROLLMENT_USER_EMAIL], "user_email", USER_EMAIL_SIZE_MAX,
-                 &enrollment->user_email, reject)) {
+                 &event->user.email, reject)) {
     return false;
   }
-  if (enrollment->user_email.size == 0) {
+  if (event->user.email.size == 0) {
     return refuse(reject, "user_email", "empty");
   }
   assert(slots[SLOT_ENROLLMENT_PLATFORM].number < PLATFORM_COUNT);

@@ -122,13 +122,13 @@ static void refuse_enrollment(const struct step *step, const struct event *event
     result.audit.target = span_of(id, device_id_format(result.device_number, id));
   }
   result.serial = event->serial;
-  emit_name_person(step, &result, lane_person(step->lane, event->enrollment.subject));
+  emit_name_person(step, &result, lane_person(step->lane, event->user.subject));
   emit_send(step, &result);
 }
 
 static void renew(const struct step *step, const struct event *event, struct device *device) {
   const struct enrollment *enrollment = &event->enrollment;
-  device->person = lane_person(step->lane, enrollment->subject);
+  device->person = lane_person(step->lane, event->user.subject);
   device->platform = (uint8_t)enrollment->platform;
   device->profile = (uint8_t)enrollment->profile;
   device->ownership = (uint8_t)enrollment->ownership;
@@ -228,6 +228,7 @@ void decide_event(struct lane *lane, const struct event *event, const struct mes
   caused.cause.has_event_id = true;
   memcpy(caused.cause.event_id, event->event_id, EVENT_ID_SIZE);
   const struct step step = {.lane = lane, .cause = caused.cause, .sink = sink};
+  assert(event->kind <= EVENT_REPORT);
   if (event->kind == EVENT_ENROLLMENT) {
     decide_enrollment(&step, event, &caused);
     return;

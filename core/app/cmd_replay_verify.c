@@ -17,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { VERIFY_LANE, VERIFY_FROM, VERIFY_TO, VERIFY_SOURCE, VERIFY_DATABASE, VERIFY_JOBS };
+enum { VERIFY_LANE, VERIFY_FROM, VERIFY_TO, VERIFY_SOURCE, VERIFY_DATABASE, VERIFY_JOBS,
+       VERIFY_CHECKPOINTS, VERIFY_PUBLIC_KEY };
 
 const struct option_spec replay_verify_options[] = {
     [VERIFY_LANE] = {"lane", "N", "this lane alone, counted from 0"},
@@ -26,6 +27,8 @@ const struct option_spec replay_verify_options[] = {
     [VERIFY_SOURCE] = {"source", "WHERE", "read the journal from its topic, or from postgres"},
     [VERIFY_DATABASE] = {"database", NULL, "compare the rows of PostgreSQL, too"},
     [VERIFY_JOBS] = {"jobs", "N", "lanes at a time; as many as processors"},
+    [VERIFY_CHECKPOINTS] = {"checkpoints", "WHERE", "hold signed ones against it: topic, or a file"},
+    [VERIFY_PUBLIC_KEY] = {"public-key", "FILE", "that they must be signed under"},
     {NULL, NULL, NULL},
 };
 
@@ -150,6 +153,8 @@ static json_t *lane_json(const struct lane_work *lane) {
       (json_int_t)result->expired, "erased", (json_int_t)result->erased, "unknown_subjects",
       (json_int_t)result->unknown_subjects, "undecided_offsets", (json_int_t)result->undecided,
       "is_moving", (int)result->is_moving, "subjects", subjects_name(result), "chain", chain);
+  json_object_set_new(json, "checkpoints", json_integer((json_int_t)result->checkpoints));
+  json_object_set_new(json, "signed_batch", json_integer((json_int_t)result->signed_batch));
   if (result->verdict == VERDICT_DIVERGED) {
     json_object_set(json, "divergence", result->finding);
   } else if (result->verdict == VERDICT_UNVERIFIABLE) {
@@ -223,6 +228,10 @@ static void print_lane(const struct lane_work *lane) {
   if (result->is_moving) {
     printf("  a run goes on: nothing behind batch %" PRIu64 " was looked at, nor the devices\n",
            result->batches);
+  }
+  if (result->checkpoints > 0) {
+    printf("  %" PRIu64 " signed checkpoints hold, up to batch %" PRIu64 "\n", result->checkpoints,
+           result->signed_batch);
   }
   if (result->verdict == VERDICT_DIVERGED) {
     finding_print(stdout, result->finding);
@@ -355,13 +364,38 @@ static enum status verify(const struct command_line *line, const struct request 
   return status;
 }
 
+static enum status read_checkpoints(const struct command_line *line, uint32_t lane_count,
+                                    struct checkpoint_list *list, struct error *error) {
+  const struct config *config = &line->config;
+  const char *const where = line->options[VERIFY_CHECKPOINTS];
+  const char *const key_file = line->options[VERIFY_PUBLIC_KEY];
+  struct note_key *key;
+  if (key_file == NULL) {
+    return error_set(error, STATUS_USAGE, "--checkpoints needs the --public-key they are under");
+  }
+  enum status status = note_key_load(key_file, false, &key, error);
+  if (status != STATUS_OK) {
+    return status;
+  }
+  status = strcmp(where, "topic") == 0
+               ? checkpoint_list_read_topic(config, key, lane_count, list, error)
+               : checkpoint_list_read_file(where, config->kafka.topic_prefix, key, lane_count,
+                                           list, error);
+  note_key_close(key);
+  return status;
+}
+
 enum status command_replay_verify(const struct command_line *line, struct error *error) {
   const struct config *config = &line->config;
   struct request request;
   struct replay_inputs inputs = {0};
+  struct checkpoint_list checkpoints = {0};
   enum status status = read_request(line, &request, error);
   if (status == STATUS_OK) {
     status = replay_inputs_open(config, &inputs, error);
+  }
+  if (status == STATUS_OK && line->options[VERIFY_CHECKPOINTS] != NULL) {
+    status = read_checkpoints(line, inputs.lane_count, &checkpoints, error);
   }
   if (status == STATUS_OK) {
     const struct verify_options common = {
@@ -373,9 +407,11 @@ enum status command_replay_verify(const struct command_line *line, struct error 
         .compares_database = request.compares_database,
         .from_ms = request.from_ms,
         .to_ms = request.to_ms,
+        .checkpoints = line->options[VERIFY_CHECKPOINTS] != NULL ? &checkpoints : NULL,
     };
     status = verify(line, &request, &common, error);
   }
+  checkpoint_list_fini(&checkpoints);
   replay_inputs_close(&inputs);
   return status;
 }

@@ -51,7 +51,7 @@ static json_t *event_json(const struct event *event) {
   case EVENT_ENROLLMENT: {
     const struct enrollment *is = &event->enrollment;
     char subject[2 * SUBJECT_SIZE + 1];
-    hex_format(is->subject, SUBJECT_SIZE, subject);
+    hex_format(event->user.subject, SUBJECT_SIZE, subject);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "kind", "enrollment", "subject", subject,
                      "platform", platform_name(is->platform), "profile", profile_name(is->profile),
                      "ownership", ownership_name(is->ownership), "os_version",
@@ -71,6 +71,14 @@ static json_t *event_json(const struct event *event) {
         "disk_encrypted", tri_json(is->disk_encrypted), "screen_lock_pin_length",
         is->has_screen_lock_pin_length ? json_integer(is->screen_lock_pin_length) : json_null());
   }
+  case EVENT_COMMAND:
+    return json_pack("{s:s, s:s}", "kind", "command", "command", command_name(event->command.kind));
+  case EVENT_POLICY:
+  case EVENT_ROLE:
+  case EVENT_TENANT:
+  case EVENT_PROFILE_REVISION:
+  case EVENT_GROUP:
+    break; /* they concern no device, and no device is explained by them */
   }
   assert(false);
   return NULL;

@@ -58,23 +58,38 @@ static enum status open_topic(struct found *found, uint32_t record, struct error
   return status;
 }
 
-/* The journal first: what it tells of was published before the results' ends are asked for. */
-enum status found_open(struct fetch *fetch, const char *topic_prefix, uint32_t lane,
-                       struct found **found, struct error *error) {
+static struct found *make(struct fetch *fetch, const char *topic_prefix, uint32_t lane) {
   struct found *made = memory_zeroed(1, sizeof *made);
   made->fetch = fetch;
   made->lane = lane;
   made->topic_prefix = topic_prefix;
-  enum status status = open_topic(made, RECORD_JOURNAL, error);
-  for (uint32_t kind = 0; kind < RESULT_KIND_COUNT && status == STATUS_OK; kind++) {
-    status = open_topic(made, kind, error);
-  }
+  return made;
+}
+
+static enum status hand_over(struct found *made, enum status status, struct found **found) {
   if (status != STATUS_OK) {
     found_close(made);
     return status;
   }
   *found = made;
   return STATUS_OK;
+}
+
+/* The journal first: what it tells of was published before the results' ends are asked for. */
+enum status found_open(struct fetch *fetch, const char *topic_prefix, uint32_t lane,
+                       struct found **found, struct error *error) {
+  struct found *made = make(fetch, topic_prefix, lane);
+  enum status status = open_topic(made, RECORD_JOURNAL, error);
+  for (uint32_t kind = 0; kind < RESULT_KIND_COUNT && status == STATUS_OK; kind++) {
+    status = open_topic(made, kind, error);
+  }
+  return hand_over(made, status, found);
+}
+
+enum status found_open_journal(struct fetch *fetch, const char *topic_prefix, uint32_t lane,
+                               struct found **found, struct error *error) {
+  struct found *made = make(fetch, topic_prefix, lane);
+  return hand_over(made, open_topic(made, RECORD_JOURNAL, error), found);
 }
 
 enum status found_open_devices(struct found *found, struct error *error) {

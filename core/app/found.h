@@ -42,6 +42,10 @@ enum status found_open(struct fetch *fetch, const char *topic_prefix, uint32_t l
                        struct found **found, struct error *error) MUST_USE;
 enum status found_open_devices(struct found *found, struct error *error) MUST_USE;
 
+/* The same with the journal's topic alone. */
+enum status found_open_journal(struct fetch *fetch, const char *topic_prefix, uint32_t lane,
+                               struct found **found, struct error *error) MUST_USE;
+
 /* Begins with the devices' first record again. */
 enum status found_rewind_devices(struct found *found, struct error *error) MUST_USE;
 void found_close(struct found *found); /* NULL is allowed */

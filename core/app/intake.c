@@ -1,6 +1,7 @@
 #include "core/app/intake.h"
 
 #include "consumers/decode.h"
+#include "consumers/stored.h"
 #include "core/app/kafka_client.h"
 
 /* A stamp further than this beyond the wall clock is not believed (the public contract). */
@@ -48,27 +49,48 @@ static bool key_is_sound(struct intake *intake, const struct intake_rules *rules
 
 /* The subject of an enrolment, and its address as it will be kept: with ASCII letters lowered,
  * so that one person has one address whoever writes it first. */
-static void find_subject(struct intake *intake, const struct intake_rules *rules, int64_t offset) {
-  struct enrollment *enrollment = &intake->event.enrollment;
-  const struct span email = enrollment->user_email;
+static void find_subject(struct intake *intake, const struct intake_rules *rules,
+                         const struct record *record) {
+  struct named_person *user = &intake->event.user;
+  const struct span email = user->email;
   assert(email.size <= sizeof intake->email);
   for (size_t i = 0; i < email.size; i++) {
     const uint8_t byte = email.data[i];
     intake->email[i] = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte | 0x20) : byte;
   }
   const struct span lowered = span_of(intake->email, email.size);
+  if (record->stored != NULL && record->stored->patch_count > 0) {
+    memcpy(user->subject, record->stored->patches[0].subject, SUBJECT_SIZE);
+    return;
+  }
   if (rules->find_subject != NULL) {
-    rules->find_subject(rules->subject_context, offset, lowered, enrollment->subject);
+    rules->find_subject(rules->subject_context, record->offset, lowered, user->subject);
     return;
   }
   if (intake->subjects == NULL) {
     intake->subjects = subject_hash_open(rules->subject_key);
   }
-  subject_hash_of(intake->subjects, lowered, enrollment->subject);
+  subject_hash_of(intake->subjects, lowered, user->subject);
+}
+
+/* Of a message whose content is withheld, what it was refused for is known, and nothing else. */
+static bool is_withheld(struct intake *intake, const struct record *record) {
+  const struct stored_record *stored = record->stored;
+  if (stored == NULL || (stored->flags & STORED_IS_WITHHELD) == 0) {
+    return false;
+  }
+  intake->is_event = false;
+  intake->reject = stored->withheld.reject;
+  intake->message.original.size_bytes = stored->withheld.size_bytes;
+  memcpy(intake->message.original.value_sha256, stored->withheld.sha256, STORED_DIGEST_SIZE);
+  return true;
 }
 
 static void check(struct intake *intake, const struct intake_rules *rules,
                   const struct record *record) {
+  if (is_withheld(intake, record)) {
+    return;
+  }
   const size_t size_bytes = record->key.size + record->value.size + intake->headers.size;
   if (size_bytes > (uint64_t)rules->message_bytes_max) {
     intake->is_event = false;
@@ -98,7 +120,7 @@ static void check(struct intake *intake, const struct intake_rules *rules,
   if (!span_equal(intake->event.serial, record->key)) {
     refuse(intake, REJECT_KEY_MISMATCH, STAGE_VALUE, "the key is not the serial inside");
   } else if (intake->event.kind == EVENT_ENROLLMENT) {
-    find_subject(intake, rules, record->offset);
+    find_subject(intake, rules, record);
   }
 }
 
@@ -115,14 +137,14 @@ static void append_value(struct intake *intake, const struct record *record) {
     append_sized(canonical, record->value, record->value_is_null);
     return;
   }
-  const struct enrollment *enrollment = &intake->event.enrollment;
-  const uint8_t *email = enrollment->user_email.data;
+  const struct named_person *user = &intake->event.user;
+  const uint8_t *email = user->email.data;
   const size_t before = (size_t)(email - record->value.data);
-  const size_t after = record->value.size - before - enrollment->user_email.size;
+  const size_t after = record->value.size - before - user->email.size;
   buffer_append_u32(canonical, (uint32_t)(before + SUBJECT_SIZE + after));
   buffer_append(canonical, record->value.data, before);
-  buffer_append(canonical, enrollment->subject, SUBJECT_SIZE);
-  buffer_append(canonical, email + enrollment->user_email.size, after);
+  buffer_append(canonical, user->subject, SUBJECT_SIZE);
+  buffer_append(canonical, email + user->email.size, after);
 }
 
 static void make_canonical(struct intake *intake, const struct record *record) {
@@ -157,6 +179,8 @@ static void prepare(struct intake *intake, const struct intake_rules *rules,
                    .timestamp_ms = record->timestamp_ms},
   };
   intake->unknown_id = SCHEMA_ID_NONE;
+  intake->is_partial = record->stored != NULL &&
+                       (record->stored->flags & (STORED_IS_WITHHELD | STORED_IS_PARTIAL)) != 0;
   check(intake, rules, record);
   make_canonical(intake, record);
   const bool is_believed =

@@ -35,6 +35,7 @@ struct intake {
   bool is_event;
   struct event event;   /* when is_event */
   struct reject reject; /* otherwise */
+  bool is_partial;      /* from a file that holds a part of it: its digest cannot be made */
   int64_t unknown_id;   /* the Confluent id that `reject` is about; SCHEMA_ID_NONE: none */
   struct message message;
   uint8_t email[USER_EMAIL_SIZE_MAX]; /* of an enrolment, ASCII letters lowered */

@@ -2,12 +2,12 @@
 
 static void know_person(const struct lane_step *step, struct carrier *carrier,
                         const struct intake *intake) {
-  const struct enrollment *enrollment = &intake->event.enrollment;
-  const struct span email = span_of(intake->email, enrollment->user_email.size);
+  const struct named_person *user = &intake->event.user;
+  const struct span email = span_of(intake->email, user->email.size);
   bool is_new;
-  lane_state_person(step->state, enrollment->subject, email, &is_new);
+  lane_state_person(step->state, user->subject, email, &is_new);
   if (is_new && carrier != NULL) {
-    store_append_person(&carrier->persons, enrollment->subject, email);
+    store_append_person(&carrier->persons, user->subject, email);
   }
 }
 

@@ -114,6 +114,14 @@ static enum topic topic_of(const struct event *event) {
     return TOPIC_CHECKINS;
   case EVENT_REPORT:
     return TOPIC_REPORTS;
+  case EVENT_COMMAND:
+    return TOPIC_COMMANDS;
+  case EVENT_POLICY:
+  case EVENT_ROLE:
+  case EVENT_TENANT:
+  case EVENT_PROFILE_REVISION:
+  case EVENT_GROUP:
+    return TOPIC_CONTROL;
   }
   assert(false);
   return TOPIC_COUNT;

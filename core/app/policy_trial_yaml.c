@@ -242,6 +242,14 @@ static void read_event(struct reader *reader, const struct tree_node *node) {
     break;
   case EVENT_REPORT:
     read_report(reader, &made.event.report, trial->start_at_ms + made.at_ms);
+    break;
+  case EVENT_COMMAND:
+  case EVENT_POLICY:
+  case EVENT_ROLE:
+  case EVENT_TENANT:
+  case EVENT_PROFILE_REVISION:
+  case EVENT_GROUP:
+    assert(false);
   }
   trial->events = memory_grown(trial->events, trial->event_count + 1, sizeof trial->events[0]);
   trial->events[trial->event_count++] = made;

@@ -8,6 +8,7 @@
 #include "core/app/instance.h"
 #include "core/app/kafka_client.h"
 #include "core/app/log.h"
+#include "core/app/notary.h"
 #include "core/app/others.h"
 #include "core/app/policy_shipped.h"
 #include "core/app/preflight.h"
@@ -45,6 +46,7 @@ struct processor {
   struct lane_setup setup; /* of every lane, but for its number */
   struct environment environment;
   struct schema_cache *schema_cache; /* NULL without a registry */
+  struct notary *notary;             /* NULL without a signing key */
   struct worker *worker;
   struct membership *membership;
   struct lane_task **tasks; /* by lane; NULL: not ours */
@@ -194,9 +196,13 @@ static void on_failed(void *context, struct lane_task *task, enum status status,
   }
 }
 
-static void on_published(void *context, struct lane_task *task,
-                         const int64_t next_offsets[TOPIC_COUNT]) {
+static void on_published(void *context, struct lane_task *task, const struct journal_row *row) {
   struct processor *processor = context;
+  int64_t next_offsets[TOPIC_COUNT];
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    next_offsets[topic] = row->ranges[topic].to;
+  }
+  notary_note(processor->notary, row);
   processor->progress_mono_ms = clock_mono_ms();
   membership_note_offsets(processor->membership, (int32_t)lane_task_lane(task), next_offsets);
 }
@@ -470,6 +476,9 @@ static void on_preflight(void *context) {
     status = set_up_schemas(processor, &error);
   }
   if (status == STATUS_OK) {
+    notary_start(processor->notary, processor->setup.lane_count);
+  }
+  if (status == STATUS_OK) {
     status = join(processor, &error);
   }
   if (status == STATUS_UNAVAILABLE) {
@@ -668,6 +677,9 @@ static enum status open_parts(struct processor *processor, struct error *error) 
     status = environment_ids(config, processor->schemas, &processor->environment.ids, error);
   }
   if (status == STATUS_OK) {
+    status = notary_open(config, processor->schemas, &processor->notary, error);
+  }
+  if (status == STATUS_OK) {
     status = instance_take(config, &processor->instance, error);
   }
   if (status == STATUS_OK) {
@@ -730,6 +742,7 @@ enum status processor_run(const struct config *config, bool until_caught_up,
     status = processor.status;
     *error = processor.error;
   }
+  notary_close(processor.notary, status == STATUS_OK);
   close_parts(&processor);
   return status;
 }

@@ -36,6 +36,7 @@ struct replay {
   struct encoding encoding;
   struct intake_rules rules;
   bool has_environment, has_key;
+  uint64_t partial_count; /* of the batch */
   uint8_t environment[DIGEST_SIZE];
 };
 
@@ -52,6 +53,15 @@ enum status replay_fetch_open(const struct config *config, struct fetch **fetch,
   };
   struct rd_kafka_conf_s *conf = kafka_conf(config, properties, error);
   return conf == NULL ? STATUS_CONFIG : fetch_open(conf, clock_wall_ms, fetch, error);
+}
+
+enum status replay_fetch_open_from(const struct config *config, const struct replay_files *files,
+                                   struct fetch **fetch, struct error *error) {
+  if (files == NULL) {
+    return replay_fetch_open(config, fetch, error);
+  }
+  *fetch = fetch_open_stored(files->partitions, files->count);
+  return STATUS_OK;
 }
 
 struct replay *replay_open(const struct replay_options *options, struct fetch *fetch) {
@@ -233,6 +243,7 @@ static void begin(struct replay *replay, const struct journal_row *row) {
   if (!replay->options.keeps_touches) {
     lane_clear_touches(lane);
   }
+  replay->partial_count = 0;
   carrier_begin(replay->carrier, replay->state, row->batch, clock_mono_ms());
   batch_begin(&replay->batch, row->batch, lane, next_offsets);
 }
@@ -280,6 +291,7 @@ static void take_message(struct replay *replay, enum topic topic) {
   if (watch->message != NULL) {
     watch->message(watch->context, &replay->intakes[topic]);
   }
+  replay->partial_count += replay->intakes[topic].is_partial ? 1 : 0;
   lane_step_message(&step, replay->options.decides_only ? NULL : replay->carrier, &sink, topic);
   end_step(replay);
 }
@@ -454,6 +466,10 @@ struct span replay_records(const struct replay *replay) {
 
 struct carrier *replay_carrier(struct replay *replay) {
   return replay->carrier;
+}
+
+uint64_t replay_partial(const struct replay *replay) {
+  return replay->partial_count;
 }
 
 struct lane_state *replay_state(struct replay *replay) {

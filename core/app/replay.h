@@ -53,6 +53,17 @@ struct replay_options {
 enum status replay_fetch_open(const struct config *config, struct fetch **fetch,
                               struct error *error) MUST_USE;
 
+/* Files that stand for the topics; NULL where this is asked for: there are none, ask the broker. */
+struct replay_files {
+  const struct stored_partition *partitions;
+  size_t count;
+  bool is_pseudonymised; /* results have no address, dead letters no content */
+};
+
+/* From the files when there are any. */
+enum status replay_fetch_open_from(const struct config *config, const struct replay_files *files,
+                                   struct fetch **fetch, struct error *error) MUST_USE;
+
 /* `options` is copied; what it points to and `fetch` outlive the replay. Reads nothing yet. */
 struct replay *replay_open(const struct replay_options *options, struct fetch *fetch);
 void replay_close(struct replay *replay); /* NULL is allowed */
@@ -84,6 +95,9 @@ struct span replay_records(const struct replay *replay);
 
 /* The same batch with its rows for a database. */
 struct carrier *replay_carrier(struct replay *replay);
+
+/* Messages of that batch of which only a part was there: their digests cannot be made. */
+uint64_t replay_partial(const struct replay *replay);
 
 struct lane_state *replay_state(struct replay *replay);
 

@@ -43,7 +43,8 @@ enum status replay_lane_open(const struct replay_lane_options *options, struct r
                              struct error *error) {
   struct replay_lane *made = memory_zeroed(1, sizeof *made);
   made->options = *options;
-  enum status status = replay_fetch_open(options->config, &made->fetch, error);
+  enum status status =
+      replay_fetch_open_from(options->config, options->files, &made->fetch, error);
   if (status == STATUS_OK) {
     status = found_open(made->fetch, options->config->kafka.topic_prefix, options->lane,
                         &made->found, error);
@@ -94,10 +95,20 @@ static enum status decide(struct replay_lane *lane, const struct recorded_batch 
   return status;
 }
 
+/* Of a pseudonymised pack the digests cannot be made where content is withheld. */
+static bool is_partial(const struct replay_lane *lane) {
+  const struct replay_files *files = lane->options.files;
+  return files != NULL && files->is_pseudonymised &&
+         (replay_partial(lane->replay) > 0 || replay_row(lane->replay)->dead_letter_count > 0);
+}
+
 /* Whether the batch came out as it is recorded; its results at least, where a subject is unknown.
  */
 static bool is_as_recorded(const struct replay_lane *lane, const struct journal_row *row) {
   const struct journal_row *decided = replay_row(lane->replay);
+  if (is_partial(lane)) {
+    return row->batch == lane->last_batch + 1 && row->last_seq == decided->last_seq;
+  }
   return row->batch == lane->last_batch + 1 && row->last_seq == decided->last_seq &&
          memcmp(row->results, decided->results, DIGEST_SIZE) == 0 &&
          (subjects_unknown(lane->subjects) > 0 ||

@@ -87,9 +87,8 @@ static void check_event(const struct event *event, enum topic topic) {
   HOLDS(event->occurred_at_ms >= EVENT_TIME_MIN_MS && event->occurred_at_ms <= EVENT_TIME_MAX_MS);
   if (topic == TOPIC_ENROLLMENTS) {
     HOLDS(event->kind == EVENT_ENROLLMENT);
-    HOLDS(event->enrollment.user_email.size >= 1 &&
-          event->enrollment.user_email.size <= USER_EMAIL_SIZE_MAX);
-    HOLDS(span_is_utf8_text(event->enrollment.user_email));
+    HOLDS(event->user.email.size >= 1 && event->user.email.size <= USER_EMAIL_SIZE_MAX);
+    HOLDS(span_is_utf8_text(event->user.email));
     HOLDS(event->enrollment.platform < PLATFORM_COUNT);
   }
 }

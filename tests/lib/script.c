@@ -128,12 +128,13 @@ static void put_padded(struct span text, uint8_t *bytes, size_t size) {
   memcpy(bytes, text.data, text.size < size ? text.size : size);
 }
 
-static bool parse_enrollment_word(struct span word, struct enrollment *enrollment) {
+static bool parse_enrollment_word(struct span word, struct event *event) {
+  struct enrollment *enrollment = &event->enrollment;
   struct span value;
   int index;
   if (take_value(word, "user", &value)) {
-    enrollment->user_email = value;
-    put_padded(value, enrollment->subject, SUBJECT_SIZE);
+    event->user.email = value;
+    put_padded(value, event->user.subject, SUBJECT_SIZE);
   } else if (take_value(word, "os", &value)) {
     enrollment->os_version = value;
   } else if (take_value(word, "profile", &value)) {
@@ -219,11 +220,18 @@ static bool parse_event_word(struct span word, const struct script_context *cont
                              struct event *event) {
   switch (event->kind) {
   case EVENT_ENROLLMENT:
-    return parse_enrollment_word(word, &event->enrollment);
+    return parse_enrollment_word(word, event);
   case EVENT_CHECKIN:
     return parse_checkin_word(word, &event->checkin);
   case EVENT_REPORT:
     return parse_report_word(word, context, &event->report);
+  case EVENT_COMMAND:
+  case EVENT_POLICY:
+  case EVENT_ROLE:
+  case EVENT_TENANT:
+  case EVENT_PROFILE_REVISION:
+  case EVENT_GROUP:
+    break;
   }
   return false;
 }
@@ -264,7 +272,7 @@ static bool parse_message_kind(struct words *words, struct script_line *line) {
       event->serial = words->word;
       if (event->kind == EVENT_ENROLLMENT) {
         event->enrollment.os_version = span_text("10.0.22631");
-        return parse_enrollment_word(span_text("user=ann"), &event->enrollment);
+        return parse_enrollment_word(span_text("user=ann"), event);
       }
       if (event->kind == EVENT_CHECKIN) {
         event->checkin.os_version = span_text("10.0.22631");

@@ -133,9 +133,8 @@ static void on_stopped(void *context, struct lane_task *task) {
   }
 }
 
-static void on_published(void *context, struct lane_task *task,
-                         const int64_t next_offsets[TOPIC_COUNT]) {
-  (void)context, (void)task, (void)next_offsets;
+static void on_published(void *context, struct lane_task *task, const struct journal_row *row) {
+  (void)context, (void)task, (void)row;
 }
 
 static void open_lane(struct member *member, uint32_t lane) {

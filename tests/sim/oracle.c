@@ -176,8 +176,8 @@ static void take_message(struct oracle *oracle, enum topic topic) {
   } else {
     if (intake->event.kind == EVENT_ENROLLMENT) {
       bool is_new;
-      lane_state_person(oracle->state, intake->event.enrollment.subject,
-                        span_of(intake->email, intake->event.enrollment.user_email.size), &is_new);
+      lane_state_person(oracle->state, intake->event.user.subject,
+                        span_of(intake->email, intake->event.user.email.size), &is_new);
     }
     decide_event(lane, &intake->event, &intake->message, &sink);
   }

@@ -87,8 +87,8 @@ static void make_event(struct dice *dice, enum topic topic, int64_t at_ms, struc
   memcpy(event->event_id, id, strlen(id));
   if (topic == TOPIC_ENROLLMENTS) {
     event->kind = EVENT_ENROLLMENT;
+    event->user.subject[0] = (uint8_t)('a' + below(dice, 3));
     event->enrollment = (struct enrollment){
-        .subject = {(uint8_t)('a' + below(dice, 3))},
         .platform = one_in(dice, 10) ? PLATFORM_IOS : PLATFORM_WINDOWS,
         .os_version = span_text("10.0.22631"),
     };

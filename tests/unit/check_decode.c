@@ -138,7 +138,7 @@ START_TEST(decode_reads_our_own_records) {
       ck_assert_int_eq(event.report.screen_lock_pin_length, -6);
     } else {
       ck_assert_int_eq(event.kind, EVENT_ENROLLMENT);
-      assert_text(event.enrollment.user_email, "j\xc3\xbcrgen@example.org");
+      assert_text(event.user.email, "j\xc3\xbcrgen@example.org");
       ck_assert_int_eq(event.enrollment.platform, PLATFORM_MACOS);
       ck_assert_int_eq(event.enrollment.profile, PROFILE_EXECUTIVE);
       ck_assert_int_eq(event.enrollment.ownership, OWNERSHIP_PERSONAL);

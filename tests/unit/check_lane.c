@@ -355,7 +355,8 @@ static const struct event enrolling = {
     .kind = EVENT_ENROLLMENT,
     .event_id = {1},
     .serial = {.data = (const uint8_t *)"SN1", .size = 3},
-    .enrollment = {.subject = {1}, .os_version = {.data = (const uint8_t *)"11", .size = 2}},
+    .user = {.subject = {1}},
+    .enrollment = {.os_version = {.data = (const uint8_t *)"11", .size = 2}},
 };
 static const struct event checking_in = {
     .kind = EVENT_CHECKIN,
@@ -478,8 +479,8 @@ static void random_event(uint64_t *state, struct event *event, char serial[16]) 
   *event = (struct event){.kind = (enum event_kind)choice, .serial = span_text(serial)};
   id_of(roll(state, 200), event->event_id);
   if (choice == EVENT_ENROLLMENT) {
+    event->user.subject[0] = (uint8_t)(1 + roll(state, 5));
     event->enrollment = (struct enrollment){
-        .subject = {(uint8_t)(1 + roll(state, 5))},
         .platform = roll(state, 2) == 0 ? PLATFORM_WINDOWS : PLATFORM_MACOS,
         .os_version = os_version,
     };

@@ -161,7 +161,7 @@ static int configure(int out) {
 
 static void decide(struct lane_state *state, struct carrier *carrier, struct batch *batch) {
   struct event event = {.kind = EVENT_ENROLLMENT, .serial = span_text("S-1")};
-  event.enrollment.user_email = span_text("u@example.org");
+  event.user.email = span_text("u@example.org");
   event.enrollment.os_version = span_text("10.0.22631");
   const struct message message = {.cause = {.topic = TOPIC_ENROLLMENTS}};
   const struct head heads[TOPIC_COUNT] = {
@@ -169,7 +169,7 @@ static void decide(struct lane_state *state, struct carrier *carrier, struct bat
   const struct sink sink = carrier_sink(carrier);
   bool is_new;
   batch_take(batch, &state->lane, heads, TOPIC_ENROLLMENTS);
-  lane_state_person(state, event.enrollment.subject, event.enrollment.user_email, &is_new);
+  lane_state_person(state, event.user.subject, event.user.email, &is_new);
   decide_event(&state->lane, &event, &message, &sink);
 }
 
