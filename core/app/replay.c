@@ -36,6 +36,8 @@ struct replay {
   struct encoding encoding;
   struct intake_rules rules;
   bool has_environment, has_key;
+  struct buffer environment_content;
+  bool goes_on;           /* from a snapshot, whose row is `previous` */
   uint64_t partial_count; /* of the batch */
   uint8_t environment[DIGEST_SIZE];
 };
@@ -84,6 +86,7 @@ void replay_close(struct replay *replay) {
     buffer_fini(&replay->batch_last[topic]);
   }
   batch_fini(&replay->batch, &heap_memory);
+  buffer_fini(&replay->environment_content);
   carrier_close(replay->carrier);
   lane_state_close(replay->state);
   recorded_environment_fini(&replay->recorded);
@@ -144,6 +147,10 @@ static void take_environment(struct replay *replay, const struct recorded_batch 
   apply_environment(replay);
   replay->has_environment = true;
   memcpy(replay->environment, batch->row.environment, DIGEST_SIZE);
+  if (replay->environment_content.data != batch->environment.data) {
+    buffer_clear(&replay->environment_content);
+    buffer_append(&replay->environment_content, batch->environment.data, batch->environment.size);
+  }
 }
 
 void replay_take_environment(struct replay *replay, const struct recorded_batch *recorded,
@@ -159,6 +166,18 @@ void replay_take_environment(struct replay *replay, const struct recorded_batch 
     snprintf(reason, REPLAY_REASON_SIZE,
              "its environment began, but the journal has no record of what it is");
   }
+}
+
+void replay_go_on(struct replay *replay, struct snapshot *snapshot, enum replay_outcome *outcome,
+                  char reason[REPLAY_REASON_SIZE]) {
+  struct recorded_batch last = {.row = snapshot->row, .environment = snapshot->environment};
+  assert(!replay->is_open);
+  take_environment(replay, &last, outcome, reason);
+  lane_state_close(replay->state);
+  replay->state = snapshot->state;
+  snapshot->state = NULL;
+  replay->previous = snapshot->row;
+  replay->goes_on = true;
 }
 
 static enum status ask_bounds(struct replay *replay, enum topic topic, struct error *error) {
@@ -185,7 +204,9 @@ static enum status open_inputs(struct replay *replay, const struct journal_row *
                                struct error *error) {
   enum status status = STATUS_OK;
   for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
-    status = open_input(replay, topic, row->ranges[topic].from, error);
+    const int64_t from =
+        replay->goes_on ? replay->previous.ranges[topic].to : row->ranges[topic].from;
+    status = open_input(replay, topic, from, error);
   }
   replay->is_open = status == STATUS_OK;
   return status;
@@ -489,6 +510,10 @@ const struct encoding *replay_encoding(const struct replay *replay) {
 const struct schemas *replay_schemas(const struct replay *replay) {
   const struct schemas *recorded = replay->recorded.schemas;
   return recorded != NULL ? recorded : replay->options.schemas;
+}
+
+struct span replay_environment(const struct replay *replay) {
+  return buffer_span(&replay->environment_content);
 }
 
 bool replay_has_key(const struct replay *replay) {

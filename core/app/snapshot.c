@@ -1,6 +1,6 @@
 #include "core/app/snapshot.h"
 
-#include "core/app/digest.h"
+#include "core/app/binary.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,16 +53,6 @@ void snapshot_fini(struct snapshot *snapshot) {
 
 /* Writing. -------------------------------------------------------------------------------- */
 
-static void put_i64(struct buffer *bytes, int64_t value) {
-  buffer_append_u64(bytes, (uint64_t)value);
-}
-
-static void put_text(struct buffer *bytes, struct span text) {
-  assert(text.size <= UINT16_MAX);
-  buffer_append_u16(bytes, (uint16_t)text.size);
-  buffer_append(bytes, text.data, text.size);
-}
-
 static void put_head(const struct snapshot *snapshot, struct buffer *bytes) {
   const struct lane *lane = &snapshot->state->lane;
   const struct journal_row *row = &snapshot->row;
@@ -74,11 +64,11 @@ static void put_head(const struct snapshot *snapshot, struct buffer *bytes) {
   buffer_append_u64(bytes, row->batch);
   buffer_append_u64(bytes, row->last_seq);
   buffer_append_u64(bytes, lane->dead_letter_count);
-  put_i64(bytes, lane->clock_ms);
-  put_i64(bytes, row->clock_after_ms);
-  put_i64(bytes, snapshot->epoch);
+  binary_put_i64(bytes, lane->clock_ms);
+  binary_put_i64(bytes, row->clock_after_ms);
+  binary_put_i64(bytes, snapshot->epoch);
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-    put_i64(bytes, row->ranges[topic].to);
+    binary_put_i64(bytes, row->ranges[topic].to);
     buffer_append(bytes, row->last_message[topic], DIGEST_SIZE);
   }
   buffer_append(bytes, row->chain, DIGEST_SIZE);
@@ -93,22 +83,28 @@ static void put_persons(const struct snapshot *snapshot, struct buffer *bytes) {
   for (uint32_t i = 0; i < persons->count; i++) {
     buffer_append(bytes, persons->items[i].subject, SUBJECT_SIZE);
     if (snapshot->has_addresses) {
-      put_text(bytes, lane_state_address(snapshot->state, i));
+      binary_put_text(bytes, lane_state_address(snapshot->state, i));
     }
   }
 }
 
 static void put_state(struct buffer *bytes, const struct device *device) {
-  const int64_t times[] = {device->pending_since_ms,     device->last_sync_at_ms,
+  const int64_t times[] = {device->pending_since_ms, device->last_sync_at_ms,
                            device->noncompliant_since_ms, device->clean_since_ms,
                            device->antivirus_signatures_at_ms};
   const uint8_t small[] = {
-      device->platform,          device->profile,
-      device->ownership,         device->status,
-      device->compliance,        device->stage,
-      device->antivirus_enabled, device->disk_encrypted,
-      device->mail_held,         device->overdue_stage,
-      device->overdue_mail_held, (uint8_t)(device->has_screen_lock_pin_length ? 1 : 0),
+      device->platform,
+      device->profile,
+      device->ownership,
+      device->status,
+      device->compliance,
+      device->stage,
+      device->antivirus_enabled,
+      device->disk_encrypted,
+      device->mail_held,
+      device->overdue_stage,
+      device->overdue_mail_held,
+      (uint8_t)(device->has_screen_lock_pin_length ? 1 : 0),
       (uint8_t)((device->email_blocked ? 1 : 0) | (device->sap_blocked ? 2 : 0) |
                 (device->ticket_open ? 4 : 0)),
   };
@@ -116,15 +112,15 @@ static void put_state(struct buffer *bytes, const struct device *device) {
   buffer_append_u32(bytes, (uint32_t)device->screen_lock_pin_length);
   buffer_append_u32(bytes, device->violations);
   for (size_t i = 0; i < COUNT_OF(times); i++) {
-    put_i64(bytes, times[i]);
+    binary_put_i64(bytes, times[i]);
   }
   buffer_append(bytes, small, sizeof small);
 }
 
 static void put_change(struct buffer *bytes, const struct device_change *change) {
   buffer_append_u64(bytes, change->seq);
-  put_i64(bytes, change->at_ms);
-  put_i64(bytes, change->cause_offset);
+  binary_put_i64(bytes, change->at_ms);
+  binary_put_i64(bytes, change->cause_offset);
   buffer_append_u8(bytes, change->cause_topic);
   buffer_append_u8(bytes, change->has_event_id ? 1 : 0);
   buffer_append(bytes, change->event_id, EVENT_ID_SIZE);
@@ -138,136 +134,90 @@ static void put_devices(const struct snapshot *snapshot, struct buffer *bytes) {
   buffer_append_u32(bytes, lane->device_count);
   for (uint32_t i = 0; i < lane->device_count; i++) {
     lane_image(lane, i, NULL, ids, &image);
-    put_text(bytes, image.serial);
-    put_text(bytes, image.os_version);
+    binary_put_text(bytes, image.serial);
+    binary_put_text(bytes, image.os_version);
     buffer_append_u32(bytes, image.person);
     put_state(bytes, &image.state);
-    put_text(bytes, image.enrollment_ids);
+    binary_put_text(bytes, image.enrollment_ids);
     put_change(bytes, &snapshot->changes.items[i]);
   }
 }
 
 void snapshot_write(const struct snapshot *snapshot, struct buffer *bytes) {
   const size_t begin = bytes->size;
-  uint8_t digest[DIGEST_SIZE];
   put_head(snapshot, bytes);
   put_persons(snapshot, bytes);
   put_devices(snapshot, bytes);
-  digest_of(span_of(bytes->data + begin, bytes->size - begin), digest);
-  buffer_append(bytes, digest, DIGEST_SIZE);
+  binary_put_digest(bytes, begin);
 }
 
 /* Reading. -------------------------------------------------------------------------------- */
 
-/* What is left; once something was too short, everything reads as zeros. */
-struct input {
-  struct span rest;
-  bool is_short;
-};
-
-static struct span take(struct input *input, size_t size) {
-  static const uint8_t zeros[DIGEST_SIZE];
-  if (input->is_short || size > input->rest.size) {
-    input->is_short = true;
-    return span_of(zeros, size < sizeof zeros ? size : 0);
-  }
-  const struct span taken = span_of(input->rest.data, size);
-  input->rest = span_of(input->rest.data + size, input->rest.size - size);
-  return taken;
-}
-
-static uint64_t take_number(struct input *input, size_t size) {
-  const struct span bytes = take(input, size);
-  uint64_t value = 0;
-  for (size_t i = 0; i < bytes.size; i++) {
-    value = value << 8 | bytes.data[i];
-  }
-  return value;
-}
-
-static int64_t take_i64(struct input *input) {
-  return (int64_t)take_number(input, 8);
-}
-
-static uint32_t take_u32(struct input *input) {
-  return (uint32_t)take_number(input, 4);
-}
-
-static uint8_t take_u8(struct input *input) {
-  return (uint8_t)take_number(input, 1);
-}
-
-static void take_digest(struct input *input, uint8_t digest[DIGEST_SIZE]) {
-  memcpy(digest, take(input, DIGEST_SIZE).data, DIGEST_SIZE);
-}
-
-static struct span take_text(struct input *input) {
-  return take(input, take_number(input, 2));
-}
-
-static bool take_head(struct input *input, struct snapshot *snapshot) {
+static bool take_head(struct binary *binary, struct snapshot *snapshot) {
   struct journal_row *row = &snapshot->row;
-  snapshot->has_addresses = take_u8(input) == 1;
-  row->lane = take_u32(input);
-  const uint32_t lane_count = take_u32(input);
+  snapshot->has_addresses = binary_take_u8(binary) == 1;
+  row->lane = binary_take_u32(binary);
+  const uint32_t lane_count = binary_take_u32(binary);
   if (row->lane >= lane_count) {
     return false;
   }
   snapshot->state = lane_state_open(row->lane, lane_count);
   struct lane *lane = &snapshot->state->lane;
-  row->batch = lane->batch = take_number(input, 8);
-  row->last_seq = lane->seq = take_number(input, 8);
-  lane->dead_letter_count = take_number(input, 8);
-  lane->clock_ms = take_i64(input);
-  row->clock_after_ms = take_i64(input);
-  snapshot->epoch = take_i64(input);
+  row->batch = lane->batch = binary_take_number(binary, 8);
+  row->last_seq = lane->seq = binary_take_number(binary, 8);
+  lane->dead_letter_count = binary_take_number(binary, 8);
+  lane->clock_ms = binary_take_i64(binary);
+  row->clock_after_ms = binary_take_i64(binary);
+  snapshot->epoch = binary_take_i64(binary);
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-    row->ranges[topic].from = row->ranges[topic].to = take_i64(input);
-    take_digest(input, row->last_message[topic]);
+    row->ranges[topic].from = row->ranges[topic].to = binary_take_i64(binary);
+    binary_take_bytes(binary, row->last_message[topic], DIGEST_SIZE);
   }
-  take_digest(input, row->chain);
-  take_digest(input, row->environment);
-  const struct span environment = take(input, take_u32(input));
+  binary_take_bytes(binary, row->chain, DIGEST_SIZE);
+  binary_take_bytes(binary, row->environment, DIGEST_SIZE);
+  const struct span environment = binary_take(binary, binary_take_u32(binary));
   buffer_append(&snapshot->environment, environment.data, environment.size);
-  return !input->is_short;
+  return !binary->is_short;
 }
 
-static bool take_persons(struct input *input, struct snapshot *snapshot) {
-  const uint32_t count = take_u32(input);
-  for (uint32_t i = 0; i < count && !input->is_short; i++) {
+static bool take_persons(struct binary *binary, struct snapshot *snapshot) {
+  const uint32_t count = binary_take_u32(binary);
+  for (uint32_t i = 0; i < count && !binary->is_short; i++) {
     uint8_t subject[SUBJECT_SIZE];
     bool is_new;
-    memcpy(subject, take(input, SUBJECT_SIZE).data, SUBJECT_SIZE);
-    const struct span email = snapshot->has_addresses ? take_text(input) : (struct span){0};
+    binary_take_bytes(binary, subject, SUBJECT_SIZE);
+    const struct span email = snapshot->has_addresses ? binary_take_text(binary) : (struct span){0};
     lane_state_person(snapshot->state, subject, email, &is_new);
     if (!is_new) {
       return false;
     }
   }
-  return !input->is_short;
+  return !binary->is_short;
 }
 
-static void take_state(struct input *input, struct device *device) {
+static void take_state(struct binary *binary, struct device *device) {
   int64_t *const times[] = {&device->pending_since_ms, &device->last_sync_at_ms,
                             &device->noncompliant_since_ms, &device->clean_since_ms,
                             &device->antivirus_signatures_at_ms};
   uint8_t *const small[] = {
-      &device->platform,          &device->profile,       &device->ownership,
-      &device->status,            &device->compliance,    &device->stage,
-      &device->antivirus_enabled, &device->disk_encrypted, &device->mail_held,
-      &device->overdue_stage,     &device->overdue_mail_held,
+      &device->platform,          &device->profile,
+      &device->ownership,         &device->status,
+      &device->compliance,        &device->stage,
+      &device->antivirus_enabled, &device->disk_encrypted,
+      &device->mail_held,         &device->overdue_stage,
+      &device->overdue_mail_held,
   };
-  device->episode = take_u32(input);
-  device->screen_lock_pin_length = (int32_t)take_u32(input);
-  device->violations = take_u32(input);
+  device->episode = binary_take_u32(binary);
+  device->screen_lock_pin_length = (int32_t)binary_take_u32(binary);
+  device->violations = binary_take_u32(binary);
   for (size_t i = 0; i < COUNT_OF(times); i++) {
-    *times[i] = take_i64(input);
+    *times[i] = binary_take_i64(binary);
   }
   for (size_t i = 0; i < COUNT_OF(small); i++) {
-    *small[i] = take_u8(input);
+    *small[i] = binary_take_u8(binary);
   }
-  device->has_screen_lock_pin_length = take_u8(input) == 1;
-  const uint8_t flags = take_u8(input);
+  device->has_screen_lock_pin_length = binary_take_u8(binary) == 1;
+  const uint8_t flags = binary_take_u8(binary);
   device->email_blocked = (flags & 1) != 0;
   device->sap_blocked = (flags & 2) != 0;
   device->ticket_open = (flags & 4) != 0;
@@ -290,28 +240,28 @@ static bool is_sane(const struct lane *lane, const struct device_image *image) {
          lane_find(lane, image->serial) == INDEX_NONE;
 }
 
-static bool take_change(struct input *input, struct device_change *change) {
-  change->seq = take_number(input, 8);
-  change->at_ms = take_i64(input);
-  change->cause_offset = take_i64(input);
-  change->cause_topic = take_u8(input);
-  change->has_event_id = take_u8(input) == 1;
-  memcpy(change->event_id, take(input, EVENT_ID_SIZE).data, EVENT_ID_SIZE);
+static bool take_change(struct binary *binary, struct device_change *change) {
+  change->seq = binary_take_number(binary, 8);
+  change->at_ms = binary_take_i64(binary);
+  change->cause_offset = binary_take_i64(binary);
+  change->cause_topic = binary_take_u8(binary);
+  change->has_event_id = binary_take_u8(binary) == 1;
+  binary_take_bytes(binary, change->event_id, EVENT_ID_SIZE);
   return change->cause_topic < TOPIC_COUNT;
 }
 
-static bool take_devices(struct input *input, struct snapshot *snapshot) {
+static bool take_devices(struct binary *binary, struct snapshot *snapshot) {
   struct lane *lane = &snapshot->state->lane;
-  const uint32_t count = take_u32(input);
-  for (uint32_t i = 0; i < count && !input->is_short; i++) {
+  const uint32_t count = binary_take_u32(binary);
+  for (uint32_t i = 0; i < count && !binary->is_short; i++) {
     struct device_image image = {.number = lane_device_number(lane, i)};
-    image.serial = take_text(input);
-    image.os_version = take_text(input);
-    image.person = take_u32(input);
-    take_state(input, &image.state);
-    image.enrollment_ids = take_text(input);
+    image.serial = binary_take_text(binary);
+    image.os_version = binary_take_text(binary);
+    image.person = binary_take_u32(binary);
+    take_state(binary, &image.state);
+    image.enrollment_ids = binary_take_text(binary);
     device_changes_reach(&snapshot->changes, i + 1);
-    if (!take_change(input, &snapshot->changes.items[i]) || input->is_short ||
+    if (!take_change(binary, &snapshot->changes.items[i]) || binary->is_short ||
         !is_sane(lane, &image)) {
       return false;
     }
@@ -319,34 +269,25 @@ static bool take_devices(struct input *input, struct snapshot *snapshot) {
     lane_restore(lane, &image);
   }
   snapshot->row.device_count = lane->device_count;
-  return !input->is_short;
-}
-
-static bool has_digest(struct span bytes) {
-  uint8_t digest[DIGEST_SIZE];
-  if (bytes.size < sizeof magic + 2 + DIGEST_SIZE) {
-    return false;
-  }
-  digest_of(span_of(bytes.data, bytes.size - DIGEST_SIZE), digest);
-  return memcmp(digest, bytes.data + bytes.size - DIGEST_SIZE, DIGEST_SIZE) == 0;
+  return !binary->is_short;
 }
 
 bool snapshot_read(struct span bytes, struct snapshot *snapshot,
                    char reason[SNAPSHOT_REASON_SIZE]) {
   *snapshot = (struct snapshot){0};
-  if (!has_digest(bytes)) {
+  if (!binary_has_digest(bytes)) {
     snprintf(reason, SNAPSHOT_REASON_SIZE, "its bytes are not those that its digest is of");
     return false;
   }
-  struct input input = {.rest = span_of(bytes.data, bytes.size - DIGEST_SIZE)};
-  const bool is_ours = memcmp(take(&input, sizeof magic).data, magic, sizeof magic) == 0;
-  const uint64_t version = take_number(&input, 2);
+  struct binary binary = {.rest = span_of(bytes.data, bytes.size - DIGEST_SIZE)};
+  const bool is_ours = span_equal(binary_take(&binary, sizeof magic), span_of(magic, sizeof magic));
+  const uint64_t version = binary_take_number(&binary, 2);
   if (!is_ours || version != VERSION) {
     snprintf(reason, SNAPSHOT_REASON_SIZE, "it is not of this program's form");
     return false;
   }
-  if (!take_head(&input, snapshot) || !take_persons(&input, snapshot) ||
-      !take_devices(&input, snapshot) || input.rest.size > 0) {
+  if (!take_head(&binary, snapshot) || !take_persons(&binary, snapshot) ||
+      !take_devices(&binary, snapshot) || binary.rest.size > 0) {
     snprintf(reason, SNAPSHOT_REASON_SIZE, "it holds what no lane can be");
     snapshot_fini(snapshot);
     return false;
