@@ -13,7 +13,7 @@
 enum { TAKEN_MAX = 512 };
 
 struct fetch {
-  rd_kafka_t *client;                      /* NULL: from files */
+  rd_kafka_t *client; /* NULL: from files */
   const struct stored_partition *partitions;
   size_t partition_count;
   int64_t (*now_ms)(void);
@@ -30,7 +30,7 @@ struct source {
   uint8_t *value; /* of a record that was pseudonymised */
   rd_kafka_topic_t *topic;
   rd_kafka_queue_t *queue;
-  int64_t from;   /* of a file: records before it are passed over */
+  int64_t from; /* of a file: records before it are passed over */
   int32_t partition;
   rd_kafka_message_t *taken[TAKEN_MAX];
   size_t taken_count, next;

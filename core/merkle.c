@@ -98,9 +98,8 @@ void merkle_prove_inclusion(merkle_hash_fn hash, const struct merkle_node *leave
   while (count > 1) {
     const uint64_t split = split_of(count);
     const bool is_left = index < split;
-    const struct merkle_node other = is_left
-                                         ? merkle_root_of(hash, leaves + split, count - split)
-                                         : merkle_root_of(hash, leaves, split);
+    const struct merkle_node other = is_left ? merkle_root_of(hash, leaves + split, count - split)
+                                             : merkle_root_of(hash, leaves, split);
     add(proof, &other);
     leaves += is_left ? 0 : split;
     index -= is_left ? 0 : split;
@@ -120,9 +119,8 @@ void merkle_prove_consistency(merkle_hash_fn hash, const struct merkle_node *lea
   while (before != count) {
     const uint64_t split = split_of(count);
     const bool is_left = before <= split;
-    const struct merkle_node other = is_left
-                                         ? merkle_root_of(hash, leaves + split, count - split)
-                                         : merkle_root_of(hash, leaves, split);
+    const struct merkle_node other = is_left ? merkle_root_of(hash, leaves + split, count - split)
+                                             : merkle_root_of(hash, leaves, split);
     add(proof, &other);
     leaves += is_left ? 0 : split;
     before -= is_left ? 0 : split;
@@ -191,8 +189,7 @@ static bool climb(merkle_hash_fn hash, const struct merkle_proof *proof, size_t 
     at >>= 1;
     last >>= 1;
   }
-  return last == 0 && node_equal(&of_before, &before->root) &&
-         node_equal(&of_after, &after->root);
+  return last == 0 && node_equal(&of_before, &before->root) && node_equal(&of_after, &after->root);
 }
 
 bool merkle_proves_consistency(merkle_hash_fn hash, const struct merkle_proof *proof,

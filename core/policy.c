@@ -83,8 +83,7 @@ enum timer_kind policy_stage_kind(const struct policy_stage *stage) {
   return stage->opens_ticket ? TIMER_KIND_TICKET : TIMER_KIND_NOTIFY;
 }
 
-/* Whether a comparison that came out so (below 0, 0, above 0) is what the relation asks for. */
-static bool order_satisfies(int order, enum relation relation) {
+bool relation_satisfied(enum relation relation, int order) {
   switch (relation) {
   case RELATION_IS:
     return order == 0;
@@ -116,7 +115,7 @@ static bool version_holds(const struct policy *policy, const struct policy_versi
     /* A platform without a minimum: every version is at least that, an unknown one too. */
     return test->relation == RELATION_AT_LEAST;
   }
-  return known && order_satisfies(version_compare(os_version, span_text(other)), test->relation);
+  return known && relation_satisfied(test->relation, version_compare(os_version, span_text(other)));
 }
 
 static void add_outcome(struct policy_outcome *sum, const struct policy_outcome *outcome,

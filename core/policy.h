@@ -75,6 +75,9 @@ enum relation {
 
 const char *relation_name(enum relation relation);
 
+/* Whether a comparison that came out so (below 0, 0, above 0) is what the relation asks for. */
+bool relation_satisfied(enum relation relation, int order);
+
 enum condition_kind { CONDITION_COMPARISON, CONDITION_ALL, CONDITION_ANY, CONDITION_NOT };
 
 /* What a fact is compared with. */
@@ -227,6 +230,7 @@ struct policy {
   struct policy_commands commands;
   char groups[POLICY_GROUPS_MAX][POLICY_NAME_SIZE]; /* that rules name; users' and devices' alike */
   uint32_t group_count;
+  bool pushes_profile; /* an Action PUSH_PROFILE when a device becomes ENROLLED */
   struct policy_exemption exemptions[POLICY_EXEMPTIONS_MAX];
   uint32_t exemption_count;
   /* Made by policy_compile. */

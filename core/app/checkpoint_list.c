@@ -113,10 +113,9 @@ static bool take_message(void *context, const rd_kafka_message_t *message) {
 enum status checkpoint_list_read_topic(const struct config *config, const struct note_key *key,
                                        uint32_t lane_count, struct checkpoint_list *list,
                                        struct error *error) {
-  struct reading reading = {.source = {.key = key,
-                                       .topic_prefix = config->kafka.topic_prefix,
-                                       .lane_count = lane_count},
-                            .list = list};
+  struct reading reading = {
+      .source = {.key = key, .topic_prefix = config->kafka.topic_prefix, .lane_count = lane_count},
+      .list = list};
   const struct kafka_reading of_topic = {
       .topic = "checkpoints", .partition = -1, .each = take_message, .context = &reading};
   *list = (struct checkpoint_list){0};
@@ -140,8 +139,11 @@ enum status checkpoint_list_read_file(const char *path, const char *topic_prefix
   }
   const bool failed = ferror(file) != 0;
   fclose(file);
-  const struct checkpoint_source source = {
-      .key = key, .topic_prefix = topic_prefix, .lane_count = lane_count, .lane = -1, .where = path};
+  const struct checkpoint_source source = {.key = key,
+                                           .topic_prefix = topic_prefix,
+                                           .lane_count = lane_count,
+                                           .lane = -1,
+                                           .where = path};
   if (!failed) {
     buffer_append_u8(&text, '\0'); /* so that an empty file has data, too */
     checkpoint_list_add(list, &source, span_of(text.data, text.size - 1));

@@ -41,8 +41,9 @@ int32_t kafka_partition_of(enum partitioner partitioner, const void *key, size_t
 /* A monotonic clock for deadlines; tells nothing about the time of day. */
 int64_t kafka_clock_mono_ms(void);
 
-/* Metadata of every topic; never makes one. STATUS_UNAVAILABLE past the deadline. The caller
- * ends it with rd_kafka_metadata_destroy. */
+/* Metadata of every topic; never makes one. STATUS_UNAVAILABLE past the deadline, STATUS_CONFIG
+ * when the broker refuses who we are; the client is one of kafka_open. The caller ends it with
+ * rd_kafka_metadata_destroy. */
 enum status kafka_metadata(struct rd_kafka_s *client, int64_t deadline_mono_ms,
                            const struct rd_kafka_metadata **metadata, struct error *error) MUST_USE;
 

@@ -34,7 +34,8 @@ static enum status take(const struct lane_setup *setup, int64_t epoch_above,
                         struct lane_resources *resources, struct error *error) {
   const enum status status = store_open(setup->config->postgres.dsn, &resources->store, error);
   if (status != STATUS_OK) {
-    return status;
+    /* It was let in when the process began: what is refused now, an operator may be changing. */
+    return status == STATUS_CONFIG ? STATUS_UNAVAILABLE : status;
   }
   resources->ownership.lane = setup->lane;
   memcpy(resources->ownership.owner, setup->owner, OWNER_SIZE);

@@ -1,13 +1,18 @@
 #include "core/app/lane_step.h"
 
-static void know_person(const struct lane_step *step, struct carrier *carrier,
-                        const struct intake *intake) {
-  const struct named_person *user = &intake->event.user;
-  const struct span email = span_of(intake->email, user->email.size);
-  bool is_new;
-  lane_state_person(step->state, user->subject, email, &is_new);
-  if (is_new && carrier != NULL) {
-    store_append_person(&carrier->persons, user->subject, email);
+/* Whoever is named has a row before anything of theirs has: the user first, then the actor. */
+static void know_persons(const struct lane_step *step, struct carrier *carrier,
+                         const struct intake *intake) {
+  for (enum person_field field = 0; field < PERSON_FIELD_COUNT; field++) {
+    struct span email;
+    const struct named_person *const person = intake_person(intake, field, &email);
+    bool is_new = false;
+    if (person != NULL) {
+      lane_state_person(step->state, person->subject, email, &is_new);
+    }
+    if (is_new && carrier != NULL) {
+      store_append_person(&carrier->persons, person->subject, email);
+    }
   }
 }
 
@@ -25,9 +30,7 @@ void lane_step_message(const struct lane_step *step, struct carrier *carrier,
   if (!intake->is_event) {
     decide_reject(lane, &intake->reject, &intake->message, sink);
   } else {
-    if (intake->event.kind == EVENT_ENROLLMENT) {
-      know_person(step, carrier, intake);
-    }
+    know_persons(step, carrier, intake);
     decide_event(lane, &intake->event, &intake->message, sink);
   }
   intake_pop(intake);

@@ -57,8 +57,7 @@ enum status notary_open(const struct config *config, const struct schemas *schem
   if (config->journal.signing_key_file[0] == '\0') {
     return STATUS_OK;
   }
-  const enum status status =
-      note_key_load(config->journal.signing_key_file, true, &key, error);
+  const enum status status = note_key_load(config->journal.signing_key_file, true, &key, error);
   if (status != STATUS_OK) {
     error_wrap(error, "journal.signing_key_file");
     return status;
@@ -71,9 +70,10 @@ enum status notary_open(const struct config *config, const struct schemas *schem
 }
 
 static enum status open_clients(struct notary *notary, struct error *error) {
-  static const struct kafka_property properties[] = {
-      {"enable.idempotence", "true"}, {"acks", "all"}, {"message.timeout.ms", "30000"},
-      {NULL, NULL}};
+  static const struct kafka_property properties[] = {{"enable.idempotence", "true"},
+                                                     {"acks", "all"},
+                                                     {"message.timeout.ms", "30000"},
+                                                     {NULL, NULL}};
   if (notary->fetch == NULL) {
     const enum status status = replay_fetch_open(notary->config, &notary->fetch, error);
     if (status != STATUS_OK) {
@@ -92,8 +92,7 @@ static enum status open_lane(struct notary *notary, uint32_t number, struct erro
   if (lane->found != NULL) {
     return STATUS_OK;
   }
-  const enum status status =
-      found_open_journal(notary->fetch, prefix, number, &lane->found, error);
+  const enum status status = found_open_journal(notary->fetch, prefix, number, &lane->found, error);
   if (status == STATUS_OK) {
     lane->journal = journal_source_of_topic(lane->found, notary->schemas, prefix);
     journal_tree_init(&lane->tree);
@@ -212,8 +211,7 @@ static bool wait_for_turn(struct notary *notary) {
   clock_gettime(CLOCK_MONOTONIC, &until);
   until.tv_sec += NOTARY_INTERVAL_MS / 1000;
   pthread_mutex_lock(&notary->lock);
-  while (!notary->is_ending &&
-         pthread_cond_timedwait(&notary->ended, &notary->lock, &until) == 0) {
+  while (!notary->is_ending && pthread_cond_timedwait(&notary->ended, &notary->lock, &until) == 0) {
   }
   const bool is_ending = notary->is_ending;
   pthread_mutex_unlock(&notary->lock);

@@ -40,7 +40,7 @@ struct replay_options {
   const struct schemas *schemas;
   uint32_t lane, lane_count;
   struct span subject_key; /* empty: find_subject tells */
-  void (*find_subject)(void *context, int64_t offset, struct span lowered_email,
+  void (*find_subject)(void *context, const struct person_place *place, struct span lowered_email,
                        uint8_t subject[SUBJECT_SIZE]);
   void *subject_context;
   struct replay_watch watch;

@@ -43,8 +43,7 @@ enum status replay_lane_open(const struct replay_lane_options *options, struct r
                              struct error *error) {
   struct replay_lane *made = memory_zeroed(1, sizeof *made);
   made->options = *options;
-  enum status status =
-      replay_fetch_open_from(options->config, options->files, &made->fetch, error);
+  enum status status = replay_fetch_open_from(options->config, options->files, &made->fetch, error);
   if (status == STATUS_OK) {
     status = found_open(made->fetch, options->config->kafka.topic_prefix, options->lane,
                         &made->found, error);
@@ -86,7 +85,7 @@ static enum status decide(struct replay_lane *lane, const struct recorded_batch 
     status = drop_audit(lane, batch->row.first_seq, error);
     if (status == STATUS_OK) {
       status = subjects_note_found(lane->subjects, lane->found, replay_encoding(lane->replay),
-                                   batch->row.last_seq, error);
+                                   &batch->row, error);
     }
   }
   if (status == STATUS_OK && *outcome == REPLAY_DECIDED) {
@@ -138,7 +137,7 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
   if (lane->options.needs_subjects && subjects_unknown(lane->subjects) > 0) {
     return error_set(error, STATUS_REFUSED,
                      "lane %u, batch %" PRIu64
-                     ": an enrolment names no subject and no result does: "
+                     ": no result tells the subject of somebody who is named: "
                      "the subject key is needed (privacy.subject_key_file)",
                      lane->options.lane, number);
   }

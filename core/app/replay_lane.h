@@ -18,8 +18,8 @@ struct replay_lane_options {
   struct replay_watch watch;
   int64_t until_ms; /* TIME_NONE: to the journal's end */
   bool keeps_touches;
-  bool makes_rows;
   const struct replay_files *files; /* instead of the topics; NULL: the topics */
+  bool makes_rows;
   bool needs_subjects; /* refuses a batch with an enrolment whose subject nothing tells */
 };
 

@@ -111,8 +111,10 @@ static void compare_rows(struct verify *verify, const struct journal_row *found,
   struct journal_row expected = *replay_row(verify->replay);
   if (subjects_unknown(verify->subjects) > 0) {
     memcpy(expected.inputs, found->inputs, DIGEST_SIZE);
-    memcpy(expected.last_message[TOPIC_ENROLLMENTS], found->last_message[TOPIC_ENROLLMENTS],
-           DIGEST_SIZE);
+    static const enum topic naming[] = {TOPIC_CONTROL, TOPIC_ENROLLMENTS, TOPIC_COMMANDS};
+    for (size_t i = 0; i < COUNT_OF(naming); i++) {
+      memcpy(expected.last_message[naming[i]], found->last_message[naming[i]], DIGEST_SIZE);
+    }
   }
   if (inputs_are_partial(verify)) {
     memcpy(expected.inputs, found->inputs, DIGEST_SIZE);
@@ -205,23 +207,23 @@ static bool excuse_expired_journal(struct verify *verify, const struct journal_r
   return true;
 }
 
-/* Before a batch is decided without the key: whose enrolments these were. */
+/* Before a batch is decided without the key: who is named in its messages. */
 static enum status note_subjects(struct verify *verify, const struct journal_row *row) {
   subjects_begin(verify->subjects);
   return verify->options->subject_key.size > 0
              ? STATUS_OK
              : subjects_note_found(verify->subjects, verify->found, replay_encoding(verify->replay),
-                                   row->last_seq, verify->error);
+                                   row, verify->error);
 }
 
 static void check_subjects(struct verify *verify, const struct journal_row *row) {
-  int64_t offset;
-  if (subjects_conflict(verify->subjects, &offset)) {
+  struct person_place place;
+  if (subjects_conflict(verify->subjects, &place)) {
     json_t *finding = finding_begin("subject changed", lane_of(verify), row->batch);
     finding_explain(finding,
-                    "the address of the enrolment at offset %" PRId64
-                    " was recorded under another subject before",
-                    offset);
+                    "an address in the message at offset %" PRId64
+                    " of %s was recorded under another subject before",
+                    place.offset, topic_name(place.topic));
     verify_diverge(verify, finding);
   }
   verify->result->unknown_subjects += subjects_unknown(verify->subjects);

@@ -102,7 +102,18 @@ def registry():
     seed("registry", "error", b'{"error_code": 40403, "message": "Schema not found"}')
 
 
+def policy():
+    for path in sorted((ROOT / "policies").glob("*.yaml")):
+        seed("policy", path.stem, (b"t" if path.stem.endswith("_test") else b"p") + path.read_bytes())
+    rules = "".join(f"  - {{id: r{n}, title: T, remediation: R, require: {require}}}\n" for n, require in enumerate((
+        "{any: [[os_version, is_not, 1.2], {not: [os_version, at_least, minimum_os]}]}",
+        "{all: [[threat_defence_level, at_most, low], [threat_defence_age, below, 1h30m]]}",
+        "{not: {any: [[disk_encrypted, is, unknown], [screen_lock_pin_length, below, 4]]}}")))
+    seed("policy", "nested", ("pversion: n\ntitle: N\nrules:\n" + rules).encode())
+
+
 decode()
 json_lines()
+policy()
 config()
 registry()

@@ -100,6 +100,8 @@ static void put_report(struct buffer *buffer, const char *serial, int64_t at_ms)
   put_optional_bool(buffer, healthy);
   put_long(buffer, 1);
   put_long(buffer, healthy ? 8 : draw(8));
+  put_long(buffer, 0); /* no threat defence */
+  put_long(buffer, 0);
 }
 
 static void damage(struct buffer *value, struct entry *entry) {

@@ -174,10 +174,13 @@ static void take_message(struct oracle *oracle, enum topic topic) {
   if (!intake->is_event) {
     decide_reject(lane, &intake->reject, &intake->message, &sink);
   } else {
-    if (intake->event.kind == EVENT_ENROLLMENT) {
+    for (enum person_field field = 0; field < PERSON_FIELD_COUNT; field++) {
+      struct span email;
       bool is_new;
-      lane_state_person(oracle->state, intake->event.user.subject,
-                        span_of(intake->email, intake->event.user.email.size), &is_new);
+      const struct named_person *person = intake_person(intake, field, &email);
+      if (person != NULL) {
+        lane_state_person(oracle->state, person->subject, email, &is_new);
+      }
     }
     decide_event(lane, &intake->event, &intake->message, &sink);
   }

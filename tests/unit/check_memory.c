@@ -98,7 +98,7 @@ static int take_line(int out) {
   }
   uint8_t *data;
   size_t size;
-  if (avro_json_to_value(schemas_reader(schemas, message.topic), SCHEMA_ID_NONE, message.value,
+  if (avro_json_to_value(schemas_reader(schemas, message.record), SCHEMA_ID_NONE, message.value,
                          &data, &size, &error) != STATUS_OK) {
     return tell(&error);
   }

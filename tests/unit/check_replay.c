@@ -16,23 +16,30 @@ static const uint8_t subject_b[SUBJECT_SIZE] = "bbbbbbbbbbbbbbb";
 static void expect_subject(struct subjects *subjects, int64_t offset, const char *email,
                            const uint8_t expected[SUBJECT_SIZE]) {
   uint8_t subject[SUBJECT_SIZE];
-  subjects_find(subjects, offset, span_text(email), subject);
+  const struct person_place place = {.topic = TOPIC_ENROLLMENTS, .offset = offset};
+  subjects_find(subjects, &place, span_text(email), subject);
   ck_assert_mem_eq(subject, expected, SUBJECT_SIZE);
+}
+
+static void note(struct subjects *subjects, enum topic topic, int64_t offset,
+                 enum person_field field, const uint8_t subject[SUBJECT_SIZE]) {
+  const struct person_place place = {.topic = topic, .offset = offset, .field = field};
+  subjects_note(subjects, &place, subject);
 }
 
 START_TEST(test_subjects_come_from_what_was_recorded) {
   static const uint8_t none[SUBJECT_SIZE];
-  int64_t offset;
+  struct person_place place;
   struct subjects *subjects = subjects_open();
   subjects_begin(subjects);
-  subjects_note(subjects, 3, subject_a);
-  subjects_note(subjects, 7, subject_b);
+  note(subjects, TOPIC_ENROLLMENTS, 3, PERSON_USER, subject_a);
+  note(subjects, TOPIC_ENROLLMENTS, 7, PERSON_USER, subject_b);
   expect_subject(subjects, 3, "a@example.org", subject_a);
   expect_subject(subjects, 5, "a@example.org", subject_a); /* changed nothing, but is known */
   expect_subject(subjects, 6, "c@example.org", none);      /* changed nothing, and is not */
   expect_subject(subjects, 7, "b@example.org", subject_b);
   ck_assert_uint_eq(subjects_unknown(subjects), 1);
-  ck_assert(!subjects_conflict(subjects, &offset));
+  ck_assert(!subjects_conflict(subjects, &place));
   subjects_begin(subjects);
   ck_assert_uint_eq(subjects_unknown(subjects), 0);
   expect_subject(subjects, 8, "b@example.org", subject_b);
@@ -41,16 +48,40 @@ START_TEST(test_subjects_come_from_what_was_recorded) {
 END_TEST
 
 START_TEST(test_an_address_keeps_its_subject) {
-  int64_t offset;
+  struct person_place place;
   struct subjects *subjects = subjects_open();
   subjects_begin(subjects);
-  subjects_note(subjects, 1, subject_a);
+  note(subjects, TOPIC_ENROLLMENTS, 1, PERSON_USER, subject_a);
   expect_subject(subjects, 1, "a@example.org", subject_a);
   subjects_begin(subjects);
-  subjects_note(subjects, 2, subject_b);
+  note(subjects, TOPIC_ENROLLMENTS, 2, PERSON_USER, subject_b);
   expect_subject(subjects, 2, "a@example.org", subject_b);
-  ck_assert(subjects_conflict(subjects, &offset));
-  ck_assert_int_eq(offset, 2);
+  ck_assert(subjects_conflict(subjects, &place));
+  ck_assert_int_eq(place.offset, 2);
+  ck_assert_int_eq(place.topic, TOPIC_ENROLLMENTS);
+  subjects_close(subjects);
+}
+END_TEST
+
+/* A control message names two, and what lane 0 says of it is known before the batch that has it. */
+START_TEST(test_subjects_of_a_message_are_told_apart) {
+  uint8_t subject[SUBJECT_SIZE];
+  struct subjects *subjects = subjects_open();
+  note(subjects, TOPIC_CONTROL, 4, PERSON_USER, subject_a);
+  note(subjects, TOPIC_CONTROL, 4, PERSON_ACTOR, subject_b);
+  note(subjects, TOPIC_CONTROL, 4, PERSON_ACTOR, subject_a); /* the first holds */
+  subjects_begin(subjects);
+  note(subjects, TOPIC_COMMANDS, 4, PERSON_ACTOR, subject_a);
+  struct person_place place = {.topic = TOPIC_CONTROL, .offset = 4, .field = PERSON_ACTOR};
+  subjects_find(subjects, &place, span_text("b@example.org"), subject);
+  ck_assert_mem_eq(subject, subject_b, SUBJECT_SIZE);
+  place.field = PERSON_USER;
+  subjects_find(subjects, &place, span_text("a@example.org"), subject);
+  ck_assert_mem_eq(subject, subject_a, SUBJECT_SIZE);
+  place = (struct person_place){.topic = TOPIC_COMMANDS, .offset = 4, .field = PERSON_USER};
+  subjects_find(subjects, &place, span_text("c@example.org"), subject);
+  ck_assert_uint_eq(subjects_unknown(subjects), 1);
+  ck_assert(!subjects_conflict(subjects, &place));
   subjects_close(subjects);
 }
 END_TEST
@@ -308,6 +339,7 @@ int main(void) {
   TCase *cases = tcase_create("replay");
   tcase_add_test(cases, test_subjects_come_from_what_was_recorded);
   tcase_add_test(cases, test_an_address_keeps_its_subject);
+  tcase_add_test(cases, test_subjects_of_a_message_are_told_apart);
   tcase_add_test(cases, test_a_result_tells_its_head);
   tcase_add_test(cases, test_differences_name_the_deepest_fields);
   tcase_add_test(cases, test_a_time_is_a_text_or_milliseconds);
