@@ -49,6 +49,9 @@ enum status command_replay_verify(const struct command_line *line, struct error 
 enum status command_replay_explain(const struct command_line *line, struct error *error);
 enum status command_replay_rebuild(const struct command_line *line, struct error *error);
 enum status command_replay_what_if(const struct command_line *line, struct error *error);
+enum status command_snapshot_create(const struct command_line *line, struct error *error);
+enum status command_snapshot_list(const struct command_line *line, struct error *error);
+enum status command_snapshot_verify(const struct command_line *line, struct error *error);
 enum status command_status(const struct command_line *line, struct error *error);
 enum status command_policy_check(const struct command_line *line, struct error *error);
 enum status command_policy_test(const struct command_line *line, struct error *error);
@@ -67,6 +70,7 @@ extern const struct option_spec replay_verify_options[];
 extern const struct option_spec replay_explain_options[];
 extern const struct option_spec replay_rebuild_options[];
 extern const struct option_spec replay_what_if_options[];
+extern const struct option_spec snapshot_options[];
 
 /* Parses `argv`, runs the command it names, prints what is to be printed. Returns the exit
  * code of the public contract. */

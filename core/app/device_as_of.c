@@ -52,6 +52,23 @@ static void follow(void *context) {
   }
 }
 
+/* What a snapshot says of the device that is followed. */
+static void begin_at_snapshot(struct as_of *as_of, const struct device_changes *changes) {
+  const struct lane *lane = &as_of->state->lane;
+  if (as_of->serial != NULL) {
+    as_of->index = lane_find(lane, span_text(as_of->serial));
+  }
+  if (as_of->index < changes->count) {
+    const struct device_change *change = &changes->items[as_of->index];
+    as_of->touch = (struct touch){.seq = change->seq,
+                                  .at_ms = change->at_ms,
+                                  .cause = {.topic = change->cause_topic,
+                                            .offset = change->cause_offset,
+                                            .has_event_id = change->has_event_id}};
+    memcpy(as_of->touch.cause.event_id, change->event_id, EVENT_ID_SIZE);
+  }
+}
+
 /* The lane's state at that time; the caller ends it with lane_state_close. */
 static enum status replay_to(struct as_of *as_of, uint32_t number, struct lane_state **state,
                              struct error *error) {
@@ -63,6 +80,8 @@ static enum status replay_to(struct as_of *as_of, uint32_t number, struct lane_s
       .subject_key = replay_inputs_key(&as_of->inputs),
       .watch = {.context = as_of, .stepped = follow},
       .until_ms = as_of->until_ms,
+      .uses_snapshots = true,
+      .needs_addresses = true,
   };
   struct replay_lane *lane;
   const struct recorded_batch *batch = NULL;
@@ -71,6 +90,9 @@ static enum status replay_to(struct as_of *as_of, uint32_t number, struct lane_s
     return status;
   }
   as_of->state = replay_state(replay_lane_replay(lane));
+  if (replay_lane_began_after(lane) > 0) {
+    begin_at_snapshot(as_of, replay_lane_changes(lane));
+  }
   do {
     status = replay_lane_next(lane, &batch, error);
   } while (status == STATUS_OK && batch != NULL);

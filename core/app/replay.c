@@ -512,6 +512,10 @@ const struct schemas *replay_schemas(const struct replay *replay) {
   return recorded != NULL ? recorded : replay->options.schemas;
 }
 
+const struct intake_rules *replay_rules(const struct replay *replay) {
+  return &replay->rules;
+}
+
 struct span replay_environment(const struct replay *replay) {
   return buffer_span(&replay->environment_content);
 }

@@ -66,7 +66,6 @@ static void put_head(const struct snapshot *snapshot, struct buffer *bytes) {
   buffer_append_u64(bytes, lane->dead_letter_count);
   binary_put_i64(bytes, lane->clock_ms);
   binary_put_i64(bytes, row->clock_after_ms);
-  binary_put_i64(bytes, snapshot->epoch);
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
     binary_put_i64(bytes, row->ranges[topic].to);
     buffer_append(bytes, row->last_message[topic], DIGEST_SIZE);
@@ -168,7 +167,6 @@ static bool take_head(struct binary *binary, struct snapshot *snapshot) {
   lane->dead_letter_count = binary_take_number(binary, 8);
   lane->clock_ms = binary_take_i64(binary);
   row->clock_after_ms = binary_take_i64(binary);
-  snapshot->epoch = binary_take_i64(binary);
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
     row->ranges[topic].from = row->ranges[topic].to = binary_take_i64(binary);
     binary_take_bytes(binary, row->last_message[topic], DIGEST_SIZE);

@@ -36,7 +36,6 @@ void device_changes_fini(struct device_changes *changes);
 /* What a replay goes on from. */
 struct snapshot {
   struct journal_row row;    /* of the batch; without its list */
-  int64_t epoch;             /* of that batch's committer */
   struct buffer environment; /* content of the one that the batch was decided under */
   struct lane_state *state;
   struct device_changes changes;

@@ -40,6 +40,7 @@ static void put_counts(const struct verify *verify, struct buffer *bytes) {
   for (size_t i = 0; i < COUNT_OF(counts); i++) {
     buffer_append_u64(bytes, counts[i]);
   }
+  binary_put_i64(bytes, verify->last_epoch);
   for (uint32_t kind = 0; kind < RESULT_KIND_COUNT; kind++) {
     buffer_append_u64(bytes, result->results[kind]);
     buffer_append_u64(bytes, verify->last_seq[kind]);
@@ -49,7 +50,6 @@ static void put_counts(const struct verify *verify, struct buffer *bytes) {
 
 static void put_snapshot(struct verify *verify, struct buffer *bytes) {
   struct snapshot snapshot = {.row = verify->last,
-                              .epoch = verify->last_epoch,
                               .state = replay_state(verify->replay),
                               .has_addresses = true};
   const struct span environment = replay_environment(verify->replay);
@@ -136,6 +136,7 @@ static void take_counts(struct verify *verify, struct binary *binary,
   for (size_t i = 0; i < COUNT_OF(counts); i++) {
     *counts[i] = binary_take_number(binary, 8);
   }
+  verify->last_epoch = binary_take_i64(binary);
   for (uint32_t kind = 0; kind < RESULT_KIND_COUNT; kind++) {
     result->results[kind] = binary_take_number(binary, 8);
     verify->last_seq[kind] = binary_take_number(binary, 8);
@@ -155,7 +156,6 @@ static enum status go_on(struct verify *verify, struct snapshot *snapshot, int64
     }
   }
   verify->last = snapshot->row;
-  verify->last_epoch = snapshot->epoch;
   verify->journal_offset = journal_offset;
   memcpy(verify->result->chain, snapshot->row.chain, DIGEST_SIZE);
   verify->result->resumed_from = snapshot->row.batch + 1;
