@@ -117,45 +117,6 @@ bool decode_uuid(struct span text, uint8_t uuid[EVENT_ID_SIZE]) {
          hex_decode(word_of(at + 28, at + 32), uuid + 12);
 }
 
-bool field_take_time(const struct slot *slot, const char *field, int64_t *at_ms,
-                     struct reject *reject) {
-  *at_ms = slot->number;
-  return *at_ms >= EVENT_TIME_MIN_MS && *at_ms <= EVENT_TIME_MAX_MS
-             ? true
-             : field_refuse(reject, field, "not within the years 1970 to 9999");
-}
-
-bool field_take_text(const struct slot *slot, const char *field, size_t size_max, struct span *text,
-                     struct reject *reject) {
-  *text = slot->text;
-  if (text->size > size_max) {
-    return field_refuse(reject, field, "too long");
-  }
-  return slot->is_plain || span_is_utf8_text(*text)
-             ? true
-             : field_refuse(reject, field, "holds a control character");
-}
-
-bool field_take_serial(const struct slot *slot, const char *field, struct span *serial,
-                       struct reject *reject) {
-  *serial = slot->text;
-  if (serial->size == 0 || serial->size > SERIAL_SIZE_MAX) {
-    return field_refuse(reject, field, "not of 1 to 64 characters");
-  }
-  /* A default is not marked plain. */
-  return slot->is_plain || span_is_printable_ascii(*serial)
-             ? true
-             : field_refuse(reject, field, "not of printable ASCII characters alone");
-}
-
-bool field_take_email(const struct slot *slot, const char *field, struct span *email,
-                      struct reject *reject) {
-  if (!field_take_text(slot, field, USER_EMAIL_SIZE_MAX, email, reject)) {
-    return false;
-  }
-  return email->size > 0 ? true : field_refuse(reject, field, "empty");
-}
-
 static bool take_common(const struct slot *slots, struct event *event, struct reject *reject) {
   if (!decode_uuid(slots[SLOT_EVENT_ID].text, event->event_id)) {
     return field_refuse(reject, "event_id", "not a UUID");
@@ -163,7 +124,7 @@ static bool take_common(const struct slot *slots, struct event *event, struct re
   if (!field_take_time(&slots[SLOT_OCCURRED_AT], "occurred_at", &event->occurred_at_ms, reject)) {
     return false;
   }
-  event->user.email = event->actor.email = (struct span){0};
+  event->user.email.size = event->actor.email.size = 0;
   return true;
 }
 

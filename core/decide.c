@@ -1,6 +1,8 @@
 #include "core/decide.h"
 
+#include "core/decide_device.h"
 #include "core/escalate.h"
+#include "core/sweep.h"
 
 static const struct cause timer_cause = {.offset = -1};
 
@@ -10,8 +12,8 @@ void decide_clock(struct lane *lane, int64_t timestamp_ms) {
   }
 }
 
-/* Holds the device's facts against the policy, and acts on what changed. */
-static void evaluate(const struct step *step, uint32_t index, struct device *device) {
+void decide_evaluate(const struct step *step, uint32_t index, struct device *device,
+                     bool has_lost) {
   const struct lane *lane = step->lane;
   const struct policy *policy = lane->policy;
   violation_set violations = policy_violations(
@@ -22,7 +24,7 @@ static void evaluate(const struct step *step, uint32_t index, struct device *dev
   }
   const enum compliance before = device->compliance;
   const enum compliance now = violations == 0 ? COMPLIANCE_COMPLIANT : COMPLIANCE_NONCOMPLIANT;
-  if (now == before && violations == device->violations) {
+  if (now == before && violations == device->violations && !has_lost) {
     return;
   }
   device->compliance = (uint8_t)now;
@@ -39,6 +41,10 @@ static void evaluate(const struct step *step, uint32_t index, struct device *dev
   }
 }
 
+static void evaluate(const struct step *step, uint32_t index, struct device *device) {
+  decide_evaluate(step, index, device, false);
+}
+
 /* Whether a Device record would show the difference; last_sync_at alone is none. */
 static bool shows_change(const struct device *a, const struct device *b) {
   return a->person != b->person || a->platform != b->platform || a->profile != b->profile ||
@@ -49,18 +55,24 @@ static bool shows_change(const struct device *a, const struct device *b) {
          a->ticket_open != b->ticket_open || (a->overdue_stage > 0) != (b->overdue_stage > 0);
 }
 
-/* Puts the device's new state into the lane. */
-static void apply(const struct step *step, uint32_t index, const struct device *next, bool is_new) {
+struct touch *decide_apply(const struct step *step, uint32_t index, const struct device *next,
+                           bool is_changed) {
   struct lane *lane = step->lane;
   struct device *device = &lane->devices[index];
-  const bool is_changed = is_new || shows_change(device, next);
+  is_changed = is_changed || shows_change(device, next);
   if (!is_changed && memcmp(device, next, sizeof *device) == 0) {
-    return;
+    return NULL;
   }
   *device = *next;
   lane_schedule(lane, index);
-  struct touch *touch = lane_touch(lane, index, is_changed, &step->cause);
-  touch->is_new = touch->is_new || is_new;
+  return lane_touch(lane, index, is_changed, &step->cause);
+}
+
+static void apply(const struct step *step, uint32_t index, const struct device *next, bool is_new) {
+  struct touch *touch = decide_apply(step, index, next, is_new);
+  if (is_new) {
+    touch->is_new = true;
+  }
 }
 
 static void clear_facts(struct device *device) {
@@ -228,6 +240,10 @@ void decide_event(struct lane *lane, const struct event *event, const struct mes
   caused.cause.has_event_id = true;
   memcpy(caused.cause.event_id, event->event_id, EVENT_ID_SIZE);
   const struct step step = {.lane = lane, .cause = caused.cause, .sink = sink};
+  if (event->kind == EVENT_POLICY) {
+    sweep_decide_policy(&step, event);
+    return;
+  }
   assert(event->kind <= EVENT_REPORT);
   if (event->kind == EVENT_ENROLLMENT) {
     decide_enrollment(&step, event, &caused);

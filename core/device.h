@@ -69,6 +69,7 @@ struct device_image {
   int64_t at_ms;
   struct cause cause;
   const char *policy;
+  struct rule_names rules; /* of the violations; as of a result */
 };
 
 #endif

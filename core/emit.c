@@ -6,6 +6,7 @@ struct result emit_result(const struct step *step, enum result_kind kind) {
       .at_ms = step->lane->clock_ms,
       .cause = step->cause,
       .policy = step->lane->policy->version,
+      .rules = policy_rule_names(step->lane->policy),
   };
 }
 

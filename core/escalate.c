@@ -23,6 +23,14 @@ void escalate_end_overdue(struct device *device) {
   device->overdue_mail_held = 0;
 }
 
+void escalate_give_back(const struct step *step, uint32_t index, struct device *device) {
+  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
+    if ((step->lane->policy->checks.resources >> resource & 1u) == 0) {
+      set_access(step, index, device, resource, ACCESS_ALLOW, "no longer managed by the policy");
+    }
+  }
+}
+
 void escalate_resolve_ticket(const struct step *step, uint32_t index, struct device *device) {
   if (device->ticket_open) {
     device->ticket_open = false;

@@ -22,6 +22,9 @@ void escalate_end(struct device *device);
 /* A check-in, or the end of the device's enrolment. */
 void escalate_end_overdue(struct device *device);
 
+/* What is blocked and is not for the policy to block is given back. */
+void escalate_give_back(const struct step *step, uint32_t index, struct device *device);
+
 void escalate_resolve_ticket(const struct step *step, uint32_t index, struct device *device);
 
 #endif

@@ -170,7 +170,7 @@ struct policy_change {
   struct span version;
   uint8_t hash[32];
   bool has_text;
-  struct span text; /* the file, for the edge that compiles it; nobody else looks at it */
+  struct span text; /* the file, for the edge that compiles it and for the one that keeps it */
   /* What the message's text says, or the program's own policy of that version, compiled; NULL
    * without a text: a version that came into force before. Who made it keeps it while a lane may
    * look at it. */

@@ -11,6 +11,7 @@ void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct 
       .clock_ms = LANE_CLOCK_START_MS,
       .versions = {.first_free = INDEX_NONE},
   };
+  control_init(&lane->control, &lane->memory, policy);
 }
 
 static void release(const struct memory *memory, void *block, size_t size) {
@@ -37,6 +38,12 @@ void lane_fini(struct lane *lane) {
   table_fini(&lane->versions.by_text, memory);
   table_fini(&lane->persons.by_subject, memory);
   timers_fini(&lane->timers, memory);
+  control_fini(&lane->control, memory);
+}
+
+const struct policy *lane_policy_of(const struct lane *lane, uint32_t index) {
+  const struct sweep *sweep = &lane->control.sweep;
+  return sweep->kind == SWEEP_EVALUATE && index >= sweep->next ? sweep->from : lane->policy;
 }
 
 struct span lane_serial(const struct lane *lane, const struct device *device) {
@@ -135,6 +142,16 @@ static uint32_t version_new(struct lane *lane, struct span text, uint64_t hash) 
   }
   table_add(&versions->by_text, &lane->memory, hash, index, version_hash, versions);
   return index;
+}
+
+void lane_set_policy(struct lane *lane, const struct policy *policy) {
+  lane->policy = policy;
+  for (uint32_t i = 0; i < lane->versions.count; i++) {
+    struct version_text *version = &lane->versions.texts[i];
+    if (version->references > 0) {
+      policy_version_outcomes(policy, version_span(version), version->outcomes);
+    }
+  }
 }
 
 static void version_release(struct lane *lane, uint32_t index) {
@@ -287,7 +304,7 @@ enum timer_kind device_next_timer(const struct policy *policy, const struct devi
 
 void lane_schedule(struct lane *lane, uint32_t index) {
   int64_t due_at_ms;
-  device_next_timer(lane->policy, &lane->devices[index], &due_at_ms);
+  device_next_timer(lane_policy_of(lane, index), &lane->devices[index], &due_at_ms);
   timers_set(&lane->timers, &lane->memory, lane->devices, index, due_at_ms);
 }
 
@@ -348,6 +365,7 @@ struct touch *lane_touch(struct lane *lane, uint32_t index, bool is_changed,
   if (is_changed) {
     note_batch_changed(lane, touch);
     touch->is_changed = true;
+    touch->policy = lane->policy;
     touch->batch = lane->batch;
     touch->seq = lane->seq;
     touch->at_ms = lane->clock_ms;
@@ -389,6 +407,7 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
                 uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE],
                 struct device_image *image) {
   const struct device *device = &lane->devices[index];
+  const struct policy *policy = lane_policy_of(lane, index);
   *image = (struct device_image){
       .number = lane_device_number(lane, index),
       .lane = lane->number,
@@ -397,14 +416,16 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
       .person = device->person,
       .enrollment_ids = span_of(enrollment_ids, copy_enrollment_ids(lane, device, enrollment_ids)),
       .state = *device,
-      .policy = lane->policy->version,
+      .policy = policy->version,
+      .rules = policy_rule_names(policy),
       .cause = {.offset = -1},
   };
   memcpy(image->subject, lane->persons.items[device->person].subject, SUBJECT_SIZE);
-  image->next_timer = device_next_timer(lane->policy, device, &image->next_due_at_ms);
+  image->next_timer = device_next_timer(policy, device, &image->next_due_at_ms);
   if (touch != NULL && touch->is_changed) {
     image->is_changed = true;
     image->changed_batch = touch->batch;
+    image->policy = touch->policy->version; /* in which the violations have the same names */
     image->seq = touch->seq;
     image->at_ms = touch->at_ms;
     image->cause = touch->cause;

@@ -6,7 +6,7 @@
 #ifndef MUSTER_CORE_LANE_H
 #define MUSTER_CORE_LANE_H
 
-#include "core/policy.h"
+#include "core/control.h"
 #include "core/table.h"
 #include "core/timers.h"
 
@@ -59,11 +59,12 @@ enum { ENROLLMENTS_SEEN_MAX = 1024 };
 /* A device whose row in the database is behind its state: changed since the last checkpoint. */
 struct touch {
   uint32_t device;
-  bool is_new;           /* it has no row yet */
-  bool is_changed;       /* in what its Device record shows, last_sync_at aside */
-  bool is_batch_changed; /* the same, by the batch being decided */
-  uint64_t batch;        /* of the last change */
-  uint64_t seq;          /* of the last change: the lane's last result number then */
+  bool is_new;                 /* it has no row yet */
+  bool is_changed;             /* in what its Device record shows, last_sync_at aside */
+  bool is_batch_changed;       /* the same, by the batch being decided */
+  const struct policy *policy; /* in force at the last change */
+  uint64_t batch;              /* of the last change */
+  uint64_t seq;                /* of the last change: the lane's last result number then */
   int64_t at_ms;
   struct cause cause; /* its traceparent is kept beside it, since the message goes away */
   uint32_t traceparent, traceparent_size; /* in the touches' texts */
@@ -89,7 +90,8 @@ struct lane {
   uint32_t number; /* the partition */
   uint32_t count;  /* number of lanes */
   struct memory memory;
-  const struct policy *policy;
+  const struct policy *policy; /* in force; changes only when a sweep begins */
+  struct control control;
   int64_t clock_ms; /* LANE_CLOCK_START_MS before the first believed message */
   uint64_t seq;     /* last result number given */
   uint64_t batch;   /* being decided */
@@ -105,7 +107,7 @@ struct lane {
   struct touches touches;
 };
 
-/* `policy`, compiled, outlives the lane. */
+/* `policy`, compiled, is in force at first; it outlives the lane. */
 void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct policy *policy,
                const struct memory *memory);
 void lane_fini(struct lane *lane);
@@ -118,6 +120,14 @@ uint32_t lane_add(struct lane *lane, struct span serial);
 
 /* The k-th device of lane p of n has number k·n + p + 1. */
 uint64_t lane_device_number(const struct lane *lane, uint32_t index);
+
+/* What a device's violations, stages and timers are under: the policy in force, or the one before
+ * until a sweep has come to the device. */
+const struct policy *lane_policy_of(const struct lane *lane, uint32_t index);
+
+/* Puts a policy in force: what follows from the distinct versions' texts is made anew. Devices are
+ * the sweep's to look at. */
+void lane_set_policy(struct lane *lane, const struct policy *policy);
 
 struct span lane_serial(const struct lane *lane, const struct device *device);
 struct span lane_os_version(const struct lane *lane, const struct device *device);

@@ -233,6 +233,7 @@ struct policy {
   bool pushes_profile; /* an Action PUSH_PROFILE when a device becomes ENROLLED */
   struct policy_exemption exemptions[POLICY_EXEMPTIONS_MAX];
   uint32_t exemption_count;
+  uint8_t hash[32]; /* over what it means, by whoever read it; zeros: nobody did */
   /* Made by policy_compile. */
   const char *rule_ids[POLICY_RULES_MAX]; /* the rules' own */
   struct policy_checks checks;
@@ -256,6 +257,10 @@ struct facts {
 };
 
 #define FACT_NONE INT64_MIN
+
+static inline struct rule_names policy_rule_names(const struct policy *policy) {
+  return (struct rule_names){.ids = policy->rule_ids, .count = policy->rule_count};
+}
 
 /* What follows from a version's text on each platform. Computed once for each distinct text, not
  * once for each report. */

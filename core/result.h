@@ -97,6 +97,12 @@ const char *outcome_name(enum outcome outcome);
 typedef uint32_t violation_set;
 enum { VIOLATIONS_MAX = 32 };
 
+/* The rules' ids in policy order: bit i of a violation set is ids[i]. */
+struct rule_names {
+  const char *const *ids;
+  uint32_t count;
+};
+
 /* The message that caused something. `offset` < 0: a timer did. The partition is the lane's,
  * or 0 for control. */
 struct cause {
@@ -127,9 +133,10 @@ struct result {
   uint64_t seq; /* dense from 1 in its lane */
   int64_t at_ms;
   struct cause cause;
-  const char *policy;     /* version in force; lives as long as the lane */
-  uint64_t device_number; /* 0: concerns no device */
-  struct span serial;     /* empty when it concerns no device */
+  const char *policy;      /* version in force; lives as long as the lane */
+  struct rule_names rules; /* its own; of one read back, whoever knows policies fills them in */
+  uint64_t device_number;  /* 0: concerns no device */
+  struct span serial;      /* empty when it concerns no device */
   bool has_subject;
   uint8_t subject[SUBJECT_SIZE];
   uint32_t person; /* the subject's index in the lane: where the edge finds the address */

@@ -52,7 +52,7 @@ static void script_update(struct buffer *script) {
 static const char journal_columns[] =
     "j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after, j.range_from, "
     "j.range_to, j.not_believed_topic, j.not_believed_offset, j.timer_due_at, j.timer_device, "
-    "j.timer_kind, j.message_count, j.dead_letter_count, j.timer_count, j.device_count, "
+    "j.timer_kind, j.sweep_device, j.message_count, j.dead_letter_count, j.timer_count, j.device_count, "
     "j.environment, j.last_message, j.inputs, j.results, j.chain, j.epoch, j.owner, "
     "j.committed_at";
 
@@ -148,6 +148,9 @@ static void row_journal(struct row_reader *reader, struct journal_entry *entry) 
   row->timer.due_at_ms = row->timer.is_set ? row->timer.due_at_ms : 0;
   row->timer.device_number = (uint64_t)row_integer(reader, 0);
   row->timer.kind = (uint32_t)row_integer(reader, 0);
+  const int64_t sweep_device = row_integer(reader, -1);
+  row->sweep.is_set = sweep_device >= 0;
+  row->sweep.device_number = row->sweep.is_set ? (uint64_t)sweep_device : 0;
   row->message_count = (uint64_t)row_integer(reader, 0);
   row->dead_letter_count = (uint64_t)row_integer(reader, 0);
   row->timer_count = (uint64_t)row_integer(reader, 0);

@@ -31,6 +31,7 @@ void carrier_close(struct carrier *carrier) {
   buffer_fini(&carrier->devices);
   buffer_fini(&carrier->results);
   buffer_fini(&carrier->letters);
+  buffer_fini(&carrier->control);
   buffer_fini(&carrier->environment);
   buffer_fini(&carrier->records);
   buffer_fini(&carrier->canonical);
@@ -48,6 +49,7 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
   buffer_clear(&carrier->devices);
   buffer_clear(&carrier->results);
   buffer_clear(&carrier->letters);
+  buffer_clear(&carrier->control);
   buffer_clear(&carrier->environment);
   buffer_clear(&carrier->records);
   digest_final(carrier->inputs_digest, unused);

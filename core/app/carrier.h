@@ -17,6 +17,7 @@ struct carrier {
   struct topic_offset *not_believed; /* the row's list, owned */
   uint32_t not_believed_capacity;
   struct buffer persons, created, devices, results, letters; /* rows */
+  struct buffer control;                                     /* what its control message changed */
   struct buffer environment; /* content, when it begins with this batch */
   struct buffer records;
   struct buffer canonical; /* of one result */

@@ -126,12 +126,11 @@ static void add_time(struct row *row, int64_t at_ms) {
   add(row, at_ms == TIME_NONE ? cell_null() : cell_integer(at_ms));
 }
 
-static void add_violations(struct row *row, const struct lane *lane, violation_set violations) {
+static void add_violations(struct row *row, struct rule_names rules, violation_set violations) {
   size_t used = 0;
-  for (uint32_t rule = 0; rule < lane->policy->rule_count; rule++) {
+  for (uint32_t rule = 0; rule < rules.count; rule++) {
     if ((violations >> rule & 1u) != 0) {
-      used += (size_t)snprintf(row->violations + used, TEXT_SIZE - used, "%s\n",
-                               lane->policy->rule_ids[rule]);
+      used += (size_t)snprintf(row->violations + used, TEXT_SIZE - used, "%s\n", rules.ids[rule]);
     }
   }
   row->violations[used] = '\0';
@@ -153,7 +152,7 @@ static void add_state(struct row *row, const struct lane_state *state,
   add(row, cell_text(image->os_version));
   add_text(row, device_status_name((enum device_status)device->status));
   add_text(row, compliance_name((enum compliance)device->compliance));
-  add_violations(row, &state->lane, device->violations);
+  add_violations(row, image->rules, device->violations);
   add_time(row, device->noncompliant_since_ms);
   add(row, cell_boolean(device->email_blocked));
   add(row, cell_boolean(device->sap_blocked));

@@ -2,6 +2,7 @@
 
 #include "consumers/avro_json.h"
 #include "consumers/decode.h"
+#include "core/app/policy_store.h"
 #include "core/app/registry_client.h"
 
 #include <inttypes.h>
@@ -86,7 +87,8 @@ static enum status check(const struct input_encoder *encoder, enum input_record 
   struct reject reject;
   const enum topic topic = input_record_topic(record);
   if (!decode(encoder->schemas, topic, span_of(encoded->data, encoded->size), &encoded->event,
-              &reject)) {
+              &reject) ||
+      (record == INPUT_POLICY && !policy_store_take(&encoded->event.policy, &reject))) {
     return error_set(error, STATUS_REFUSED, "%s", reject.text);
   }
   encoded->key =

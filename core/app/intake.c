@@ -262,10 +262,13 @@ static void prepare(struct intake *intake, const struct intake_rules *rules,
   make_canonical(intake, record);
   const bool is_believed =
       record->timestamp_ms >= 0 && record->timestamp_ms <= record->read_at_ms + BELIEVED_AHEAD_MS;
-  *intake->head = (struct head){.state = HEAD_READY,
-                                .is_believed = is_believed,
-                                .timestamp_ms = record->timestamp_ms,
-                                .offset = record->offset};
+  const enum event_kind kind = intake->event.kind;
+  *intake->head = (struct head){
+      .state = HEAD_READY,
+      .begins_batch = intake->is_event && (kind == EVENT_POLICY || kind == EVENT_PROFILE_REVISION),
+      .is_believed = is_believed,
+      .timestamp_ms = record->timestamp_ms,
+      .offset = record->offset};
 }
 
 static bool is_anchor(const struct intake *intake) {

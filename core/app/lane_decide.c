@@ -125,8 +125,7 @@ static size_t bytes_max(const struct lane_task *task) {
 
 static bool is_full(const struct lane_task *task) {
   const struct config *config = task->options.setup.config;
-  return task->batch.message_count + task->batch.timer_count >=
-             (uint64_t)config->batch.messages_max ||
+  return batch_step_count(&task->batch) >= (uint64_t)config->batch.messages_max ||
          task->batch.not_believed_count >= NOT_BELIEVED_MAX ||
          task->resources.state->lane.touches.texts_size >= (size_t)config->batch.bytes_max ||
          carrier_size(task->filling) +
@@ -139,8 +138,8 @@ static bool is_full(const struct lane_task *task) {
  * another topic. What stood in the topics at the start is all there: nothing is waited for. */
 static bool is_held(const struct lane_task *task, enum topic topic) {
   const struct intake *intake = &task->intakes[topic];
-  return !task->options.until_caught_up && intake->is_event && intake->head->is_believed &&
-         intake->event.kind != EVENT_ENROLLMENT &&
+  return !task->options.until_caught_up && topic != TOPIC_CONTROL && intake->is_event &&
+         intake->head->is_believed && intake->event.kind != EVENT_ENROLLMENT &&
          intake->head->timestamp_ms > clock_wall_ms() - FRESH_MS &&
          lane_find(&task->resources.state->lane, intake->event.serial) == INDEX_NONE;
 }
@@ -158,6 +157,13 @@ static void fire_timer(struct lane_task *task) {
   const struct sink sink = carrier_sink(task->filling);
   const struct lane_step step = step_of(task);
   lane_step_timer(&step, &sink);
+}
+
+static void sweep_device(struct lane_task *task) {
+  task->is_at_end = false;
+  const struct sink sink = carrier_sink(task->filling);
+  const struct lane_step step = step_of(task);
+  lane_step_sweep(&step, &sink);
 }
 
 static void take_message(struct lane_task *task, enum topic topic) {
@@ -278,10 +284,18 @@ static enum status end_recorded(struct lane_task *task, const struct recorded_ba
 /* Decides a recorded batch again, as far as its messages have arrived. True when it is done. */
 static bool redo(struct lane_task *task, const struct recorded_batch *recorded, struct error *error,
                  enum status *status) {
+  const struct lane_step step = step_of(task);
   for (;;) {
     enum topic topic;
     lane_step_believe(task->heads, &recorded->row);
     switch (batch_next(&task->batch, &task->resources.state->lane, task->heads, &topic)) {
+    case NEXT_SWEEP:
+      if (lane_step_sweep_is_cut(&step, &recorded->row)) {
+        *status = end_recorded(task, recorded, error);
+        return *status == STATUS_OK;
+      }
+      sweep_device(task);
+      break;
     case NEXT_WAIT:
       return false;
     case NEXT_TIMER:
@@ -344,6 +358,9 @@ static bool step(struct lane_task *task) {
   case NEXT_WAIT:
   case NEXT_END:
     return false;
+  case NEXT_SWEEP:
+    sweep_device(task);
+    break;
   case NEXT_CLOSE:
     lane_seal(task);
     return task->phase == LANE_RUNNING && !task->is_streaming;

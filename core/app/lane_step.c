@@ -1,5 +1,7 @@
 #include "core/app/lane_step.h"
 
+#include "core/app/policy_shipped.h"
+
 /* Whoever is named has a row before anything of theirs has: the user first, then the actor. */
 static void know_persons(const struct lane_step *step, struct carrier *carrier,
                          const struct intake *intake) {
@@ -14,6 +16,21 @@ static void know_persons(const struct lane_step *step, struct carrier *carrier,
       store_append_person(&carrier->persons, person->subject, email);
     }
   }
+}
+
+/* What a message changed beside the devices is kept with its batch. */
+static void keep_control(const struct lane *lane, struct carrier *carrier,
+                         const struct intake *intake) {
+  struct store_control control = {.batch = carrier->batch,
+                                  .at_ms = lane->clock_ms,
+                                  .cause = intake->message.cause,
+                                  .event = intake->event};
+  memcpy(control.cause.event_id, intake->event.event_id, EVENT_ID_SIZE);
+  struct policy_change *policy = &control.event.policy;
+  if (control.event.kind == EVENT_POLICY && policy->text.size == 0) {
+    policy->text = policy_shipped_text(lane->policy->version);
+  }
+  store_append_control(&carrier->control, lane->number, &control, policy_rule_names(lane->policy));
 }
 
 void lane_step_message(const struct lane_step *step, struct carrier *carrier,
@@ -31,13 +48,27 @@ void lane_step_message(const struct lane_step *step, struct carrier *carrier,
     decide_reject(lane, &intake->reject, &intake->message, sink);
   } else {
     know_persons(step, carrier, intake);
+    const uint64_t change_count = lane->control.change_count;
     decide_event(lane, &intake->event, &intake->message, sink);
+    if (lane->control.change_count != change_count && carrier != NULL) {
+      keep_control(lane, carrier, intake);
+    }
   }
   intake_pop(intake);
 }
 
 void lane_step_timer(const struct lane_step *step, const struct sink *sink) {
   batch_note_timer(step->batch, step->heads, decide_timer(&step->state->lane, sink));
+}
+
+void lane_step_sweep(const struct lane_step *step, const struct sink *sink) {
+  sweep_step(&step->state->lane, sink);
+  batch_note_sweep(step->batch);
+}
+
+bool lane_step_sweep_is_cut(const struct lane_step *step, const struct journal_row *row) {
+  const struct sweep_cursor cursor = sweep_cursor(&step->state->lane);
+  return row->sweep.is_set && row->sweep.device_number == cursor.device_number;
 }
 
 void lane_step_believe(struct head heads[TOPIC_COUNT], const struct journal_row *row) {

@@ -1,6 +1,7 @@
 #include "core/app/policy_yaml.h"
 
 #include "core/app/policy_bind.h"
+#include "core/app/policy_text.h"
 #include "core/time_text.h"
 #include "core/version.h"
 
@@ -352,6 +353,7 @@ bool policy_read(struct span text, struct policy *policy, struct findings *findi
   }
   if (findings_count(findings) == before_count) {
     compile(&binder);
+    policy_hash(policy, policy->hash);
   }
   tree_close(tree);
   return findings_count(findings) == before_count;

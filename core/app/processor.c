@@ -754,7 +754,6 @@ static void run_loop(struct processor *processor) {
 
 enum status processor_run(const struct config *config, bool until_caught_up,
                           struct processor_summary *summary, struct error *error) {
-  const struct policy *policy = policy_default();
   struct processor processor = {
       .config = config,
       .until_caught_up = until_caught_up,
@@ -765,7 +764,6 @@ enum status processor_run(const struct config *config, bool until_caught_up,
       .environment = {.config = config},
       .setup = {.config = config,
                 .encoding = {.topic_prefix = config->kafka.topic_prefix,
-                             .rules = {.ids = policy->rule_ids, .count = policy->rule_count},
                              .message_bytes_max = (uint64_t)config->kafka.message_bytes_max,
                              .cloudevents = config->kafka.cloudevents}},
       .progress_mono_ms = clock_mono_ms(),

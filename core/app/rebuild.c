@@ -66,6 +66,7 @@ static enum status commit_batch(struct rebuild *rebuild, const struct recorded_b
       .devices = buffer_span(&carrier->devices),
       .streamed = carrier_streamed(carrier),
       .results = buffer_span(&carrier->results),
+      .control = buffer_span(&carrier->control),
   };
   const enum status status = commit(rebuild, &batch);
   if (is_streaming) {

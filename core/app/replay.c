@@ -5,7 +5,6 @@
 #include "core/app/found.h"
 #include "core/app/kafka_client.h"
 #include "core/app/lane_start.h"
-#include "core/app/policy_shipped.h"
 #include "core/app/text.h"
 
 #include <inttypes.h>
@@ -97,11 +96,9 @@ void replay_close(struct replay *replay) {
 static void apply_environment(struct replay *replay) {
   const struct replay_options *options = &replay->options;
   const struct recorded_environment *recorded = &replay->recorded;
-  const struct policy *policy = policy_default();
   replay->encoding = (struct encoding){
       .topic_prefix = recorded->settings.kafka.topic_prefix,
       .lane = options->lane,
-      .rules = {policy->rule_ids, policy->rule_count},
       .message_bytes_max = (uint64_t)recorded->settings.kafka.message_bytes_max,
       .cloudevents = recorded->settings.kafka.cloudevents,
   };
@@ -305,6 +302,17 @@ static void fire_timer(struct replay *replay) {
   end_step(replay);
 }
 
+static void sweep_device(struct replay *replay) {
+  const struct replay_watch *watch = &replay->options.watch;
+  const struct lane_step step = step_of(replay);
+  const struct sink sink = {.context = replay, .take = take_result};
+  if (watch->sweep != NULL) {
+    watch->sweep(watch->context, &replay->state->lane.control.sweep);
+  }
+  lane_step_sweep(&step, &sink);
+  end_step(replay);
+}
+
 static void take_message(struct replay *replay, enum topic topic) {
   const struct replay_watch *watch = &replay->options.watch;
   const struct lane_step step = step_of(replay);
@@ -366,10 +374,17 @@ static enum status decide_messages(struct replay *replay, const struct journal_r
                                    enum replay_outcome *outcome, struct error *error) {
   int64_t deadline_mono_ms = clock_mono_ms() + KAFKA_DEADLINE_MS;
   enum status status = refresh(replay, error);
+  const struct lane_step step = step_of(replay);
   while (status == STATUS_OK) {
     enum topic topic;
     lane_step_believe(replay->heads, row);
     switch (batch_next(&replay->batch, &replay->state->lane, replay->heads, &topic)) {
+    case NEXT_SWEEP:
+      if (lane_step_sweep_is_cut(&step, row)) {
+        return STATUS_OK;
+      }
+      sweep_device(replay);
+      break;
     case NEXT_WAIT:
       if (clock_mono_ms() > deadline_mono_ms) {
         return kafka_error(error, STATUS_UNAVAILABLE, "the input topics", "nothing comes");

@@ -31,6 +31,7 @@ struct replay_watch {
   void *context;
   void (*message)(void *context, const struct intake *intake); /* before it is decided */
   void (*timer)(void *context, const struct timer *timer);     /* before it fires */
+  void (*sweep)(void *context, const struct sweep *sweep);     /* before its next device */
   void (*result)(void *context, const struct result *result);
   void (*stepped)(void *context); /* the step is over: the lane shows what it changed */
 };

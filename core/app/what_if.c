@@ -19,6 +19,7 @@ struct what_if {
   const struct lane *then; /* the replay's */
   struct lane lane;        /* under the other policy */
   struct told told[HISTORY_COUNT];
+  bool is_policy; /* the step is a policy's message */
 };
 
 /* A result as a decision. ---------------------------------------------------------------- */
@@ -131,7 +132,10 @@ static void note(struct what_if *what_if, enum history history, const struct res
 }
 
 static void take_then(void *context, const struct result *result) {
-  note(context, HISTORY_THEN, result);
+  const struct what_if *what_if = context;
+  if (!what_if->is_policy) {
+    note(context, HISTORY_THEN, result);
+  }
 }
 
 static void take_what_if(void *context, const struct result *result) {
@@ -185,6 +189,10 @@ static void step_message(void *context, const struct intake *intake) {
     at_ms = head->timestamp_ms;
   }
   advance_to_time(what_if, at_ms);
+  what_if->is_policy = intake->is_event && intake->event.kind == EVENT_POLICY;
+  if (what_if->is_policy) {
+    return; /* what came into force then does not here: the other policy stays */
+  }
   if (intake->is_event) {
     decide_event(&what_if->lane, &intake->event, &intake->message, &sink);
   } else {
@@ -201,8 +209,19 @@ static void step_timer(void *context, const struct timer *timer) {
   advance(what_if, &cursor, timer->due_at_ms > clock_ms ? timer->due_at_ms : clock_ms);
 }
 
+/* A device's turn in a sweep; one that a policy set going is the other history's alone. */
+static void step_sweep(void *context, const struct sweep *sweep) {
+  struct what_if *what_if = context;
+  const struct sink sink = {.context = what_if, .take = take_what_if};
+  (void)sweep;
+  if (sweep_is_open(&what_if->lane)) {
+    sweep_step(&what_if->lane, &sink);
+  }
+}
+
 static void end_step(void *context) {
   struct what_if *what_if = context;
+  what_if->is_policy = false;
   for (size_t history = 0; history < HISTORY_COUNT; history++) {
     what_if->told[history].device_number = 0;
   }
@@ -245,6 +264,7 @@ void what_if_lane(const struct what_if_options *options, struct what_if_result *
       .watch = {.context = &what_if,
                 .message = step_message,
                 .timer = step_timer,
+                .sweep = step_sweep,
                 .result = take_then,
                 .stepped = end_step},
       .until_ms = options->to_ms == TIME_NONE ? TIME_NONE : options->to_ms - 1,

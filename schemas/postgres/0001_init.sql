@@ -118,6 +118,7 @@ CREATE TABLE muster.journal_row (
   clock_after timestamptz,
   timer_due_at timestamptz, -- the last timer fired, if any
   timer_device bigint,
+  sweep_device bigint, -- the batch was cut within a sweep, behind this device; 0: before the first
   message_count bigint NOT NULL,
   dead_letter_count bigint NOT NULL,
   timer_count bigint NOT NULL,
@@ -148,12 +149,15 @@ CREATE TABLE muster.environment (
   PRIMARY KEY (lane, batch)
 );
 
--- The rules behind the bits of `violations`, in policy order.
+-- The rules behind the bits of `violations`, in policy order, and what is known of the policies
+-- that came into force: a version means one content for ever.
 CREATE TABLE muster.policy (
   version text PRIMARY KEY,
-  rule_ids text[] NOT NULL
+  rule_ids text[] NOT NULL,
+  hash bytea,   -- null, as the text: of the policy that lanes begin with
+  content text  -- its file
 );
-INSERT INTO muster.policy VALUES
+INSERT INTO muster.policy (version, rule_ids) VALUES
   ('default', '{os_out_of_date,antivirus,not_encrypted,weak_screen_lock}');
 
 -- Sets of violations with their names: a join with it is five times as fast as naming the bits of
@@ -170,6 +174,42 @@ SELECT version, violations, ARRAY(
   WHERE (violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)
 FROM muster.policy, generate_series(0, (1 << cardinality(rule_ids)) - 1) violations;
 
+-- Notes a policy that comes into force in a lane; the first of them does. Sets of few rules are
+-- named ahead.
+CREATE FUNCTION muster.keep_policy(version text, hash bytea, content text, rule_ids text[])
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  INSERT INTO muster.policy (version, rule_ids, hash, content)
+  VALUES (keep_policy.version, keep_policy.rule_ids, keep_policy.hash, keep_policy.content)
+  ON CONFLICT DO NOTHING;
+  IF FOUND AND cardinality(keep_policy.rule_ids) <= 8 THEN
+    INSERT INTO muster.rule_set
+    SELECT keep_policy.version, violations, ARRAY(
+      SELECT rule FROM unnest(keep_policy.rule_ids) WITH ORDINALITY rules (rule, place)
+      WHERE (violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)
+    FROM generate_series(0, (1 << cardinality(keep_policy.rule_ids)) - 1) violations;
+  END IF;
+END $$;
+
+-- What control messages changed in a lane beside its devices, in the batch that took them: with
+-- this a lane is loaded, however much the control topic has lost. Numbers are those of core/*.h.
+CREATE TABLE muster.control_row (
+  control_offset bigint NOT NULL,
+  batch bigint NOT NULL,
+  at timestamptz NOT NULL,
+  event_id uuid NOT NULL,
+  lane integer NOT NULL,
+  kind smallint NOT NULL,
+  symbol smallint NOT NULL, -- role, tenant event or profile
+  is_off boolean NOT NULL,  -- taken away, over, out of the group
+  name text,                -- policy, group or revision
+  serial text,
+  subject bytea,
+  traceparent bytea,
+  PRIMARY KEY (lane, control_offset)
+);
+
 CREATE TABLE muster.secret (
   name text PRIMARY KEY,
   value bytea NOT NULL
@@ -185,6 +225,10 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.result_
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.journal_row
   EXECUTE FUNCTION muster.refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.environment
+  EXECUTE FUNCTION muster.refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.control_row
+  EXECUTE FUNCTION muster.refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.policy
   EXECUTE FUNCTION muster.refuse_change();
 
 -- Refuses a batch whose results do not go on from those of the batch before.
@@ -416,7 +460,8 @@ SELECT 'BATCH' AS kind, j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before
     AS not_believed,
   jsonb_build_object('timer', CASE WHEN j.timer_due_at IS NOT NULL THEN jsonb_build_object(
     'due_at', muster.time_text(j.timer_due_at), 'device_number', j.timer_device,
-    'kind', j.timer_kind) END) AS cursors,
+    'kind', j.timer_kind) END, 'sweep', CASE WHEN j.sweep_device IS NOT NULL THEN
+    jsonb_build_object('device_number', j.sweep_device) END) AS cursors,
   encode(j.environment, 'hex') AS environment,
   jsonb_build_object('messages', j.message_count, 'results', j.last_seq + 1 - j.first_seq,
     'dead_letters', j.dead_letter_count, 'timers', j.timer_count, 'devices', j.device_count)
@@ -432,7 +477,7 @@ SELECT 'BATCH' AS kind, j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before
 FROM muster.journal_row j LEFT JOIN muster.lane l ON l.lane = j.lane
 UNION ALL
 SELECT 'ENVIRONMENT', e.lane, e.batch, j.first_seq, j.first_seq - 1, j.clock_before,
-  j.clock_before, '[]', '[]', '{"timer": null}', encode(e.digest, 'hex'),
+  j.clock_before, '[]', '[]', '{"timer": null, "sweep": null}', encode(e.digest, 'hex'),
   '{"messages": 0, "results": 0, "dead_letters": 0, "timers": 0, "devices": 0}',
   '{"inputs": "", "results": "", "chain": "", "last_messages": []}', j.epoch,
   replace(j.owner::text, '-', ''), j.committed_at, e.content
@@ -457,18 +502,19 @@ BEGIN
     -- What a replay compares with: no address, no key.
     IF role = 'muster_auditor' THEN
       EXECUTE format('GRANT SELECT ON muster.lane, muster.device_row, muster.result_row, '
-        'muster.letter, muster.journal_row, muster.environment, muster.policy, muster.rule_set '
-        'TO %I', role);
+        'muster.letter, muster.journal_row, muster.environment, muster.control_row, '
+        'muster.policy, muster.rule_set TO %I', role);
     END IF;
     IF role = 'muster_writer' THEN
       EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA muster TO %I', role);
       EXECUTE format('GRANT INSERT ON muster.person, muster.result_row, muster.letter, '
-        'muster.journal_row, muster.environment TO %I', role);
+        'muster.journal_row, muster.environment, muster.control_row, muster.policy, '
+        'muster.rule_set TO %I', role);
       EXECUTE format('GRANT INSERT, UPDATE ON muster.device_row TO %I', role);
       EXECUTE format('GRANT EXECUTE ON FUNCTION muster.check_lanes, muster.end_owner, '
-        'muster.take_lane, muster.fence, muster.check_written TO %I', role);
+        'muster.take_lane, muster.fence, muster.check_written, muster.keep_policy TO %I', role);
     END IF;
   END LOOP;
 END $$;
 REVOKE ALL ON FUNCTION muster.check_lanes, muster.end_owner, muster.take_lane, muster.fence,
-  muster.check_written, muster.continue_numbers, muster.grant_roles FROM PUBLIC;
+  muster.check_written, muster.keep_policy, muster.continue_numbers, muster.grant_roles FROM PUBLIC;

@@ -216,8 +216,24 @@ static bool parse_common_word(struct span word, struct logged *message) {
   return true;
 }
 
+static bool parse_policy_word(struct span word, struct event *event, struct script_line *line) {
+  struct span value;
+  if (is_word(word, "textless")) {
+    line->is_textless = true;
+  } else if (is_word(word, "other")) {
+    line->is_other = true;
+  } else if (take_value(word, "by", &value)) {
+    event->actor.email = value;
+    put_padded(value, event->actor.subject, SUBJECT_SIZE);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 static bool parse_event_word(struct span word, const struct script_context *context,
-                             struct event *event) {
+                             struct script_line *line) {
+  struct event *event = &line->message.event;
   switch (event->kind) {
   case EVENT_ENROLLMENT:
     return parse_enrollment_word(word, event);
@@ -225,8 +241,9 @@ static bool parse_event_word(struct span word, const struct script_context *cont
     return parse_checkin_word(word, &event->checkin);
   case EVENT_REPORT:
     return parse_report_word(word, context, &event->report);
-  case EVENT_COMMAND:
   case EVENT_POLICY:
+    return parse_policy_word(word, event, line);
+  case EVENT_COMMAND:
   case EVENT_ROLE:
   case EVENT_TENANT:
   case EVENT_PROFILE_REVISION:
@@ -259,6 +276,7 @@ static bool parse_message_kind(struct words *words, struct script_line *line) {
       {"enroll", EVENT_ENROLLMENT, TOPIC_ENROLLMENTS},
       {"checkin", EVENT_CHECKIN, TOPIC_CHECKINS},
       {"report", EVENT_REPORT, TOPIC_REPORTS},
+      {"apply", EVENT_POLICY, TOPIC_CONTROL},
   };
   struct event *event = &line->message.event;
   if (is_word(words->word, "reject")) {
@@ -269,6 +287,10 @@ static bool parse_message_kind(struct words *words, struct script_line *line) {
       line->message.is_event = true;
       line->topic = kinds[i].topic;
       event->kind = kinds[i].kind;
+      if (event->kind == EVENT_POLICY) {
+        line->policy = words->word;
+        return true;
+      }
       event->serial = words->word;
       if (event->kind == EVENT_ENROLLMENT) {
         event->enrollment.os_version = span_text("10.0.22631");
@@ -302,7 +324,7 @@ static bool parse_message(struct words *words, struct script_context *context,
   message->event.occurred_at_ms = context->last_at_ms;
   while (take_word(words)) {
     if (!parse_common_word(words->word, message) &&
-        !(message->is_event && parse_event_word(words->word, context, &message->event))) {
+        !(message->is_event && parse_event_word(words->word, context, line))) {
       return false;
     }
   }

@@ -9,6 +9,10 @@
  *   +1h report SN1 os=14.0 av=on signatures=-168h encryption=off pin=6
  *   +1h report SN1 healthy               (all four facts as they should be)
  *   +1h reject checkins malformed        (no event: the code of its dead letter)
+ *   +1h apply extended by=ann textless other  (a shipped version, or a file; as a control message)
+ *
+ * `by` is who asks for a policy (else the operator); `textless` has its version alone, `other`
+ * another hash than the policy's own.
  *
  * A report's signatures=-168h is from its own stamp. "none" instead of a stamp: without one.
  * Each message may also say unbelieved, id=TEXT (else e1, e2, ... in order), offset=N (else
@@ -57,9 +61,10 @@ struct script_line {
   enum topic topic;      /* of a message, more, end */
   struct logged message; /* offset -1: the next of its topic */
   struct script_given given;
-  struct span policy;        /* a version or a file */
-  int64_t at_ms;             /* of a tick */
-  int64_t number, number_of; /* lane NUMBER of NUMBER_OF, limit NUMBER, run NUMBER */
+  struct span policy;         /* a version or a file, also of a message that applies it */
+  bool is_textless, is_other; /* of such a message */
+  int64_t at_ms;              /* of a tick */
+  int64_t number, number_of;  /* lane NUMBER of NUMBER_OF, limit NUMBER, run NUMBER */
 };
 
 /* What the meaning of a line depends on. */

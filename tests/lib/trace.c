@@ -1,6 +1,7 @@
 #include "tests/lib/trace.h"
 
 #include "core/app/policy_file.h"
+#include "core/app/policy_shipped.h"
 #include "tests/lib/script.h"
 
 #include <stdlib.h>
@@ -15,6 +16,8 @@ struct queue {
   bool has_more; /* when empty: more is on its way */
 };
 
+enum { POLICIES_MAX = 8 };
+
 struct trace {
   struct stepper stepper;
   struct script_context context;
@@ -22,6 +25,8 @@ struct trace {
   const struct trace_options *options;
   bool is_merge;
   uint64_t limit;
+  struct policy *policies[POLICIES_MAX]; /* that messages apply */
+  size_t policy_count;
   FILE *out;
 };
 
@@ -56,8 +61,7 @@ static void after_step(struct trace *trace) {
   if (trace->options->restarts) {
     stepper_restart(&trace->stepper);
   }
-  const struct batch *batch = &trace->stepper.batch;
-  if (trace->limit > 0 && batch->message_count + batch->timer_count >= trace->limit) {
+  if (trace->limit > 0 && batch_step_count(&trace->stepper.batch) >= trace->limit) {
     close_batch(trace);
   }
 }
@@ -106,6 +110,11 @@ static enum next run(struct trace *trace, int64_t steps_max) {
       return next;
     case NEXT_CLOSE:
       close_batch(trace);
+      break;
+    case NEXT_SWEEP:
+      trace->stepper.indent = "    ";
+      stepper_sweep(&trace->stepper);
+      after_step(trace);
       break;
     case NEXT_TIMER:
       fire(trace, heads);
@@ -160,6 +169,42 @@ static bool give(struct trace *trace, const struct script_given *given, struct s
   return true;
 }
 
+/* The policy that a message applies, of a shipped version or a file; NULL: there is none. */
+static const struct policy *load_policy(struct trace *trace, struct span name) {
+  struct error error;
+  char text[256];
+  snprintf(text, sizeof text, "%.*s", (int)name.size, (const char *)name.data);
+  if (strcmp(text, "default") == 0) {
+    return policy_default();
+  }
+  for (size_t i = 0; i < trace->policy_count; i++) {
+    if (strcmp(trace->policies[i]->version, text) == 0) {
+      return trace->policies[i];
+    }
+  }
+  assert(trace->policy_count < POLICIES_MAX);
+  struct policy *policy = malloc(sizeof *policy);
+  if (policy_load(text, policy, &error) != STATUS_OK) {
+    free(policy);
+    return NULL;
+  }
+  trace->policies[trace->policy_count++] = policy;
+  return policy;
+}
+
+static bool complete_policy(struct trace *trace, const struct script_line *line,
+                            struct event *event) {
+  const struct policy *policy = load_policy(trace, line->policy);
+  if (policy == NULL) {
+    return false;
+  }
+  event->policy.version = span_text(policy->version);
+  memcpy(event->policy.hash, policy->hash, sizeof policy->hash);
+  event->policy.hash[0] ^= line->is_other;
+  event->policy.policy = line->is_textless || line->is_other ? NULL : policy;
+  return true;
+}
+
 static bool push(struct trace *trace, const struct script_line *line, struct span *problem) {
   struct queue *queue = &trace->queues[line->topic];
   struct logged message = line->message;
@@ -167,6 +212,11 @@ static bool push(struct trace *trace, const struct script_line *line, struct spa
       queue->log.count == 0 ? 0 : queue->log.items[queue->log.count - 1].offset + 1;
   if (message.offset < 0) {
     message.offset = next;
+  }
+  *problem = line->policy;
+  if (message.is_event && message.event.kind == EVENT_POLICY &&
+      !complete_policy(trace, line, &message.event)) {
+    return false;
   }
   *problem = span_text("an offset that was before");
   if (message.offset < next) {
@@ -279,6 +329,9 @@ char *trace_run(const char *script, const struct trace_options *options,
   stepper_fini(&trace.stepper);
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
     topic_log_fini(&trace.queues[topic].log);
+  }
+  for (size_t i = 0; i < trace.policy_count; i++) {
+    free(trace.policies[i]);
   }
   fclose(trace.out);
   if (!is_run) {

@@ -36,7 +36,7 @@ struct oracle {
   struct buffer rows, letters;   /* of one result */
   struct buffer canonical;
   struct digest *inputs, *results;
-  uint64_t message_count, timer_count;
+  uint64_t message_count, timer_count, swept_count;
   struct timer_cursor timer;
   struct fired fired;
 };
@@ -187,12 +187,33 @@ static void take_message(struct oracle *oracle, enum topic topic) {
   intake_pop(intake);
 }
 
+/* The devices of an open sweep, as far as the row says. False: the batch ends within it. */
+static bool sweep(struct oracle *oracle) {
+  struct lane *lane = &oracle->state->lane;
+  const struct sink sink = {.context = oracle, .take = take_result};
+  const struct sweep_cursor *end = oracle->row != NULL ? &oracle->row->sweep : NULL;
+  while (sweep_is_open(lane)) {
+    if (end != NULL && end->is_set && end->device_number == sweep_cursor(lane).device_number) {
+      return false;
+    }
+    sweep_step(lane, &sink);
+    oracle->swept_count++;
+  }
+  return true;
+}
+
 static void decide_range(struct oracle *oracle) {
+  if (!sweep(oracle)) {
+    return;
+  }
   for (enum topic topic; (topic = pick(oracle)) != TOPIC_COUNT;) {
     if (is_timer_first(oracle, &oracle->heads[topic])) {
       fire(oracle); /* which may move the clock, and with it the order */
     } else {
       take_message(oracle, topic);
+      if (!sweep(oracle)) {
+        return;
+      }
     }
   }
 }
@@ -201,7 +222,8 @@ static void fire_rest(struct oracle *oracle) {
   while (oracle->timer_count < oracle->row->timer_count &&
          timers_first(&oracle->state->lane.timers) != NULL) {
     const int64_t due_ms = timers_first(&oracle->state->lane.timers)->due_at_ms;
-    const uint64_t steps = oracle->row->message_count + oracle->row->timer_count;
+    const uint64_t steps =
+        oracle->row->message_count + oracle->row->timer_count + oracle->swept_count;
     if (due_ms > oracle->state->lane.clock_ms && (int64_t)steps < sim.plan.messages_max) {
       oracle->fired = (struct fired){.batch = oracle->row->batch, .due_ms = due_ms};
     }
@@ -225,6 +247,9 @@ static void check_batch(struct oracle *oracle) {
   CHECK_THAT(lane->clock_ms ==
                  (row->clock_after_ms == TIME_NONE ? LANE_CLOCK_START_MS : row->clock_after_ms),
              "lane %u: batch %" PRIu64 " ends with another clock", oracle->lane, row->batch);
+  const struct sweep_cursor cursor = sweep_cursor(lane);
+  CHECK_THAT(cursor.is_set == row->sweep.is_set && cursor.device_number == row->sweep.device_number,
+             "lane %u: batch %" PRIu64 " ends elsewhere in a sweep", oracle->lane, row->batch);
 }
 
 /* Opening and closing. ------------------------------------------------------------------- */
@@ -277,7 +302,7 @@ static void replay(struct oracle *oracle) {
   for (size_t i = 0; i < count; i++) {
     oracle->row = &batches[i].row;
     oracle->state->lane.batch = oracle->row->batch;
-    oracle->message_count = oracle->timer_count = 0;
+    oracle->message_count = oracle->timer_count = oracle->swept_count = 0;
     oracle->timer = (struct timer_cursor){0};
     for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
       oracle->intakes[topic].stop_offset = oracle->row->ranges[topic].to;

@@ -12,10 +12,7 @@ static const char *const rule_ids[] = {"os_out_of_date", "antivirus", "not_encry
 
 /* Even records have a single-object frame, odd ones a Confluent frame. */
 static struct encoding an_encoding(void) {
-  struct encoding encoding = {.topic_prefix = "muster.",
-                              .lane = 3,
-                              .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
-                              .message_bytes_max = 1000};
+  struct encoding encoding = {.topic_prefix = "muster.", .lane = 3, .message_bytes_max = 1000};
   for (uint32_t record = 0; record < RECORD_COUNT; record++) {
     encoding.frames.of[record].size = record % 2 == 0 ? 10 : 5;
     memcpy(encoding.frames.of[record].bytes, record % 2 == 0 ? "\xc3\x01schemaid" : "\0\0\0\0\x2a",
@@ -39,6 +36,7 @@ static struct result a_result(enum result_kind kind, bool is_full) {
                           .at_ms = INT64_C(1793491200000),
                           .cause = is_full ? a_message : a_timer,
                           .policy = "default",
+                          .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
                           .device_number = 1000,
                           .serial = span_text("SN-1"),
                           .has_subject = is_full,
@@ -264,6 +262,7 @@ static struct device_image a_device(bool is_full) {
       .at_ms = INT64_C(1793491200000),
       .cause = a_message,
       .policy = "default",
+      .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
   };
   if (!is_full) {
     image.cause = a_timer;
@@ -354,24 +353,27 @@ START_TEST(encode_journal_batch) {
   row.not_believed_count = COUNT_OF(not_believed);
   row.timer =
       (struct timer_cursor){.is_set = true, .due_at_ms = 1500, .device_number = 9, .kind = 2};
+  row.sweep = (struct sweep_cursor){.is_set = true, .device_number = 7};
   encode_journal(&encoding, &row, &a_witness, span_of("", 0), &records);
   const struct span body = only_record(&records, &encoding, &outgoing);
   ck_assert_uint_eq(outgoing.record, RECORD_JOURNAL);
   ck_assert_int_eq(outgoing.timestamp_ms, 2000);
   assert_text(outgoing.key, "3");
-  assert_body(RECORD_JOURNAL, body,
-              "{\"kind\": \"BATCH\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
-              "\"first_seq\": 100, \"last_seq\": 109, \"clock_before\": {\"long\": 1000}, "
-              "\"clock_after\": {\"long\": 2000}, \"ranges\": " RANGES ", "
-              "\"not_believed\": [{\"topic\": \"muster.control\", \"offset\": 1}, "
-              "{\"topic\": \"muster.checkins\", \"offset\": 299}], "
-              "\"cursors\": {\"timer\": {\"TimerCursor\": {\"due_at\": 1500, "
-              "\"device_number\": 9, \"kind\": 2}}}, \"environment\": \"" ONES "\", "
-              "\"counts\": {\"messages\": 295, \"results\": 10, \"dead_letters\": 2, "
-              "\"timers\": 1, \"devices\": 50}, \"digests\": {\"inputs\": \"" TWOS "\", "
-              "\"results\": \"" THREES "\", \"chain\": \"" FOURS "\", \"last_messages\": "
-              "[{\"topic\": \"muster.checkins\", \"digest\": \"" FIVES "\"}]}, " WITNESS
-              "\"content\": null}");
+  assert_body(
+      RECORD_JOURNAL, body,
+      "{\"kind\": \"BATCH\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
+      "\"first_seq\": 100, \"last_seq\": 109, \"clock_before\": {\"long\": 1000}, "
+      "\"clock_after\": {\"long\": 2000}, \"ranges\": " RANGES ", "
+      "\"not_believed\": [{\"topic\": \"muster.control\", \"offset\": 1}, "
+      "{\"topic\": \"muster.checkins\", \"offset\": 299}], "
+      "\"cursors\": {\"timer\": {\"TimerCursor\": {\"due_at\": 1500, "
+      "\"device_number\": 9, \"kind\": 2}}, \"sweep\": {\"SweepCursor\": {\"device_number\": 7}}}, \"environment\": \"" ONES
+      "\", "
+      "\"counts\": {\"messages\": 295, \"results\": 10, \"dead_letters\": 2, "
+      "\"timers\": 1, \"devices\": 50}, \"digests\": {\"inputs\": \"" TWOS "\", "
+      "\"results\": \"" THREES "\", \"chain\": \"" FOURS "\", \"last_messages\": "
+      "[{\"topic\": \"muster.checkins\", \"digest\": \"" FIVES "\"}]}, " WITNESS
+      "\"content\": null}");
   buffer_fini(&records);
 }
 END_TEST
@@ -390,7 +392,7 @@ START_TEST(encode_journal_environment) {
               "{\"kind\": \"ENVIRONMENT\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
               "\"first_seq\": 100, \"last_seq\": 99, \"clock_before\": null, "
               "\"clock_after\": null, \"ranges\": [], \"not_believed\": [], "
-              "\"cursors\": {\"timer\": null}, \"environment\": \"" ONES "\", "
+              "\"cursors\": {\"timer\": null, \"sweep\": null}, \"environment\": \"" ONES "\", "
               "\"counts\": {\"messages\": 0, \"results\": 0, \"dead_letters\": 0, "
               "\"timers\": 0, \"devices\": 0}, \"digests\": {\"inputs\": \"\", "
               "\"results\": \"\", \"chain\": \"\", \"last_messages\": []}, " WITNESS

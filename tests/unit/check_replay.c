@@ -261,7 +261,8 @@ END_TEST
 static const struct encoding encoding = {
     .topic_prefix = "muster.",
     .lane = 2,
-    .frames = {.of[RESULT_LICENSE] = {.bytes = "\xc3\x01", .size = 10}}};
+    .frames = {.of[RESULT_LICENSE] = {.bytes = "\xc3\x01", .size = 10},
+               .of[RESULT_AUDIT] = {.bytes = "\xc3\x01", .size = 10}}};
 
 static void encode(struct buffer *records, struct found_record *record) {
   size_t position = 0;
@@ -304,6 +305,44 @@ START_TEST(test_a_result_tells_its_head) {
 }
 END_TEST
 
+/* Who asked for it, and whom it is about: how a subject is known without the key. */
+START_TEST(test_an_audit_entry_tells_its_persons) {
+  static const char actor[] = "61616161616161616161616161616100";
+  static const char target[] = "62626262626262626262626262626200";
+  size_t position = 0;
+  struct buffer records = {0};
+  struct buffer canonical = {0};
+  struct found_audit audit;
+  struct result result = {.kind = RESULT_AUDIT,
+                          .seq = 4,
+                          .at_ms = 1000,
+                          .cause = {.topic = TOPIC_CONTROL, .offset = 9},
+                          .policy = "default",
+                          .audit = {.actor = actor,
+                                    .action = AUDIT_MANAGE,
+                                    .target = span_text(target),
+                                    .outcome = OUTCOME_OK}};
+  encode_result(&encoding, &result, (struct span){0}, &records, &canonical);
+  result.audit.actor = "console";
+  result.audit.target = span_text("D001");
+  encode_result(&encoding, &result, (struct span){0}, &records, &canonical);
+  struct found_record record = {.offset = 1};
+  ck_assert(outgoing_next(buffer_span(&records), &position, &record.message));
+  ck_assert(found_read_audit(&record, &encoding.frames, &audit));
+  ck_assert(span_equal(audit.head.cause_topic, span_text("muster.control")));
+  ck_assert_int_eq(audit.head.cause_offset, 9);
+  ck_assert(audit.has_actor && audit.has_target && !audit.head.has_subject);
+  ck_assert(!audit.has_device);
+  ck_assert_mem_eq(audit.actor, subject_a, SUBJECT_SIZE);
+  ck_assert_mem_eq(audit.target, subject_b, SUBJECT_SIZE);
+  ck_assert(outgoing_next(buffer_span(&records), &position, &record.message));
+  ck_assert(found_read_audit(&record, &encoding.frames, &audit));
+  ck_assert(!audit.has_actor && !audit.has_target);
+  buffer_fini(&records);
+  buffer_fini(&canonical);
+}
+END_TEST
+
 START_TEST(test_differences_name_the_deepest_fields) {
   json_t *expected =
       json_pack("{s:i, s:{s:s, s:i}, s:[s]}", "a", 1, "b", "c", "x", "d", 2, "e", "f");
@@ -341,6 +380,7 @@ int main(void) {
   tcase_add_test(cases, test_an_address_keeps_its_subject);
   tcase_add_test(cases, test_subjects_of_a_message_are_told_apart);
   tcase_add_test(cases, test_a_result_tells_its_head);
+  tcase_add_test(cases, test_an_audit_entry_tells_its_persons);
   tcase_add_test(cases, test_differences_name_the_deepest_fields);
   tcase_add_test(cases, test_a_time_is_a_text_or_milliseconds);
   Suite *suite = suite_create("replay");
