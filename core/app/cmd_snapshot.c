@@ -64,6 +64,10 @@ static void take_batch(struct maker *maker, struct replay_lane *lane,
   device_changes_note(&snapshot->changes, &snapshot->state->lane);
   buffer_clear(&snapshot->environment);
   buffer_append(&snapshot->environment, environment.data, environment.size);
+  const struct policy_texts *policies = replay_policy_texts(replay);
+  for (uint32_t i = snapshot->policies.count; i < policies->count; i++) {
+    policy_texts_add(&snapshot->policies, buffer_span(&policies->items[i]));
+  }
 }
 
 /* The bytes of the lane as it is now, with the digest at their end. */

@@ -64,7 +64,8 @@ static void begin_at_snapshot(struct as_of *as_of, const struct device_changes *
                                   .at_ms = change->at_ms,
                                   .cause = {.topic = change->cause_topic,
                                             .offset = change->cause_offset,
-                                            .has_event_id = change->has_event_id}};
+                                            .has_event_id = change->has_event_id},
+                                  .policy = change->policy};
     memcpy(as_of->touch.cause.event_id, change->event_id, EVENT_ID_SIZE);
   }
 }
@@ -189,7 +190,7 @@ static void add_change(struct row *row, const struct as_of *as_of,
   }
   event_id_text(touch->cause.event_id, row->event_id);
   add_text(row, touch->cause.has_event_id ? row->event_id : NULL);
-  add_text(row, image->policy);
+  add_text(row, touch->policy != NULL ? touch->policy->version : image->policy);
   hex_format(image->subject, SUBJECT_SIZE, row->subject);
   add_text(row, row->subject);
   assert(row->count == DEVICE_COLUMN_COUNT);

@@ -36,6 +36,7 @@ struct replay {
   struct intake_rules rules;
   bool has_environment, has_key;
   struct buffer environment_content;
+  struct policy_texts policies;
   bool goes_on;           /* from a snapshot, whose row is `previous` */
   uint64_t partial_count; /* of the batch */
   uint8_t environment[DIGEST_SIZE];
@@ -86,6 +87,7 @@ void replay_close(struct replay *replay) {
   }
   batch_fini(&replay->batch, &heap_memory);
   buffer_fini(&replay->environment_content);
+  policy_texts_fini(&replay->policies);
   carrier_close(replay->carrier);
   lane_state_close(replay->state);
   recorded_environment_fini(&replay->recorded);
@@ -173,6 +175,8 @@ void replay_go_on(struct replay *replay, struct snapshot *snapshot, enum replay_
   lane_state_close(replay->state);
   replay->state = snapshot->state;
   snapshot->state = NULL;
+  replay->policies = snapshot->policies;
+  snapshot->policies = (struct policy_texts){0};
   replay->previous = snapshot->row;
   replay->goes_on = true;
 }
@@ -313,6 +317,21 @@ static void sweep_device(struct replay *replay) {
   end_step(replay);
 }
 
+/* The text of a policy that becomes known is kept: a snapshot has it. */
+static void take_policy(struct replay *replay, const struct lane_step *step,
+                        struct carrier *carrier, enum topic topic) {
+  const struct sink sink = {.context = replay, .take = take_result};
+  const struct policy_change *change = &replay->intakes[topic].event.policy;
+  const uint32_t known = replay->state->lane.control.policy_count;
+  struct buffer text = {0};
+  buffer_append(&text, change->text.data, change->has_text ? change->text.size : 0);
+  lane_step_message(step, carrier, &sink, topic);
+  if (replay->state->lane.control.policy_count > known) {
+    policy_texts_add(&replay->policies, buffer_span(&text));
+  }
+  buffer_fini(&text);
+}
+
 static void take_message(struct replay *replay, enum topic topic) {
   const struct replay_watch *watch = &replay->options.watch;
   const struct lane_step step = step_of(replay);
@@ -321,7 +340,13 @@ static void take_message(struct replay *replay, enum topic topic) {
     watch->message(watch->context, &replay->intakes[topic]);
   }
   replay->partial_count += replay->intakes[topic].is_partial ? 1 : 0;
-  lane_step_message(&step, replay->options.decides_only ? NULL : replay->carrier, &sink, topic);
+  struct carrier *const carrier = replay->options.decides_only ? NULL : replay->carrier;
+  const struct event *event = &replay->intakes[topic].event;
+  if (replay->intakes[topic].is_event && event->kind == EVENT_POLICY) {
+    take_policy(replay, &step, carrier, topic);
+  } else {
+    lane_step_message(&step, carrier, &sink, topic);
+  }
   end_step(replay);
 }
 
@@ -525,6 +550,10 @@ const struct encoding *replay_encoding(const struct replay *replay) {
 const struct schemas *replay_schemas(const struct replay *replay) {
   const struct schemas *recorded = replay->recorded.schemas;
   return recorded != NULL ? recorded : replay->options.schemas;
+}
+
+const struct policy_texts *replay_policy_texts(const struct replay *replay) {
+  return &replay->policies;
 }
 
 const struct intake_rules *replay_rules(const struct replay *replay) {

@@ -117,6 +117,9 @@ const struct encoding *replay_encoding(const struct replay *replay);
  * ids of our records and what was fetched. Valid until the next environment. */
 const struct schemas *replay_schemas(const struct replay *replay);
 
+/* The texts of the policies that the lane has come to know. */
+const struct policy_texts *replay_policy_texts(const struct replay *replay);
+
 /* How messages are read in that environment. */
 const struct intake_rules *replay_rules(const struct replay *replay);
 

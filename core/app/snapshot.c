@@ -1,6 +1,7 @@
 #include "core/app/snapshot.h"
 
 #include "core/app/binary.h"
+#include "core/app/snapshot_control.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,8 @@ void device_changes_note(struct device_changes *changes, const struct lane *lane
                                      .at_ms = touch->at_ms,
                                      .cause_offset = touch->cause.offset,
                                      .cause_topic = (uint8_t)touch->cause.topic,
-                                     .has_event_id = touch->cause.has_event_id};
+                                     .has_event_id = touch->cause.has_event_id,
+                                     .policy = touch->policy};
     memcpy(change->event_id, touch->cause.event_id, EVENT_ID_SIZE);
   }
 }
@@ -44,10 +46,26 @@ void device_changes_fini(struct device_changes *changes) {
   *changes = (struct device_changes){0};
 }
 
+void policy_texts_add(struct policy_texts *texts, struct span text) {
+  texts->items =
+      memory_grow(&heap_memory, texts->items, texts->count, &texts->capacity, sizeof *texts->items);
+  texts->items[texts->count] = (struct buffer){0};
+  buffer_append(&texts->items[texts->count++], text.data, text.size);
+}
+
+void policy_texts_fini(struct policy_texts *texts) {
+  for (uint32_t i = 0; i < texts->count; i++) {
+    buffer_fini(&texts->items[i]);
+  }
+  free(texts->items);
+  *texts = (struct policy_texts){0};
+}
+
 void snapshot_fini(struct snapshot *snapshot) {
   buffer_fini(&snapshot->environment);
   lane_state_close(snapshot->state);
   device_changes_fini(&snapshot->changes);
+  policy_texts_fini(&snapshot->policies);
   *snapshot = (struct snapshot){0};
 }
 
@@ -116,7 +134,9 @@ static void put_state(struct buffer *bytes, const struct device *device) {
   buffer_append(bytes, small, sizeof small);
 }
 
-static void put_change(struct buffer *bytes, const struct device_change *change) {
+static void put_change(struct buffer *bytes, const struct control *control,
+                       const struct device_change *change) {
+  buffer_append_u32(bytes, snapshot_policy_index(control, change->policy));
   buffer_append_u64(bytes, change->seq);
   binary_put_i64(bytes, change->at_ms);
   binary_put_i64(bytes, change->cause_offset);
@@ -138,7 +158,7 @@ static void put_devices(const struct snapshot *snapshot, struct buffer *bytes) {
     buffer_append_u32(bytes, image.person);
     put_state(bytes, &image.state);
     binary_put_text(bytes, image.enrollment_ids);
-    put_change(bytes, &snapshot->changes.items[i]);
+    put_change(bytes, &lane->control, &snapshot->changes.items[i]);
   }
 }
 
@@ -146,6 +166,7 @@ void snapshot_write(const struct snapshot *snapshot, struct buffer *bytes) {
   const size_t begin = bytes->size;
   put_head(snapshot, bytes);
   put_persons(snapshot, bytes);
+  snapshot_put_control(snapshot, bytes);
   put_devices(snapshot, bytes);
   binary_put_digest(bytes, begin);
 }
@@ -238,7 +259,10 @@ static bool is_sane(const struct lane *lane, const struct device_image *image) {
          lane_find(lane, image->serial) == INDEX_NONE;
 }
 
-static bool take_change(struct binary *binary, struct device_change *change) {
+static bool take_change(struct binary *binary, const struct control *control,
+                        struct device_change *change) {
+  const uint32_t policy = binary_take_u32(binary);
+  change->policy = policy < control->policy_count ? control->policies[policy].policy : NULL;
   change->seq = binary_take_number(binary, 8);
   change->at_ms = binary_take_i64(binary);
   change->cause_offset = binary_take_i64(binary);
@@ -259,7 +283,7 @@ static bool take_devices(struct binary *binary, struct snapshot *snapshot) {
     take_state(binary, &image.state);
     image.enrollment_ids = binary_take_text(binary);
     device_changes_reach(&snapshot->changes, i + 1);
-    if (!take_change(binary, &snapshot->changes.items[i]) || binary->is_short ||
+    if (!take_change(binary, &lane->control, &snapshot->changes.items[i]) || binary->is_short ||
         !is_sane(lane, &image)) {
       return false;
     }
@@ -285,7 +309,8 @@ bool snapshot_read(struct span bytes, struct snapshot *snapshot,
     return false;
   }
   if (!take_head(&binary, snapshot) || !take_persons(&binary, snapshot) ||
-      !take_devices(&binary, snapshot) || binary.rest.size > 0) {
+      !snapshot_take_control(&binary, snapshot) || !take_devices(&binary, snapshot) ||
+      binary.rest.size > 0) {
     snprintf(reason, SNAPSHOT_REASON_SIZE, "it holds what no lane can be");
     snapshot_fini(snapshot);
     return false;

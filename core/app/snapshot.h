@@ -18,6 +18,7 @@ struct device_change {
   uint8_t cause_topic;
   bool has_event_id;
   uint8_t event_id[EVENT_ID_SIZE];
+  const struct policy *policy; /* in force then; NULL without a change */
 };
 
 /* By the device's index in its lane. */
@@ -33,12 +34,23 @@ void device_changes_note(struct device_changes *changes, const struct lane *lane
 void device_changes_reach(struct device_changes *changes, uint32_t count);
 void device_changes_fini(struct device_changes *changes);
 
+/* The texts of the policies that a lane has come to know after its first, in that order; an empty
+ * one is part of the program. */
+struct policy_texts {
+  struct buffer *items;
+  uint32_t count, capacity;
+};
+
+void policy_texts_add(struct policy_texts *texts, struct span text);
+void policy_texts_fini(struct policy_texts *texts);
+
 /* What a replay goes on from. */
 struct snapshot {
   struct journal_row row;    /* of the batch; without its list */
   struct buffer environment; /* content of the one that the batch was decided under */
   struct lane_state *state;
   struct device_changes changes;
+  struct policy_texts policies;
   bool has_addresses;
 };
 

@@ -21,6 +21,7 @@ enum { BEHIND_MS = 6000, SHORT_DIGEST_SIZE = 16 }; /* rows may be 5 s behind */
 struct device_note {
   uint64_t seq;
   int64_t at_ms, cause_offset, found_offset;
+  const struct policy *policy;
   uint8_t cause_topic;
   bool is_found;
   uint8_t expected[SHORT_DIGEST_SIZE], found[SHORT_DIGEST_SIZE];
@@ -87,6 +88,7 @@ void verify_note_devices(struct verify *verify) {
     note->at_ms = touch->at_ms;
     note->cause_offset = touch->cause.offset;
     note->cause_topic = (uint8_t)touch->cause.topic;
+    note->policy = touch->policy;
     short_digest(verify->notes, record.value, note->expected);
   }
 }
@@ -103,6 +105,7 @@ void verify_put_notes(const struct verify *verify, struct device_changes *change
     change->at_ms = note->at_ms;
     change->cause_offset = note->cause_offset;
     change->cause_topic = note->cause_topic;
+    change->policy = note->policy;
     buffer_append(bytes, note->expected, SHORT_DIGEST_SIZE);
   }
 }
@@ -123,6 +126,7 @@ void verify_take_changes(struct verify *verify, const struct device_changes *cha
     note->at_ms = change->at_ms;
     note->cause_offset = change->cause_offset;
     note->cause_topic = change->cause_topic;
+    note->policy = change->policy;
   }
 }
 
@@ -152,6 +156,7 @@ static json_t *expected_value(struct verify *verify, uint32_t index) {
   lane_image(&state->lane, index, NULL, ids, &image);
   image.seq = note->seq;
   image.at_ms = note->at_ms;
+  image.policy = note->policy->version;
   image.cause = (struct cause){.topic = note->cause_topic, .offset = note->cause_offset};
   encode_device(replay_encoding(verify->replay), &image, lane_state_address(state, image.person),
                 &records);

@@ -49,11 +49,14 @@ static void put_counts(const struct verify *verify, struct buffer *bytes) {
 }
 
 static void put_snapshot(struct verify *verify, struct buffer *bytes) {
-  struct snapshot snapshot = {.row = verify->last,
-                              .state = replay_state(verify->replay),
-                              .has_addresses = true};
+  struct snapshot snapshot = {
+      .row = verify->last, .state = replay_state(verify->replay), .has_addresses = true};
   const struct span environment = replay_environment(verify->replay);
   buffer_append(&snapshot.environment, environment.data, environment.size);
+  for (uint32_t i = 0; i < replay_policy_texts(verify->replay)->count; i++) {
+    policy_texts_add(&snapshot.policies,
+                     buffer_span(&replay_policy_texts(verify->replay)->items[i]));
+  }
   verify_put_notes(verify, &snapshot.changes, bytes);
   snapshot_write(&snapshot, bytes);
   snapshot.state = NULL; /* the replay's */
