@@ -9,15 +9,18 @@
 
 #include "core/memory.h"
 #include "core/policy.h"
+#include "core/table.h"
 
 struct role_holder {
   uint8_t subject[SUBJECT_SIZE];
-  uint8_t roles; /* bits by enum role */
+  uint8_t roles;     /* bits by enum role */
+  bool is_bootstrap; /* an ADMIN by the configuration, whatever the roles */
 };
 
 /* Somebody, or something, in a group: by subject, or by the serial's text. */
 struct group_member {
   uint32_t group;
+  uint32_t next; /* the same one in another group: index of a member, INDEX_NONE at the end */
   bool is_user;
   uint8_t subject[SUBJECT_SIZE];
   uint8_t serial_size;
@@ -64,9 +67,11 @@ struct control {
   uint32_t group_count, group_capacity;
   struct group_member *members;
   uint32_t member_count, member_capacity;
+  struct table by_member;        /* the newest entry of each user and each device */
   struct known_policy *policies; /* the first is the one that lanes begin with */
   uint32_t policy_count, policy_capacity;
   uint8_t tenant_events; /* bits by enum tenant_event_kind: begun and not over */
+  int64_t tenant_over_at_ms[TENANT_EVENT_COUNT]; /* when the last one ended; 0: none has */
   /* Of all this, the present sweep included: a message that raises it is kept beside its batch. */
   uint64_t change_count;
   struct sweep sweep;
@@ -94,20 +99,45 @@ bool control_grant(struct control *control, const struct memory *memory,
                    const uint8_t subject[SUBJECT_SIZE], enum role role);
 bool control_revoke(struct control *control, const uint8_t subject[SUBJECT_SIZE], enum role role);
 
-/* Begins what befalls the tenant, or ends it; false: so it was already. */
-bool control_note_tenant(struct control *control, const struct tenant_event *event);
-
-/* Puts whoever the event names (its user, or the device of its serial) into the group, or takes
- * them out; false: so it was already. */
-bool control_note_group(struct control *control, const struct memory *memory,
-                        const struct event *event);
-
 /* Does what a role change, a tenant event or a group change asks for; nobody's role is looked at.
  * False: so it was already. */
-bool control_apply(struct control *control, const struct memory *memory, const struct event *event);
+bool control_apply(struct control *control, const struct memory *memory, const struct event *event,
+                   int64_t clock_ms);
 
 /* Who asks, for an audit entry: "operator", or the subject in hex, written into `text`. */
 enum { ACTOR_TEXT_SIZE = 2 * SUBJECT_SIZE + 1 };
 const char *control_actor(const struct named_person *actor, char text[ACTOR_TEXT_SIZE]);
+
+/* Whether the subject is an ADMIN: by a role, or by the configuration. */
+bool control_is_admin(const struct control *control, const uint8_t subject[SUBJECT_SIZE]);
+
+bool control_has_role(const struct control *control, const uint8_t subject[SUBJECT_SIZE],
+                      enum role role);
+
+/* Whether nobody would be an ADMIN without the subject's role. */
+bool control_is_last_admin(const struct control *control, const uint8_t subject[SUBJECT_SIZE]);
+
+/* Makes these subjects, SUBJECT_SIZE bytes each, and no others admins by the configuration. */
+void control_set_bootstrap(struct control *control, const struct memory *memory,
+                           const uint8_t *subjects, uint32_t count);
+
+bool control_begin_tenant_event(struct control *control, enum tenant_event_kind kind);
+bool control_end_tenant_event(struct control *control, enum tenant_event_kind kind,
+                              int64_t clock_ms);
+
+/* Whether the check-ins of a platform's devices cannot be expected now; otherwise since when they
+ * can again: 0 when they always could. */
+bool control_is_muted(const struct control *control, enum platform platform);
+int64_t control_muted_until_ms(const struct control *control, enum platform platform);
+
+/* Puts a user (`is_user`: `key` is a subject) or a device (a serial) into a group, or takes it out.
+ * False: it is so already. */
+bool control_join(struct control *control, const struct memory *memory, struct span group,
+                  bool is_user, struct span key);
+bool control_part(struct control *control, struct span group, bool is_user, struct span key);
+
+/* The groups of a user or a device, as bits by the policy's groups. */
+uint32_t control_groups_of(const struct control *control, const struct policy *policy, bool is_user,
+                           struct span key);
 
 #endif

@@ -1,7 +1,10 @@
 #include "core/decide.h"
 
+#include "core/command.h"
+#include "core/decide_control.h"
 #include "core/decide_device.h"
 #include "core/escalate.h"
+#include "core/lifecycle.h"
 #include "core/sweep.h"
 
 static const struct cause timer_cause = {.offset = -1};
@@ -9,35 +12,6 @@ static const struct cause timer_cause = {.offset = -1};
 void decide_clock(struct lane *lane, int64_t timestamp_ms) {
   if (timestamp_ms > lane->clock_ms) {
     lane->clock_ms = timestamp_ms;
-  }
-}
-
-void decide_evaluate(const struct step *step, uint32_t index, struct device *device,
-                     bool has_lost) {
-  const struct lane *lane = step->lane;
-  const struct policy *policy = lane->policy;
-  violation_set violations = policy_violations(
-      policy, device, lane->versions.texts[device->os_version].outcomes, lane->clock_ms);
-  if ((violations & policy->checks.exempted) != 0) {
-    violations &= ~policy_exempted(policy, lane_device_number(lane, index),
-                                   lane_serial(lane, device), lane->clock_ms);
-  }
-  const enum compliance before = device->compliance;
-  const enum compliance now = violations == 0 ? COMPLIANCE_COMPLIANT : COMPLIANCE_NONCOMPLIANT;
-  if (now == before && violations == device->violations && !has_lost) {
-    return;
-  }
-  device->compliance = (uint8_t)now;
-  device->violations = violations;
-  if (now == COMPLIANCE_COMPLIANT) {
-    escalate_recovered(step, index, device);
-  } else if (before != COMPLIANCE_NONCOMPLIANT) {
-    escalate_begin(step, index, device);
-  } else {
-    emit_change(step, index, device);
-    if (device->ticket_open) {
-      emit_ticket(step, index, device, TICKET_UPDATE);
-    }
   }
 }
 
@@ -75,29 +49,11 @@ static void apply(const struct step *step, uint32_t index, const struct device *
   }
 }
 
-static void clear_facts(struct device *device) {
-  device->antivirus_enabled = TRI_UNKNOWN;
-  device->antivirus_signatures_at_ms = TIME_NONE;
-  device->disk_encrypted = TRI_UNKNOWN;
-  device->has_screen_lock_pin_length = false;
-  device->screen_lock_pin_length = 0;
-}
-
 /* Another life of the same device. A block of its mail stays until the first compliant report;
  * the episode that was open ends, since nothing is known of the device any more. */
 static void start_over(const struct step *step, uint32_t index, struct device *device) {
-  device->status = DEVICE_PENDING;
-  device->pending_since_ms = step->lane->clock_ms;
-  clear_facts(device);
-  const bool was_known = device->compliance != COMPLIANCE_UNKNOWN;
-  device->compliance = COMPLIANCE_UNKNOWN;
-  device->violations = 0;
-  escalate_end(device);
-  escalate_end_overdue(device);
-  if (was_known) {
-    emit_change(step, index, device);
-    escalate_resolve_ticket(step, index, device);
-  }
+  lifecycle_await(step, device);
+  lifecycle_forget(step, index, device);
 }
 
 static bool starts_over(const struct device *device) {
@@ -180,12 +136,15 @@ static void decide_enrollment(const struct step *step, const struct event *event
 }
 
 static void enroll_at_checkin(const struct step *step, uint32_t index, struct device *device) {
+  static const char *const reasons[2][2] = {
+      {"FAILED to ENROLLED: late check-in", "FAILED to ENROLLED: late check-in; licence assigned"},
+      {"PENDING to ENROLLED: first check-in",
+       "PENDING to ENROLLED: first check-in; licence assigned"},
+  };
+  const bool was_pending = device->status == DEVICE_PENDING;
+  const bool is_assigned = lifecycle_enroll(step, index, device);
   const struct audit audit = {"device", AUDIT_UPDATE, OUTCOME_OK,
-                              device->status == DEVICE_PENDING
-                                  ? "PENDING to ENROLLED: first check-in; licence assigned"
-                                  : "FAILED to ENROLLED: late check-in; licence assigned"};
-  device->status = DEVICE_ENROLLED;
-  emit_license(step, index, device, LICENSE_ASSIGN);
+                              reasons[was_pending][is_assigned]};
   emit_audit(step, index, device, &audit);
 }
 
@@ -194,11 +153,14 @@ static void decide_checkin(const struct step *step, const struct checkin *checki
   next.last_sync_at_ms = step->lane->clock_ms;
   escalate_end_overdue(&next);
   lane_set_os_version(step->lane, &next, checkin->os_version);
-  if (next.status == DEVICE_PENDING || next.status == DEVICE_FAILED) {
+  const bool is_wiped = next.wipe == WIPE_ARMED || next.wipe == WIPE_OVERDUE;
+  if (is_wiped && !lifecycle_is_over(&next)) {
+    lifecycle_wipe(step, index, &next);
+  } else if (next.status == DEVICE_PENDING || next.status == DEVICE_FAILED) {
     enroll_at_checkin(step, index, &next);
   }
-  const bool is_gone = next.status == DEVICE_WIPED || next.status == DEVICE_RETIRED;
-  if (checkin->trigger == TRIGGER_ON_DEMAND && next.compliance != COMPLIANCE_UNKNOWN && !is_gone) {
+  if (checkin->trigger == TRIGGER_ON_DEMAND && next.compliance != COMPLIANCE_UNKNOWN &&
+      !lifecycle_is_over(&next)) {
     evaluate(step, index, &next);
   }
   apply(step, index, &next, false);
@@ -223,12 +185,18 @@ static void take_facts(const struct step *step, const struct report *report,
     device->has_screen_lock_pin_length = true;
     device->screen_lock_pin_length = report->screen_lock_pin_length;
   }
+  if (report->has_threat_level) {
+    device->threat_level = (uint8_t)(report->threat_level + 1);
+  }
+  if (report->has_threat_at) {
+    device->threat_at_ms = report->threat_at_ms;
+  }
 }
 
 static void decide_report(const struct step *step, const struct report *report, uint32_t index) {
   struct device next = step->lane->devices[index];
   take_facts(step, report, &next);
-  if (next.status != DEVICE_WIPED && next.status != DEVICE_RETIRED) {
+  if (!lifecycle_is_over(&next)) {
     evaluate(step, index, &next);
   }
   apply(step, index, &next, false);
@@ -244,9 +212,12 @@ void decide_event(struct lane *lane, const struct event *event, const struct mes
     sweep_decide_policy(&step, event);
     return;
   }
-  assert(event->kind <= EVENT_REPORT);
   if (event->kind == EVENT_ENROLLMENT) {
     decide_enrollment(&step, event, &caused);
+    return;
+  }
+  if (event->kind > EVENT_COMMAND) {
+    decide_control(&step, event);
     return;
   }
   const uint32_t index = lane_find(lane, event->serial);
@@ -257,6 +228,10 @@ void decide_event(struct lane *lane, const struct event *event, const struct mes
     decide_reject(lane, &reject, &caused, sink);
   } else if (event->kind == EVENT_CHECKIN) {
     decide_checkin(&step, &event->checkin, index);
+  } else if (event->kind == EVENT_COMMAND) {
+    struct device next = lane->devices[index];
+    decide_command(&step, event, index, &next);
+    apply(&step, index, &next, false);
   } else {
     decide_report(&step, &event->report, index);
   }
@@ -288,13 +263,15 @@ struct timer_cursor decide_timer(struct lane *lane, const struct sink *sink) {
   const uint32_t index = first->device;
   struct device next = lane->devices[index];
   int64_t due_at_ms;
-  const enum timer_kind kind = device_next_timer(lane->policy, &next, &due_at_ms);
+  const enum timer_kind kind = lane_next_timer(lane, index, &next, &due_at_ms);
   assert(due_at_ms == first->due_at_ms);
   /* A timer that was late already when it was set fires at the clock of that moment. */
   decide_clock(lane, due_at_ms);
   const struct step step = {.lane = lane, .cause = timer_cause, .sink = sink};
   if (kind == TIMER_KIND_FAIL) {
     fire_fail(&step, index, &next);
+  } else if (kind == TIMER_KIND_WIPE_OVERDUE) {
+    lifecycle_wipe_overdue(&step, index, &next);
   } else {
     escalate_fire(&step, index, &next, kind);
   }

@@ -38,6 +38,8 @@ void lane_fini(struct lane *lane) {
   table_fini(&lane->versions.by_text, memory);
   table_fini(&lane->persons.by_subject, memory);
   timers_fini(&lane->timers, memory);
+  release(memory, lane->wipes.items, lane->wipes.capacity * sizeof *lane->wipes.items);
+  table_fini(&lane->wipes.by_device, memory);
   control_fini(&lane->control, memory);
 }
 
@@ -94,6 +96,7 @@ uint32_t lane_add(struct lane *lane, struct span serial) {
       .last_sync_at_ms = TIME_NONE,
       .noncompliant_since_ms = TIME_NONE,
       .antivirus_signatures_at_ms = TIME_NONE,
+      .threat_at_ms = TIME_NONE,
       .timer = TIMER_NONE,
   };
   lane->device_count++;
@@ -238,76 +241,6 @@ void lane_remember_enrollment(struct lane *lane, struct device *device,
   device->enrollment = list->count++;
 }
 
-struct next_timer {
-  enum timer_kind kind;
-  int64_t due_at_ms;
-};
-
-/* Takes over what is earlier; at equal times the smaller kind goes first. */
-static void offer(struct next_timer *next, enum timer_kind kind, int64_t due_at_ms) {
-  if (next->kind == TIMER_KIND_NONE || due_at_ms < next->due_at_ms) {
-    *next = (struct next_timer){.kind = kind, .due_at_ms = due_at_ms};
-  }
-}
-
-/* Of an open episode of non-compliance. */
-static void offer_episode(struct next_timer *next, const struct policy *policy,
-                          const struct device *device) {
-  const struct policy_plan *plan = &policy->noncompliant;
-  const int64_t since_ms = device->noncompliant_since_ms;
-  if (device->clean_since_ms != 0) {
-    offer(next, TIMER_KIND_CLEAN, device->clean_since_ms + policy->minimum_clean_ms);
-    return; /* stages and held mails wait for what becomes of it */
-  }
-  if (device->stage < plan->count) {
-    const struct policy_stage *stage = &plan->stages[device->stage];
-    offer(next, policy_stage_kind(stage), since_ms + stage->after_ms);
-  }
-  if (device->mail_held > 0) {
-    offer(next, TIMER_KIND_MAIL,
-          policy_mail_at(policy, since_ms + plan->stages[device->mail_held - 1].after_ms));
-  }
-}
-
-/* Of a device whose check-ins are expected. */
-static void offer_overdue(struct next_timer *next, const struct policy *policy,
-                          const struct device *device) {
-  const struct policy_plan *plan = &policy->overdue;
-  const int64_t since_ms = device->last_sync_at_ms;
-  if (device->overdue_stage == 0) {
-    offer(next, TIMER_KIND_OVERDUE, since_ms + policy->overdue_after_ms);
-  } else if (device->overdue_stage <= plan->count) {
-    offer(next, TIMER_KIND_OVERDUE, since_ms + plan->stages[device->overdue_stage - 1].after_ms);
-  }
-  if (device->overdue_mail_held > 0) {
-    offer(next, TIMER_KIND_OVERDUE_MAIL,
-          policy_mail_at(policy, since_ms + plan->stages[device->overdue_mail_held - 1].after_ms));
-  }
-}
-
-enum timer_kind device_next_timer(const struct policy *policy, const struct device *device,
-                                  int64_t *due_at_ms) {
-  struct next_timer next = {.kind = TIMER_KIND_NONE, .due_at_ms = TIME_NONE};
-  if (device->status == DEVICE_PENDING) {
-    offer(&next, TIMER_KIND_FAIL, device->pending_since_ms + PENDING_MAX_MS);
-  }
-  if (device->compliance == COMPLIANCE_NONCOMPLIANT || device->clean_since_ms != 0) {
-    offer_episode(&next, policy, device);
-  }
-  if (policy->overdue_after_ms > 0 && device->status == DEVICE_ENROLLED &&
-      device->last_sync_at_ms != TIME_NONE) {
-    offer_overdue(&next, policy, device);
-  }
-  *due_at_ms = next.due_at_ms;
-  return next.kind;
-}
-
-void lane_schedule(struct lane *lane, uint32_t index) {
-  int64_t due_at_ms;
-  device_next_timer(lane_policy_of(lane, index), &lane->devices[index], &due_at_ms);
-  timers_set(&lane->timers, &lane->memory, lane->devices, index, due_at_ms);
-}
-
 static struct touch *touch_of(struct lane *lane, uint32_t index) {
   struct touches *touches = &lane->touches;
   struct device *device = &lane->devices[index];
@@ -421,7 +354,10 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
       .cause = {.offset = -1},
   };
   memcpy(image->subject, lane->persons.items[device->person].subject, SUBJECT_SIZE);
-  image->next_timer = device_next_timer(policy, device, &image->next_due_at_ms);
+  image->next_timer = lane_next_timer_under(lane, policy, index, device, &image->next_due_at_ms);
+  image->wipe = lane_wipe(lane, index);
+  image->overdue_since_ms =
+      device->overdue_stage == 0 ? TIME_NONE : device->last_sync_at_ms + policy->overdue_after_ms;
   if (touch != NULL && touch->is_changed) {
     image->is_changed = true;
     image->changed_batch = touch->batch;
@@ -450,6 +386,11 @@ void lane_restore(struct lane *lane, const struct device_image *image) {
   assert(image->enrollment_ids.size % EVENT_ID_SIZE == 0);
   for (size_t end = image->enrollment_ids.size; end > 0; end -= EVENT_ID_SIZE) {
     lane_remember_enrollment(lane, device, image->enrollment_ids.data + end - EVENT_ID_SIZE);
+  }
+  if (image->wipe != NULL) {
+    struct wipe *wipe = lane_new_wipe(lane, index);
+    *wipe = *image->wipe;
+    wipe->device = index;
   }
   lane_schedule(lane, index);
 }

@@ -82,6 +82,16 @@ struct touches {
   uint32_t batch_changed_count, batch_changed_capacity;
 };
 
+/* Wipes that were asked for, at most one a device. */
+struct wipes {
+  struct wipe *items;
+  uint32_t count, capacity;
+  struct table by_device;
+};
+
+/* Check-ins are expected every 8 h; a wipe that waited for an hour more than that is overdue. */
+#define WIPE_OVERDUE_MS INT64_C(32400000)
+
 /* The clock of a lane that has none yet: the first instant that a record can be stamped with, since
  * clients take a stamp of 0 for none. */
 #define LANE_CLOCK_START_MS INT64_C(1)
@@ -105,6 +115,7 @@ struct lane {
   struct enrollments enrollments;
   struct timers timers;
   struct touches touches;
+  struct wipes wipes;
 };
 
 /* `policy`, compiled, is in force at first; it outlives the lane. */
@@ -147,12 +158,30 @@ bool lane_enrollment_seen(const struct lane *lane, const struct device *device,
 void lane_remember_enrollment(struct lane *lane, struct device *device,
                               const uint8_t event_id[EVENT_ID_SIZE]);
 
-/* What happens to a device by itself, first of all. */
-enum timer_kind device_next_timer(const struct policy *policy, const struct device *device,
-                                  int64_t *due_at_ms);
+/* What happens by itself, first of all, to devices[index] in the state `device`. */
+enum timer_kind lane_next_timer(const struct lane *lane, uint32_t index,
+                                const struct device *device, int64_t *due_at_ms);
+
+/* The same under another policy than the one that holds for it. */
+enum timer_kind lane_next_timer_under(const struct lane *lane, const struct policy *policy,
+                                      uint32_t index, const struct device *device,
+                                      int64_t *due_at_ms);
+
+/* What the stages of overdue syncs are counted from: the device's last check-in, or the end of what
+ * kept it from another. */
+int64_t lane_overdue_from_ms(const struct lane *lane, const struct device *device);
+
+/* The last wipe asked for of devices[index], or NULL; and a new one in its place. The pointer holds
+ * until the next one is added. */
+struct wipe *lane_wipe(const struct lane *lane, uint32_t index);
+struct wipe *lane_new_wipe(struct lane *lane, uint32_t index);
 
 /* Puts the device's timer where its state says. Call after every change of a device. */
 void lane_schedule(struct lane *lane, uint32_t index);
+
+/* The same for every device, after a change of what they all depend on. Those that have another
+ * time now are touched. */
+void lane_reschedule(struct lane *lane, const struct cause *cause);
 
 /* Notes that the batch being decided changed the device: `is_changed` when its Device record
  * shows it. Returns the note, valid until the next one. */

@@ -150,7 +150,7 @@ struct policy_quiet {
 /* What may be asked for, and by whom. */
 struct policy_commands {
   uint8_t of_users;          /* bits by enum command_kind: what a device's own user may ask for */
-  uint32_t wipe_approvals;   /* other admins who must agree to a wipe */
+  uint32_t wipe_approvals;   /* other admins who must agree to a wipe: WIPE_APPROVALS_MAX at most */
   uint32_t wipe_limit;       /* asked for in a lane within the window; 0: no limit */
   int64_t wipe_limit_per_ms; /* the window */
 };
@@ -275,6 +275,11 @@ violation_set policy_evaluate(const struct policy *policy, const struct facts *f
 violation_set policy_violations(const struct policy *policy, const struct device *device,
                                 const struct policy_outcome versions[PLATFORM_COUNT],
                                 int64_t clock_ms);
+
+/* Those of the violations whose rules name groups, none of which the device or its user is in.
+ * The sets are bits by the policy's groups. */
+violation_set policy_of_other_groups(const struct policy *policy, violation_set violations,
+                                     uint32_t user_groups, uint32_t device_groups);
 
 /* The rules that are waived for the device at the clock. */
 violation_set policy_exempted(const struct policy *policy, uint64_t device_number,

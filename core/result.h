@@ -139,7 +139,9 @@ struct result {
   struct span serial;      /* empty when it concerns no device */
   bool has_subject;
   uint8_t subject[SUBJECT_SIZE];
-  uint32_t person; /* the subject's index in the lane: where the edge finds the address */
+  /* The subject's index in the lane, where the edge finds the address; UINT32_MAX: nobody whose
+   * address a result like this would show. */
+  uint32_t person;
   union {
     struct {
       enum compliance compliance;

@@ -114,12 +114,12 @@ static void carry_stage(const struct policy *from, const struct policy *to, stru
 
 /* The same of missed check-ins. What would not be overdue yet is not any more. */
 static void carry_overdue(const struct policy *from, const struct policy *to, int64_t clock_ms,
-                          struct device *device) {
+                          int64_t from_ms, struct device *device) {
   device->overdue_mail_held = 0;
   if (device->overdue_stage == 0) {
     return;
   }
-  if (to->overdue_after_ms == 0 || clock_ms - device->last_sync_at_ms < to->overdue_after_ms) {
+  if (to->overdue_after_ms == 0 || clock_ms - from_ms < to->overdue_after_ms) {
     device->overdue_stage = 0;
     return;
   }
@@ -138,21 +138,26 @@ static void evaluate_next(const struct step *step, uint32_t index) {
   struct device next = lane->devices[index];
   int64_t due_before_ms;
   int64_t due_ms;
-  const enum timer_kind kind_before = device_next_timer(from, &next, &due_before_ms);
+  const enum timer_kind kind_before =
+      lane_next_timer_under(lane, from, index, &next, &due_before_ms);
   const violation_set before = next.violations;
   bool has_lost;
   next.violations = carry_over(&lane->control.sweep, before, &has_lost);
   const bool is_renamed = next.violations != before;
   carry_stage(from, lane->policy, &next);
-  carry_overdue(from, lane->policy, lane->clock_ms, &next);
+  carry_overdue(from, lane->policy, lane->clock_ms, lane_overdue_from_ms(lane, &next), &next);
   if (next.status != DEVICE_WIPED && next.status != DEVICE_RETIRED) {
     escalate_give_back(step, index, &next);
     if (next.compliance != COMPLIANCE_UNKNOWN) {
       decide_evaluate(step, index, &next, has_lost);
     }
   }
-  decide_apply(step, index, &next, is_renamed);
-  if (device_next_timer(lane->policy, &lane->devices[index], &due_ms) != kind_before ||
+  /* When its check-in was due is another instant then. */
+  const bool is_redated =
+      next.overdue_stage > 0 && from->overdue_after_ms != lane->policy->overdue_after_ms;
+  decide_apply(step, index, &next, is_renamed || is_redated);
+  if (lane_next_timer_under(lane, lane->policy, index, &lane->devices[index], &due_ms) !=
+          kind_before ||
       due_ms != due_before_ms) {
     lane_schedule(lane, index);
     lane_touch(lane, index, false, &step->cause); /* its row tells what is due */
@@ -204,7 +209,8 @@ static void switch_to(struct lane *lane, const struct policy_change *change,
   sweep_begin_policy(lane, policy, cause);
 }
 
-void sweep_apply_control(struct lane *lane, const struct event *event, const struct cause *cause) {
+void sweep_apply_control(struct lane *lane, const struct event *event, const struct cause *cause,
+                         int64_t at_ms) {
   if (event->kind == EVENT_POLICY) {
     switch_to(lane, &event->policy, cause);
   } else if (event->kind == EVENT_PROFILE_REVISION) {
@@ -212,7 +218,7 @@ void sweep_apply_control(struct lane *lane, const struct event *event, const str
     sweep_begin_push(lane, event->profile_revision.profile, event->profile_revision.revision,
                      cause);
   } else {
-    control_apply(&lane->control, &lane->memory, event);
+    control_apply(&lane->control, &lane->memory, event, at_ms);
   }
 }
 

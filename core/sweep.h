@@ -35,8 +35,10 @@ struct sweep_cursor sweep_cursor(const struct lane *lane);
 void sweep_step(struct lane *lane, const struct sink *sink);
 
 /* Applies a control message that was decided before, in a lane that is being loaded: only what it
- * changed in the lane's control state. Of a policy that is not known, `policy` is not NULL. */
-void sweep_apply_control(struct lane *lane, const struct event *event, const struct cause *cause);
+ * changed in the lane's control state, at `at_ms` of the log clock. Of a policy that is not known,
+ * `policy` is not NULL. */
+void sweep_apply_control(struct lane *lane, const struct event *event, const struct cause *cause,
+                         int64_t at_ms);
 
 /* A message that asks for a policy: who may not, or what cannot be, is refused; what is in force
  * already stays so. */

@@ -97,12 +97,27 @@ static size_t fields_size_max(const struct result *result) {
   case RESULT_LICENSE:
     return 0;
   case RESULT_ACTION:
+    return result->action.parameter == NULL
+               ? 0
+               : strlen(result->action.parameter) + result->action.parameter_value.size;
   case RESULT_DEAD_LETTER:
   case RESULT_KIND_COUNT:
     break;
   }
   assert(false); /* a kind without fields here */
   return 0;
+}
+
+/* The parameters are a map: one block, of one entry. */
+static uint8_t *put_action(uint8_t *at, const struct result *result) {
+  at = put_unsigned(at, result->action.action);
+  at = put_boolean(at, result->action.is_selective);
+  if (result->action.parameter != NULL) {
+    at = put_long(at, 1);
+    at = put_text(at, result->action.parameter);
+    at = put_string(at, result->action.parameter_value);
+  }
+  return put_long(at, 0);
 }
 
 /* The fields of a kind after serial, user_email left to the caller. */
@@ -132,6 +147,7 @@ static uint8_t *put_fields(uint8_t *at, const struct result *result, struct span
   case RESULT_AUDIT:
     return put_audit(at, result);
   case RESULT_ACTION:
+    return put_action(at, result);
   case RESULT_DEAD_LETTER:
   case RESULT_KIND_COUNT:
     break;
@@ -249,7 +265,7 @@ static uint8_t *put_device_fields(uint8_t *at, const struct device_image *image)
   at = put_boolean(at, state->email_blocked);
   at = put_boolean(at, state->sap_blocked);
   at = put_boolean(at, state->ticket_open);
-  at = put_nullable_time(at, TIME_NONE); /* overdue_since: no policy has overdue syncs yet */
+  at = put_nullable_time(at, image->overdue_since_ms);
   return put_nullable_time(at, state->last_sync_at_ms);
 }
 

@@ -23,14 +23,15 @@ static const char stage_sql[] =
 /* Of the last change that a device's topic shows; the others follow every touch. */
 static const char *const columns_of_change[] = {"changed_batch", "seq",         "at",
                                                 "policy",        "cause_topic", "cause_offset",
-                                                "event_id",      "traceparent"};
+                                                "event_id",      "traceparent", "overdue_since"};
 static const char *const columns_of_state[] = {"os_version",         "subject",
                                                "enrollment_ids",     "flags",
                                                "escalation",         "episode",
                                                "violations",         "pending_since",
                                                "last_sync_at",       "screen_lock_pin_length",
                                                "clean_since",        "next_due_at",
-                                               "noncompliant_since", "antivirus_signatures_at"};
+                                               "noncompliant_since", "antivirus_signatures_at",
+                                               "threat_at",          "wipe"};
 
 static void script_update(struct buffer *script) {
   store_script(script, "PREPARE store_devices AS WITH written AS (UPDATE muster.device_row d SET ");

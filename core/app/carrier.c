@@ -70,8 +70,9 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
 
 static void take_result(void *context, const struct result *result) {
   struct carrier *carrier = context;
-  const struct span email =
-      result->has_subject ? lane_state_address(carrier->state, result->person) : (struct span){0};
+  const struct span email = result->has_subject && result->person != INDEX_NONE
+                                ? lane_state_address(carrier->state, result->person)
+                                : (struct span){0};
   buffer_clear(&carrier->canonical);
   encode_result(carrier->encoding, result, email, &carrier->records, &carrier->canonical);
   digest_update(carrier->results_digest, buffer_span(&carrier->canonical));

@@ -71,7 +71,7 @@ static void take_timer(void *context, const struct timer *timer) {
   const struct lane *lane = lane_of(explaining);
   int64_t due_at_ms;
   const enum timer_kind kind =
-      device_next_timer(lane->policy, &lane->devices[timer->device], &due_at_ms);
+      lane_next_timer(lane, timer->device, &lane->devices[timer->device], &due_at_ms);
   explaining->step = json_pack("{s:s, s:I, s:s, s:o, s:[]}", "step", "timer", "batch",
                                (json_int_t)explaining->batch + 1, "timer", timer_kind_name(kind),
                                "due_at", explain_time(due_at_ms), "results");
@@ -126,6 +126,8 @@ static json_t *decided_json(const struct result *result) {
     return json_pack("{s:s, s:s}", "error", reject_code_name(result->dead_letter.reject.code),
                      "reason", result->dead_letter.reject.text);
   case RESULT_ACTION:
+    return json_pack("{s:s, s:b}", "action", action_kind_name(result->action.action), "selective",
+                     result->action.is_selective);
   case RESULT_KIND_COUNT:
     break;
   }
@@ -144,10 +146,12 @@ static void take_result(void *context, const struct result *result) {
                                   "policy", result->policy, "decided", decided_json(result)));
 }
 
-static json_t *state_json(const struct lane *lane, const struct device *device) {
+static json_t *state_json(const struct lane *lane, uint32_t index) {
+  const struct device *device = &lane->devices[index];
   int64_t due_at_ms;
-  const struct policy *policy = lane_policy_of(lane, (uint32_t)(device - lane->devices));
-  const char *next = timer_kind_name(device_next_timer(policy, device, &due_at_ms));
+  const struct policy *policy = lane_policy_of(lane, index);
+  const char *next =
+      timer_kind_name(lane_next_timer_under(lane, policy, index, device, &due_at_ms));
   return json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:s?, s:o}", "status",
                    device_status_name((enum device_status)device->status), "compliance",
                    compliance_name((enum compliance)device->compliance), "violations",
@@ -187,7 +191,7 @@ static void end_step(void *context) {
     const struct device *device = &lane->devices[explaining->index];
     json_object_set_new(step, "facts", explain_facts(lane, device));
     json_object_set_new(step, "rules", explain_rules(lane, device));
-    json_object_set_new(step, "after", state_json(lane, device));
+    json_object_set_new(step, "after", state_json(lane, explaining->index));
   }
   json_array_append_new(explaining->steps, step);
 }
@@ -264,7 +268,7 @@ static json_t *conclude(struct explaining *explaining) {
   return json_pack("{s:s, s:o, s:I, s:s, s:o, s:O, s:o, s:o, s:o, s:s}", "device_id", id, "serial",
                    text_json(explaining->serial), "lane", (json_int_t)lane->number, "policy",
                    lane->policy->version, "clock", explain_time(lane->clock_ms), "steps",
-                   explaining->steps, "state", state_json(lane, device), "facts",
+                   explaining->steps, "state", state_json(lane, explaining->index), "facts",
                    explain_facts(lane, device), "rules", explain_rules(lane, device), "why", why);
 }
 

@@ -26,14 +26,23 @@ static json_t *text_json(struct span text) {
   return json_stringn((const char *)text.data, text.size);
 }
 
+/* NULL: never reported. */
+static const char *level_name(const struct device *device) {
+  return device->threat_level == 0
+             ? NULL
+             : threat_level_name((enum threat_level)(device->threat_level - 1));
+}
+
 struct json_t *explain_facts(const struct lane *lane, const struct device *device) {
-  return json_pack("{s:o, s:o, s:o, s:o, s:o}", "os_version",
+  return json_pack("{s:o, s:o, s:o, s:o, s:o, s:s?, s:o}", "os_version",
                    text_json(lane_os_version(lane, device)), "antivirus_enabled",
                    tri_json(device->antivirus_enabled), "antivirus_signatures_at",
                    explain_time(device->antivirus_signatures_at_ms), "disk_encrypted",
                    tri_json(device->disk_encrypted), "screen_lock_pin_length",
                    device->has_screen_lock_pin_length ? json_integer(device->screen_lock_pin_length)
-                                                      : json_null());
+                                                      : json_null(),
+                   "threat_defence_level", level_name(device), "threat_defence_at",
+                   explain_time(device->threat_at_ms));
 }
 
 struct json_t *explain_rules(const struct lane *lane, const struct device *device) {

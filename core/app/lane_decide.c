@@ -38,6 +38,7 @@ static bool begin_batch(struct lane_task *task) {
   }
   carrier_begin(carrier, task->resources.state, task->last_row.batch + 1, clock_mono_ms());
   batch_begin(&task->batch, task->last_row.batch + 1, &task->resources.state->lane, next_offsets);
+  lane_restore_admins(task);
   task->filling = carrier;
   return true;
 }

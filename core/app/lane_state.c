@@ -54,7 +54,7 @@ enum status lane_state_restore_control(struct lane_state *state,
                        (const char *)event.policy.version.data, (unsigned long long)control->batch);
     }
   }
-  sweep_apply_control(&state->lane, &event, &control->cause);
+  sweep_apply_control(&state->lane, &event, &control->cause, control->at_ms);
   return STATUS_OK;
 }
 

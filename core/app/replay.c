@@ -144,6 +144,7 @@ static void take_environment(struct replay *replay, const struct recorded_batch 
     return;
   }
   apply_environment(replay);
+  environment_set_admins(buffer_span(&batch->environment), &replay->state->lane);
   replay->has_environment = true;
   memcpy(replay->environment, batch->row.environment, DIGEST_SIZE);
   if (replay->environment_content.data != batch->environment.data) {

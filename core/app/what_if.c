@@ -163,7 +163,8 @@ static bool next_timer(const struct lane *lane, struct timer_cursor *cursor) {
     return false;
   }
   cursor->is_set = true;
-  cursor->kind = device_next_timer(lane->policy, &lane->devices[first->device], &cursor->due_at_ms);
+  cursor->kind =
+      lane_next_timer(lane, first->device, &lane->devices[first->device], &cursor->due_at_ms);
   cursor->device_number = lane_device_number(lane, first->device);
   return true;
 }

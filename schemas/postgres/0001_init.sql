@@ -33,7 +33,9 @@ CREATE INDEX person_user_email ON muster.person USING hash (user_email);
 -- A row reflects its lane's checkpoint_batch. What has few values stands in `flags`, from the lowest
 -- bit: platform (4 bits), profile (4), ownership (2), status (4), compliance (2), stage (4),
 -- antivirus_enabled (2), disk_encrypted (2), next action (4), email_blocked, sap_blocked,
--- ticket_open; in `escalation`: mail_held, overdue_stage, overdue_mail_held (4 each). A column each would cost every row 4 bytes on its way and every copy its reading.
+-- ticket_open, has_license; in `escalation`: mail_held, overdue_stage, overdue_mail_held (4 each),
+-- threat level (3; 0: never reported). A column each would cost every row 4 bytes on its way and
+-- every copy its reading.
 CREATE TABLE muster.device_row (
   number bigint NOT NULL,
   changed_batch bigint NOT NULL, -- the batch of its last change that the topic shows
@@ -47,6 +49,8 @@ CREATE TABLE muster.device_row (
   antivirus_signatures_at timestamptz,
   clean_since timestamptz,
   next_due_at timestamptz,
+  threat_at timestamptz,
+  overdue_since timestamptz,     -- of the last change, too
   lane integer NOT NULL,
   episode integer NOT NULL,
   violations integer NOT NULL,
@@ -60,6 +64,7 @@ CREATE TABLE muster.device_row (
   enrollment_ids bytea NOT NULL,
   policy text NOT NULL,
   traceparent bytea,
+  wipe bytea, -- the last one asked for: state, reason, times, who asked and who approved
   PRIMARY KEY (lane, number)
 ) WITH (fillfactor = 45);
 -- Looked up by equality alone, for which a hash costs a third of a tree's descent.
@@ -84,13 +89,13 @@ CREATE TABLE muster.result_row (
   kind smallint NOT NULL,
   cause_topic smallint,
   symbol smallint,      -- compliance, decision or action; of a dead letter the error's code
-  outcome smallint,     -- of a dead letter the stage
+  outcome smallint,     -- of a dead letter the stage, of an action 1 when it is selective
   policy text NOT NULL,
   serial text,
   subject bytea,
-  name text,            -- template, resource or actor
+  name text,            -- template, resource, actor, or an action's parameter
   reason text,          -- of a dead letter the error's text
-  target text,          -- of a dead letter the key, when it is text
+  target text,          -- of a dead letter the key, when it is text; the parameter's value
   traceparent bytea
 );
 CREATE INDEX result_row_seq ON muster.result_row USING brin (lane, seq) WITH (pages_per_range = 32);
@@ -376,8 +381,8 @@ SELECT muster.device_id(d.number) AS device_id, d.serial, p.user_email,
     WHERE (d.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)) AS violations,
   d.noncompliant_since, muster.bits(d.flags, 28, 1) = 1 AS email_blocked,
   muster.bits(d.flags, 29, 1) = 1 AS sap_blocked, muster.bits(d.flags, 30, 1) = 1 AS ticket_open,
-  NULL::timestamptz AS overdue_since, -- no policy has this stage yet
-  d.last_sync_at, ('{fail,block,ticket,notify,clean,mail,overdue,mail}'::text[])[muster.bits(d.flags, 24, 4)] AS next_action, d.next_due_at AS next_action_at,
+  d.overdue_since,
+  d.last_sync_at, ('{fail,block,ticket,notify,clean,mail,overdue,mail,retire,wipe_overdue}'::text[])[muster.bits(d.flags, 24, 4)] AS next_action, d.next_due_at AS next_action_at,
   d.lane, d.seq, d.at, muster.cause(l.topic_prefix, d.lane, d.cause_topic, d.cause_offset) AS cause,
   d.event_id, d.policy
 FROM muster.device_row d
@@ -438,6 +443,10 @@ SELECT r.lane, r.seq, r.at, l.topic_prefix || muster.kind_topic(r.kind) AS topic
           SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
           WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)))
       WHEN 4 THEN jsonb_build_object('action', ('{ASSIGN,RELEASE}'::text[])[r.symbol + 1])
+      WHEN 5 THEN jsonb_build_object(
+        'action', ('{PUSH_PROFILE,WIPE,RETIRE,RENAME,SYNC}'::text[])[r.symbol + 1],
+        'selective', r.outcome = 1, 'parameters',
+        CASE WHEN r.name IS NULL THEN '{}' ELSE jsonb_build_object(r.name, r.target) END)
       WHEN 6 THEN jsonb_build_object('actor', r.name,
         'action', muster.audit_action_name(r.symbol), 'target', r.target,
         'outcome', muster.outcome_name(r.outcome), 'reason', r.reason)

@@ -87,9 +87,37 @@ static void put_ticket(const struct render *render, const struct result *result)
   put_violations(render, result->rules, result->ticket.violations);
 }
 
+/* A subject in hex is shown as the text that it was made of. */
+static void put_named(const struct render *render, struct span text) {
+  static const char digits[] = "0123456789abcdef";
+  uint8_t subject[SUBJECT_SIZE] = {0};
+  bool is_subject = text.size == 2 * sizeof subject;
+  for (size_t i = 0; i < text.size && is_subject; i++) {
+    const char *at = memchr(digits, text.data[i], 16);
+    is_subject = at != NULL;
+    subject[i / 2] = (uint8_t)(subject[i / 2] << 4 | (is_subject ? at - digits : 0));
+  }
+  if (is_subject) {
+    put_padded(render, subject, sizeof subject);
+  } else {
+    put_span(render, text);
+  }
+}
+
+static void put_action(const struct render *render, const struct result *result) {
+  fprintf(render->out, "%s%s", action_kind_name(result->action.action),
+          result->action.is_selective ? " selective" : "");
+  if (result->action.parameter != NULL) {
+    fprintf(render->out, " %s=", result->action.parameter);
+    put_span(render, result->action.parameter_value);
+  }
+}
+
 static void put_audit(const struct render *render, const struct result *result) {
-  fprintf(render->out, "by %s %s ", result->audit.actor, audit_action_name(result->audit.action));
-  put_span(render, result->audit.target);
+  fputs("by ", render->out);
+  put_named(render, span_text(result->audit.actor));
+  fprintf(render->out, " %s ", audit_action_name(result->audit.action));
+  put_named(render, result->audit.target);
   fprintf(render->out, " %s \"%s\"", outcome_name(result->audit.outcome), result->audit.reason);
 }
 
@@ -121,6 +149,7 @@ static void put_part(const struct render *render, const struct result *result) {
     fputs(license_action_name(result->license.action), render->out);
     break;
   case RESULT_ACTION:
+    put_action(render, result);
     break;
   case RESULT_AUDIT:
     put_audit(render, result);
@@ -212,6 +241,17 @@ static void put_facts(const struct render *render, const struct device *device) 
   if (device->has_screen_lock_pin_length) {
     fprintf(render->out, " pin=%" PRId32, device->screen_lock_pin_length);
   }
+  if (device->threat_level > 0) {
+    fprintf(render->out, " threat=%s",
+            threat_level_name((enum threat_level)(device->threat_level - 1)));
+  }
+  put_instant(render, " threat-at=", device->threat_at_ms);
+}
+
+static void put_wipe(const struct render *render, const struct device *device) {
+  static const char *const states[WIPE_STATE_COUNT] = {"", " wipe-unapproved", " wipe-armed",
+                                                       " wipe-overdue", ""};
+  fputs(states[device->wipe], render->out);
 }
 
 static void put_standing(const struct render *render, const struct device_image *image) {
@@ -238,6 +278,7 @@ static void put_standing(const struct render *render, const struct device_image 
   fputs(device->email_blocked ? " email-blocked" : "", render->out);
   fputs(device->sap_blocked ? " sap-blocked" : "", render->out);
   fputs(device->ticket_open ? " ticket-open" : "", render->out);
+  put_wipe(render, device);
   if (device->episode > 0) {
     fprintf(render->out, " episode=%" PRIu32, device->episode);
   }

@@ -37,8 +37,9 @@ struct head stepper_head(const struct logged *message) {
 static void take_result(void *context, const struct result *result) {
   struct stepper *stepper = context;
   /* The index is where an edge finds the person: it is that of the subject, which is told. */
-  assert(!result->has_subject || memcmp(stepper->lane.persons.items[result->person].subject,
-                                        result->subject, SUBJECT_SIZE) == 0);
+  assert(!result->has_subject || result->person == INDEX_NONE ||
+         memcmp(stepper->lane.persons.items[result->person].subject, result->subject,
+                SUBJECT_SIZE) == 0);
   fputs(stepper->indent, stepper->render.out);
   render_result(&stepper->render, result);
   fputc('\n', stepper->render.out);
@@ -64,7 +65,8 @@ static void tell_devices(struct stepper *stepper) {
 
 static void keep_control(struct stepper *stepper, const struct event *event,
                          const struct message *caused) {
-  struct kept_control kept = {.event = *event, .cause = caused->cause};
+  struct kept_control kept = {
+      .event = *event, .cause = caused->cause, .at_ms = stepper->lane.clock_ms};
   kept.cause.has_event_id = true;
   memcpy(kept.cause.event_id, event->event_id, EVENT_ID_SIZE);
   stepper->kept = realloc(stepper->kept, (stepper->kept_count + 1) * sizeof *stepper->kept);
@@ -100,8 +102,8 @@ void stepper_fire(struct stepper *stepper, const struct head heads[TOPIC_COUNT])
   const struct timer_cursor timer = {
       .due_at_ms = first->due_at_ms,
       .device_number = lane_device_number(&stepper->lane, first->device),
-      .kind = device_next_timer(stepper->lane.policy, &stepper->lane.devices[first->device],
-                                &due_at_ms),
+      .kind = lane_next_timer(&stepper->lane, first->device, &stepper->lane.devices[first->device],
+                              &due_at_ms),
   };
   fputs("  ", stepper->render.out);
   render_timer(&stepper->render, &timer);
@@ -141,12 +143,26 @@ void stepper_close(struct stepper *stepper, struct journal_row *row,
   batch_begin(batch, batch->number + 1, &stepper->lane, next_offsets);
 }
 
+/* Those of the configuration stand in the environment, which a lane finds in its journal. */
+static void restore_admins(struct lane *lane, const struct control *from) {
+  uint8_t subjects[8][SUBJECT_SIZE];
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < from->holder_count; i++) {
+    if (from->holders[i].is_bootstrap) {
+      assert(count < COUNT_OF(subjects));
+      memcpy(subjects[count++], from->holders[i].subject, SUBJECT_SIZE);
+    }
+  }
+  control_set_bootstrap(&lane->control, &lane->memory, subjects[0], count);
+}
+
 void stepper_restart(struct stepper *stepper) {
   struct lane old = stepper->lane;
   struct lane *lane = &stepper->lane;
   lane_init(lane, old.number, old.count, old.control.policies[0].policy, &old.memory);
   for (size_t i = 0; i < stepper->kept_count; i++) {
-    sweep_apply_control(lane, &stepper->kept[i].event, &stepper->kept[i].cause);
+    sweep_apply_control(lane, &stepper->kept[i].event, &stepper->kept[i].cause,
+                        stepper->kept[i].at_ms);
   }
   const struct sweep_cursor cursor = sweep_cursor(&old);
   sweep_restore(lane, &cursor);
@@ -154,6 +170,7 @@ void stepper_restart(struct stepper *stepper) {
   lane->seq = old.seq;
   lane->batch = old.batch;
   lane->dead_letter_count = old.dead_letter_count;
+  restore_admins(lane, &old.control);
   for (uint32_t index = 0; index < old.device_count; index++) {
     uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
     struct device_image image;

@@ -28,6 +28,7 @@ struct topic_log {
 struct kept_control {
   struct event event; /* its views belong to whoever made the message */
   struct cause cause;
+  int64_t at_ms; /* the lane's clock at it */
 };
 
 struct stepper {

@@ -161,6 +161,7 @@ static bool give(struct trace *trace, const struct script_given *given, struct s
   struct device *device = &lane->devices[index];
   if (given->status != DEVICE_STATUS_COUNT) {
     device->status = (uint8_t)given->status;
+    device->has_license = given->status == DEVICE_ENROLLED;
   }
   device->email_blocked |= given->email_blocked;
   device->sap_blocked |= given->sap_blocked;
@@ -227,6 +228,14 @@ static bool push(struct trace *trace, const struct script_line *line, struct spa
 }
 
 /* A lane of its own under another policy. */
+static void begin_under(struct trace *trace, const struct policy *policy) {
+  const uint32_t number = trace->stepper.lane.number;
+  const uint32_t count = trace->stepper.lane.count;
+  stepper_fini(&trace->stepper);
+  stepper_init(&trace->stepper, number, count,
+               &(struct render){.out = trace->out, .base_ms = BASE_MS, .policy = policy});
+}
+
 static bool set_policy(struct trace *trace, struct span name, struct span *problem) {
   static struct policy policy;
   struct error error;
@@ -236,13 +245,64 @@ static bool set_policy(struct trace *trace, struct span name, struct span *probl
   if (policy_load(text, &policy, &error) != STATUS_OK) {
     return false;
   }
-  const struct lane *lane = &trace->stepper.lane;
-  const uint32_t number = lane->number;
-  const uint32_t count = lane->count;
-  stepper_fini(&trace->stepper);
-  stepper_init(&trace->stepper, number, count,
-               &(struct render){.out = trace->out, .base_ms = BASE_MS, .policy = &policy});
+  begin_under(trace, &policy);
   return true;
+}
+
+/* A stage that gives the device up, behind those of the same time; nothing comes after it. */
+static void amend_plan(struct policy_plan *plan, int64_t after_ms) {
+  while (plan->count > 0 && plan->stages[plan->count - 1].after_ms > after_ms) {
+    plan->count--;
+  }
+  plan->stages[plan->count++] = (struct policy_stage){.after_ms = after_ms, .retires = true};
+}
+
+static bool amend_rule(struct policy *policy, const struct script_amend *amend) {
+  for (uint32_t i = 0; i < policy->rule_count; i++) {
+    if (span_equal(span_text(policy->rules[i].id), amend->rule)) {
+      const uint16_t bit = (uint16_t)(1u << policy->group_count);
+      policy->rules[i].scope.user_groups = policy->rules[i].scope.device_groups = bit;
+      snprintf(policy->groups[policy->group_count++], POLICY_NAME_SIZE, "%.*s",
+               (int)amend->group.size, (const char *)amend->group.data);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The policy as it is, and what the script says beside. */
+static bool amend(struct trace *trace, const struct script_amend *amend, struct span *problem) {
+  static struct policy policy;
+  uint32_t rule;
+  policy = *trace->stepper.render.policy;
+  policy.commands = amend->commands;
+  policy.pushes_profile = amend->pushes_profile;
+  if (amend->retires_after_ms >= 0) {
+    amend_plan(&policy.noncompliant, amend->retires_after_ms);
+  }
+  *problem = amend->rule;
+  if ((amend->rule.size > 0 && !amend_rule(&policy, amend)) ||
+      policy_compile(&policy, &rule) != POLICY_FITS) {
+    return false;
+  }
+  begin_under(trace, &policy);
+  return true;
+}
+
+/* The words are names of people, as elsewhere in a script. */
+static void set_admins(struct trace *trace, struct span names) {
+  uint8_t subjects[8][SUBJECT_SIZE] = {{0}};
+  uint32_t count = 0;
+  while (names.size > 0) {
+    const uint8_t *space = memchr(names.data, ' ', names.size);
+    const size_t size = space == NULL ? names.size : (size_t)(space - names.data);
+    assert(count < COUNT_OF(subjects) && size <= SUBJECT_SIZE);
+    memcpy(subjects[count++], names.data, size);
+    const size_t cut = space == NULL ? size : size + 1;
+    names = span_of(names.data + cut, names.size - cut);
+  }
+  struct lane *lane = &trace->stepper.lane;
+  control_set_bootstrap(&lane->control, &lane->memory, subjects[0], count);
 }
 
 static bool run_line(struct trace *trace, const struct script_line *line, struct span *problem) {
@@ -266,6 +326,11 @@ static bool run_line(struct trace *trace, const struct script_line *line, struct
     return set_policy(trace, line->policy, problem);
   case SCRIPT_GIVEN:
     return give(trace, &line->given, problem);
+  case SCRIPT_AMEND:
+    return amend(trace, &line->amend, problem);
+  case SCRIPT_BOOTSTRAP:
+    set_admins(trace, line->admins);
+    break;
   case SCRIPT_TICK:
     return tick(trace, line->at_ms, problem);
   case SCRIPT_MERGE:

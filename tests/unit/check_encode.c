@@ -217,6 +217,23 @@ START_TEST(encode_license) {
 }
 END_TEST
 
+START_TEST(encode_action) {
+  struct result result = a_result(RESULT_ACTION, true);
+  result.action.action = ACTION_WIPE;
+  result.action.is_selective = true;
+  result.action.parameter = "reason";
+  result.action.parameter_value = span_text("lost");
+  assert_result(&result, true,
+                COMMON DEVICE "\"action\": \"WIPE\", \"selective\": true, "
+                              "\"parameters\": {\"reason\": \"lost\"}}");
+  result = a_result(RESULT_ACTION, false);
+  result.action.action = ACTION_SYNC;
+  assert_result(&result, false,
+                COMMON_NULL DEVICE "\"action\": \"SYNC\", \"selective\": false, "
+                                   "\"parameters\": {}}");
+}
+END_TEST
+
 START_TEST(encode_audit) {
   struct result result = a_result(RESULT_AUDIT, true);
   result.audit.actor = "muster";
@@ -258,6 +275,7 @@ static struct device_image a_device(bool is_full) {
                 .sap_blocked = true,
                 .ticket_open = true,
                 .last_sync_at_ms = 8},
+      .overdue_since_ms = 9,
       .seq = 98765,
       .at_ms = INT64_C(1793491200000),
       .cause = a_message,
@@ -267,6 +285,7 @@ static struct device_image a_device(bool is_full) {
   if (!is_full) {
     image.cause = a_timer;
     image.state = (struct device){.last_sync_at_ms = TIME_NONE, .noncompliant_since_ms = TIME_NONE};
+    image.overdue_since_ms = TIME_NONE;
   }
   return image;
 }
@@ -288,7 +307,7 @@ START_TEST(encode_device_state) {
               "\"NONCOMPLIANT\", \"violations\": [\"os_out_of_date\", \"antivirus\", "
               "\"not_encrypted\", \"weak_screen_lock\"], \"noncompliant_since\": {\"long\": 7}, "
               "\"email_blocked\": true, \"sap_blocked\": true, \"ticket_open\": true, "
-              "\"overdue_since\": null, \"last_sync_at\": {\"long\": 8}, " EMAIL);
+              "\"overdue_since\": {\"long\": 9}, \"last_sync_at\": {\"long\": 8}, " EMAIL);
   buffer_clear(&records);
   image = a_device(false);
   encode_device(&encoding, &image, span_of("", 0), &records);
@@ -659,6 +678,7 @@ int main(void) {
   tcase_add_test(tests, encode_access_decision);
   tcase_add_test(tests, encode_ticket);
   tcase_add_test(tests, encode_license);
+  tcase_add_test(tests, encode_action);
   tcase_add_test(tests, encode_audit);
   tcase_add_test(tests, encode_device_state);
   tcase_add_test(tests, encode_journal_batch);

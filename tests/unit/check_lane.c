@@ -235,26 +235,26 @@ START_TEST(only_the_last_enrolments_are_remembered) {
 END_TEST
 
 START_TEST(what_happens_next_follows_from_the_state) {
-  const struct policy *policy = policy_default();
+  const struct lane lane = {.policy = policy_default(), .count = 1};
   struct device device = {.status = DEVICE_PENDING, .pending_since_ms = START_MS};
   int64_t due_at_ms;
-  ck_assert_int_eq(device_next_timer(policy, &device, &due_at_ms), TIMER_KIND_FAIL);
+  ck_assert_int_eq(lane_next_timer(&lane, 0, &device, &due_at_ms), TIMER_KIND_FAIL);
   ck_assert_int_eq(due_at_ms, START_MS + 30 * MINUTE_MS);
 
   /* At equal times FAIL comes first; a block that is earlier comes before it. */
   device.compliance = COMPLIANCE_NONCOMPLIANT;
   device.stage = 1;
   device.noncompliant_since_ms = START_MS + 30 * MINUTE_MS - 24 * 60 * MINUTE_MS;
-  ck_assert_int_eq(device_next_timer(policy, &device, &due_at_ms), TIMER_KIND_FAIL);
+  ck_assert_int_eq(lane_next_timer(&lane, 0, &device, &due_at_ms), TIMER_KIND_FAIL);
   ck_assert_int_eq(due_at_ms, START_MS + 30 * MINUTE_MS);
   device.noncompliant_since_ms--;
-  ck_assert_int_eq(device_next_timer(policy, &device, &due_at_ms), TIMER_KIND_BLOCK);
+  ck_assert_int_eq(lane_next_timer(&lane, 0, &device, &due_at_ms), TIMER_KIND_BLOCK);
   ck_assert_int_eq(due_at_ms, START_MS + 30 * MINUTE_MS - 1);
 
   device.status = DEVICE_ENROLLED;
-  ck_assert_int_eq(device_next_timer(policy, &device, &due_at_ms), TIMER_KIND_BLOCK);
+  ck_assert_int_eq(lane_next_timer(&lane, 0, &device, &due_at_ms), TIMER_KIND_BLOCK);
   device.stage = 2;
-  ck_assert_int_eq(device_next_timer(policy, &device, &due_at_ms), TIMER_KIND_NONE);
+  ck_assert_int_eq(lane_next_timer(&lane, 0, &device, &due_at_ms), TIMER_KIND_NONE);
   ck_assert_int_eq(due_at_ms, TIME_NONE);
   ck_assert_ptr_null(timer_kind_name(TIMER_KIND_NONE));
   ck_assert_str_eq(timer_kind_name(TIMER_KIND_FAIL), "fail");

@@ -92,6 +92,10 @@ static const struct {
      TRI_TRUE, -1, 4, "screen_lock_pin_length 4"},
     {"{not: [screen_lock_pin_length, below, 6]}", "1", 0, 0, -1, 0,
      "screen_lock_pin_length never reported"},
+    /* An `any` that holds tells nothing, though a part of it fails. */
+    {"{all: [{any: [[disk_encrypted, is, true], [screen_lock_pin_length, at_least, 12]]}, "
+     "[antivirus_enabled, is, true]]}",
+     "1", TRI_FALSE, TRI_FALSE, -1, 12, "antivirus_enabled false"},
     {"[os_version, at_least, minimum_os]", "rolling", 0, 0, -1, 0, "os_version \"rolling\""},
     {"[threat_defence_level, at_most, low]", "1", 0, 0, -1, 0,
      "threat_defence_level never reported"},
