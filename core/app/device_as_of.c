@@ -158,7 +158,7 @@ static void add_state(struct row *row, const struct lane_state *state,
   add(row, cell_boolean(device->email_blocked));
   add(row, cell_boolean(device->sap_blocked));
   add(row, cell_boolean(device->ticket_open));
-  add_time(row, TIME_NONE); /* overdue_since: no policy has this stage yet */
+  add_time(row, image->overdue_since_ms);
   add_time(row, device->last_sync_at_ms);
   add_text(row, timer_kind_name(image->next_timer));
   add_time(row, image->next_due_at_ms);
@@ -213,7 +213,7 @@ static bool passes(const struct device_filter *filter, const struct lane_state *
          is_named(filter->platform, platform_name((enum platform)device->platform)) &&
          is_named(filter->profile, profile_name((enum profile)device->profile)) &&
          is_named(filter->ownership, ownership_name((enum ownership)device->ownership)) &&
-         !filter->is_overdue &&
+         (!filter->is_overdue || device->overdue_stage > 0) &&
          (!filter->is_blocked || device->email_blocked || device->sap_blocked);
 }
 

@@ -11,7 +11,7 @@ static const char magic[8] = {'M', 'U', 'S', 'T', 'E', 'R', 'S', 'N'};
 enum { VERSION = 1 };
 
 /* A field that a device gains must be written here, too. */
-static_assert(sizeof(struct device) == 88, "the snapshot's form follows the device");
+static_assert(sizeof(struct device) == 96, "the snapshot's form follows the device");
 
 /* Changes. -------------------------------------------------------------------------------- */
 
@@ -105,25 +105,36 @@ static void put_persons(const struct snapshot *snapshot, struct buffer *bytes) {
   }
 }
 
+enum { FLAG_PIN = 1, FLAG_EMAIL = 2, FLAG_SAP = 4, FLAG_TICKET = 8, FLAG_LICENSE = 16 };
+
+static uint8_t flags_of(const struct device *device) {
+  return (uint8_t)((device->has_screen_lock_pin_length ? FLAG_PIN : 0) |
+                   (device->email_blocked ? FLAG_EMAIL : 0) | (device->sap_blocked ? FLAG_SAP : 0) |
+                   (device->ticket_open ? FLAG_TICKET : 0) |
+                   (device->has_license ? FLAG_LICENSE : 0));
+}
+
+static void put_wipe(struct buffer *bytes, const struct wipe *wipe) {
+  buffer_append_u8(bytes, wipe != NULL ? 1 : 0);
+  if (wipe != NULL) {
+    buffer_append_u8(bytes, (uint8_t)wipe->reason);
+    buffer_append(bytes, wipe->asker, SUBJECT_SIZE);
+    binary_put_i64(bytes, wipe->asked_at_ms);
+    binary_put_i64(bytes, wipe->armed_at_ms);
+    buffer_append_u8(bytes, (uint8_t)wipe->approver_count);
+    buffer_append(bytes, wipe->approvers, (size_t)wipe->approver_count * SUBJECT_SIZE);
+  }
+}
+
 static void put_state(struct buffer *bytes, const struct device *device) {
-  const int64_t times[] = {device->pending_since_ms, device->last_sync_at_ms,
-                           device->noncompliant_since_ms, device->clean_since_ms,
-                           device->antivirus_signatures_at_ms};
+  const int64_t times[] = {device->pending_since_ms,           device->last_sync_at_ms,
+                           device->noncompliant_since_ms,      device->clean_since_ms,
+                           device->antivirus_signatures_at_ms, device->threat_at_ms};
   const uint8_t small[] = {
-      device->platform,
-      device->profile,
-      device->ownership,
-      device->status,
-      device->compliance,
-      device->stage,
-      device->antivirus_enabled,
-      device->disk_encrypted,
-      device->mail_held,
-      device->overdue_stage,
-      device->overdue_mail_held,
-      (uint8_t)(device->has_screen_lock_pin_length ? 1 : 0),
-      (uint8_t)((device->email_blocked ? 1 : 0) | (device->sap_blocked ? 2 : 0) |
-                (device->ticket_open ? 4 : 0)),
+      device->platform,   device->profile,       device->ownership,         device->status,
+      device->compliance, device->stage,         device->antivirus_enabled, device->disk_encrypted,
+      device->mail_held,  device->overdue_stage, device->overdue_mail_held, device->threat_level,
+      device->wipe,       flags_of(device),
   };
   buffer_append_u32(bytes, device->episode);
   buffer_append_u32(bytes, (uint32_t)device->screen_lock_pin_length);
@@ -158,6 +169,7 @@ static void put_devices(const struct snapshot *snapshot, struct buffer *bytes) {
     buffer_append_u32(bytes, image.person);
     put_state(bytes, &image.state);
     binary_put_text(bytes, image.enrollment_ids);
+    put_wipe(bytes, image.wipe);
     put_change(bytes, &lane->control, &snapshot->changes.items[i]);
   }
 }
@@ -215,16 +227,23 @@ static bool take_persons(struct binary *binary, struct snapshot *snapshot) {
 }
 
 static void take_state(struct binary *binary, struct device *device) {
-  int64_t *const times[] = {&device->pending_since_ms, &device->last_sync_at_ms,
-                            &device->noncompliant_since_ms, &device->clean_since_ms,
-                            &device->antivirus_signatures_at_ms};
+  int64_t *const times[] = {&device->pending_since_ms,           &device->last_sync_at_ms,
+                            &device->noncompliant_since_ms,      &device->clean_since_ms,
+                            &device->antivirus_signatures_at_ms, &device->threat_at_ms};
   uint8_t *const small[] = {
-      &device->platform,          &device->profile,
-      &device->ownership,         &device->status,
-      &device->compliance,        &device->stage,
-      &device->antivirus_enabled, &device->disk_encrypted,
-      &device->mail_held,         &device->overdue_stage,
+      &device->platform,
+      &device->profile,
+      &device->ownership,
+      &device->status,
+      &device->compliance,
+      &device->stage,
+      &device->antivirus_enabled,
+      &device->disk_encrypted,
+      &device->mail_held,
+      &device->overdue_stage,
       &device->overdue_mail_held,
+      &device->threat_level,
+      &device->wipe,
   };
   device->episode = binary_take_u32(binary);
   device->screen_lock_pin_length = (int32_t)binary_take_u32(binary);
@@ -235,11 +254,34 @@ static void take_state(struct binary *binary, struct device *device) {
   for (size_t i = 0; i < COUNT_OF(small); i++) {
     *small[i] = binary_take_u8(binary);
   }
-  device->has_screen_lock_pin_length = binary_take_u8(binary) == 1;
   const uint8_t flags = binary_take_u8(binary);
-  device->email_blocked = (flags & 1) != 0;
-  device->sap_blocked = (flags & 2) != 0;
-  device->ticket_open = (flags & 4) != 0;
+  device->has_screen_lock_pin_length = (flags & FLAG_PIN) != 0;
+  device->email_blocked = (flags & FLAG_EMAIL) != 0;
+  device->sap_blocked = (flags & FLAG_SAP) != 0;
+  device->ticket_open = (flags & FLAG_TICKET) != 0;
+  device->has_license = (flags & FLAG_LICENSE) != 0;
+}
+
+static bool take_wipe(struct binary *binary, struct wipe *wipe, bool *is_there) {
+  *wipe = (struct wipe){0};
+  *is_there = binary_take_u8(binary) == 1;
+  if (!*is_there) {
+    return !binary->is_short;
+  }
+  const uint8_t reason = binary_take_u8(binary);
+  wipe->reason = (enum wipe_reason)reason;
+  binary_take_bytes(binary, wipe->asker, SUBJECT_SIZE);
+  wipe->asked_at_ms = binary_take_i64(binary);
+  wipe->armed_at_ms = binary_take_i64(binary);
+  wipe->approver_count = binary_take_u8(binary);
+  if (binary->is_short || reason >= WIPE_REASON_COUNT ||
+      wipe->approver_count > WIPE_APPROVALS_MAX) {
+    return false;
+  }
+  for (uint32_t i = 0; i < wipe->approver_count; i++) {
+    binary_take_bytes(binary, wipe->approvers[i], SUBJECT_SIZE);
+  }
+  return !binary->is_short;
 }
 
 /* Numbers that are looked up in tables. */
@@ -256,6 +298,8 @@ static bool is_sane(const struct lane *lane, const struct device_image *image) {
          device->stage <= POLICY_STAGES_MAX && device->mail_held <= device->stage &&
          device->overdue_stage <= POLICY_STAGES_MAX + 1 &&
          device->overdue_mail_held <= POLICY_STAGES_MAX &&
+         device->threat_level <= THREAT_LEVEL_COUNT && device->wipe < WIPE_STATE_COUNT &&
+         (device->wipe == WIPE_NONE || image->wipe != NULL) &&
          lane_find(lane, image->serial) == INDEX_NONE;
 }
 
@@ -282,6 +326,12 @@ static bool take_devices(struct binary *binary, struct snapshot *snapshot) {
     image.person = binary_take_u32(binary);
     take_state(binary, &image.state);
     image.enrollment_ids = binary_take_text(binary);
+    struct wipe wipe;
+    bool has_wipe;
+    if (!take_wipe(binary, &wipe, &has_wipe)) {
+      return false;
+    }
+    image.wipe = has_wipe ? &wipe : NULL;
     device_changes_reach(&snapshot->changes, i + 1);
     if (!take_change(binary, &lane->control, &snapshot->changes.items[i]) || binary->is_short ||
         !is_sane(lane, &image)) {

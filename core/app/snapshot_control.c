@@ -1,6 +1,9 @@
 #include "core/app/snapshot_control.h"
 
 #include "core/app/policy_store.h"
+#include "core/app/text.h"
+
+#include <stdlib.h>
 
 /* Writing. -------------------------------------------------------------------------------- */
 
@@ -34,19 +37,47 @@ static void put_people(const struct control *control, struct buffer *bytes) {
   for (uint32_t i = 0; i < control->holder_count; i++) {
     buffer_append(bytes, control->holders[i].subject, SUBJECT_SIZE);
     buffer_append_u8(bytes, control->holders[i].roles);
+    buffer_append_u8(bytes, control->holders[i].is_bootstrap ? 1 : 0);
   }
   buffer_append_u32(bytes, control->group_count);
   for (uint32_t i = 0; i < control->group_count; i++) {
     binary_put_text(bytes, span_of(control->groups[i].name, control->groups[i].name_size));
   }
-  buffer_append_u32(bytes, control->member_count);
+}
+
+static int compare_members(const void *left, const void *right) {
+  const struct group_member *a = *(const struct group_member *const *)left;
+  const struct group_member *b = *(const struct group_member *const *)right;
+  if (a->is_user != b->is_user) {
+    return a->is_user ? 1 : -1;
+  }
+  int order = memcmp(a->subject, b->subject, SUBJECT_SIZE);
+  order = order != 0 ? order : (int)a->serial_size - (int)b->serial_size;
+  order = order != 0 ? order : memcmp(a->serial, b->serial, a->serial_size);
+  return order != 0 ? order : a->group < b->group ? -1 : a->group > b->group ? 1 : 0;
+}
+
+/* Who is in a group now, in an order of their own: how the lane keeps them depends on who has left.
+ */
+static void put_members(const struct control *control, struct buffer *bytes) {
+  const struct group_member **members =
+      memory_zeroed((size_t)control->member_count + 1, sizeof(void *));
+  uint32_t count = 0;
   for (uint32_t i = 0; i < control->member_count; i++) {
-    const struct group_member *member = &control->members[i];
+    if (control->members[i].group != INDEX_NONE) {
+      members[count++] = &control->members[i];
+    }
+  }
+  qsort(members, count, sizeof(void *), compare_members);
+  buffer_append_u32(bytes, count);
+  for (uint32_t i = 0; i < count; i++) {
+    const struct group_member *member = members[i];
     buffer_append_u32(bytes, member->group);
     buffer_append_u8(bytes, member->is_user ? 1 : 0);
-    buffer_append(bytes, member->subject, SUBJECT_SIZE);
-    binary_put_text(bytes, span_of(member->serial, member->serial_size));
+    binary_put_text(bytes, member->is_user ? span_of(member->subject, SUBJECT_SIZE)
+                                           : span_of(member->serial, member->serial_size));
   }
+  free(members);
 }
 
 static void put_sweep(const struct control *control, struct buffer *bytes) {
@@ -73,7 +104,11 @@ void snapshot_put_control(const struct snapshot *snapshot, struct buffer *bytes)
   const struct control *control = &snapshot->state->lane.control;
   put_policies(snapshot, bytes);
   put_people(control, bytes);
+  put_members(control, bytes);
   buffer_append_u8(bytes, control->tenant_events);
+  for (size_t kind = 0; kind < TENANT_EVENT_COUNT; kind++) {
+    binary_put_i64(bytes, control->tenant_over_at_ms[kind]);
+  }
   buffer_append_u64(bytes, control->change_count);
   put_sweep(control, bytes);
 }
@@ -128,6 +163,7 @@ static void take_holders(struct binary *binary, struct lane *lane) {
     struct role_holder *holder = &control->holders[control->holder_count++];
     binary_take_bytes(binary, holder->subject, SUBJECT_SIZE);
     holder->roles = binary_take_u8(binary);
+    holder->is_bootstrap = binary_take_u8(binary) == 1;
   }
 }
 
@@ -154,20 +190,18 @@ static bool take_members(struct binary *binary, struct lane *lane) {
   struct control *control = &lane->control;
   const uint32_t count = binary_take_u32(binary);
   for (uint32_t i = 0; i < count && !binary->is_short; i++) {
-    struct group_member member = {.group = binary_take_u32(binary)};
-    member.is_user = binary_take_u8(binary) == 1;
-    binary_take_bytes(binary, member.subject, SUBJECT_SIZE);
-    const struct span serial = binary_take_text(binary);
-    if (member.group >= control->group_count || serial.size > SERIAL_SIZE_MAX) {
+    const uint32_t group = binary_take_u32(binary);
+    const bool is_user = binary_take_u8(binary) == 1;
+    const struct span key = binary_take_text(binary);
+    const bool is_good = group < control->group_count &&
+                         (is_user ? key.size == SUBJECT_SIZE : key.size <= SERIAL_SIZE_MAX);
+    if (binary->is_short || !is_good) {
       return false;
     }
-    member.serial_size = (uint8_t)serial.size;
-    if (serial.size > 0) {
-      memcpy(member.serial, serial.data, serial.size);
+    const struct group *of = &control->groups[group];
+    if (!control_join(control, &lane->memory, span_of(of->name, of->name_size), is_user, key)) {
+      return false;
     }
-    control->members = memory_grow(&lane->memory, control->members, control->member_count,
-                                   &control->member_capacity, sizeof *control->members);
-    control->members[control->member_count++] = member;
   }
   return !binary->is_short;
 }
@@ -228,6 +262,9 @@ bool snapshot_take_control(struct binary *binary, struct snapshot *snapshot) {
     return false;
   }
   lane->control.tenant_events = binary_take_u8(binary);
+  for (size_t kind = 0; kind < TENANT_EVENT_COUNT; kind++) {
+    lane->control.tenant_over_at_ms[kind] = binary_take_i64(binary);
+  }
   lane->control.change_count = binary_take_number(binary, 8);
   return take_sweep(binary, lane);
 }

@@ -1,6 +1,7 @@
 #include "core/app/what_if.h"
 
 #include "core/app/policy_text.h"
+#include "core/app/text.h"
 #include "core/decide.h"
 
 #include <stdio.h>
@@ -23,7 +24,8 @@ struct what_if {
   const struct policy *policy; /* the other one */
   int64_t from_ms;             /* it comes into force then; TIME_NONE: from the beginning */
   bool is_switched;
-  bool is_policy; /* the step is a policy's message, which the other history does not have */
+  bool is_batch_new; /* none of its steps was taken yet */
+  bool is_policy;    /* the step is a policy's message, which the other history does not have */
 };
 
 /* A result as a decision. ---------------------------------------------------------------- */
@@ -210,8 +212,26 @@ static void switch_policy(struct what_if *what_if) {
   what_if->told[HISTORY_WHAT_IF].device_number = 0;
 }
 
+/* Admins by the configuration are those of the batch's environment. */
+static void take_bootstrap(struct what_if *what_if) {
+  const struct control *then = &what_if->then->control;
+  uint8_t *subjects = memory_zeroed((size_t)then->holder_count + 1, SUBJECT_SIZE);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < then->holder_count; i++) {
+    if (then->holders[i].is_bootstrap) {
+      memcpy(subjects + (size_t)count++ * SUBJECT_SIZE, then->holders[i].subject, SUBJECT_SIZE);
+    }
+  }
+  control_set_bootstrap(&what_if->lane.control, &what_if->lane.memory, subjects, count);
+  free(subjects);
+  what_if->is_batch_new = false;
+}
+
 /* Before a step at that time. */
 static void reach(struct what_if *what_if, int64_t at_ms) {
+  if (what_if->is_batch_new) {
+    take_bootstrap(what_if);
+  }
   if (!what_if->is_switched && at_ms >= what_if->from_ms) {
     switch_policy(what_if);
   }
@@ -277,6 +297,7 @@ static enum status replay_batches(struct what_if *what_if, struct replay_lane *l
   enum status status;
   do {
     status = replay_lane_next(lane, &batch, &result->error);
+    what_if->is_batch_new = true;
     lane_end_batch(&what_if->lane);
     lane_clear_touches(&what_if->lane);
     if (status == STATUS_OK && batch != NULL) {
@@ -297,6 +318,7 @@ static enum status replay_batches(struct what_if *what_if, struct replay_lane *l
 void what_if_lane(const struct what_if_options *options, struct what_if_result *result) {
   struct what_if what_if = {.policy = options->policy,
                             .from_ms = options->from_ms,
+                            .is_batch_new = true,
                             .is_switched = options->from_ms == TIME_NONE};
   const struct replay_lane_options replaying = {
       .config = options->config,
