@@ -6,6 +6,7 @@
 #include "core/app/option_number.h"
 #include "core/app/option_time.h"
 #include "core/app/replay_inputs.h"
+#include "core/app/report.h"
 #include "core/app/text.h"
 #include "core/app/verify.h"
 
@@ -28,6 +29,7 @@ enum {
   VERIFY_JOBS,
   VERIFY_CHECKPOINTS,
   VERIFY_PUBLIC_KEY,
+  VERIFY_REPORT,
   VERIFY_RESUME
 };
 
@@ -41,6 +43,7 @@ const struct option_spec replay_verify_options[] = {
     [VERIFY_CHECKPOINTS] = {"checkpoints", "WHERE",
                             "hold signed ones against it: topic, or a file"},
     [VERIFY_PUBLIC_KEY] = {"public-key", "FILE", "that they must be signed under"},
+    [VERIFY_REPORT] = {"report", "FILE", "write what was found as a page, too"},
     [VERIFY_RESUME] = {"resume", "DIR", "keep there how far it is, and go on from there"},
     {NULL, NULL, NULL},
 };
@@ -54,6 +57,7 @@ struct lane_work {
   struct verify_options options;
   struct verify_progress progress;
   struct verify_result result;
+  struct story story; /* with --report */
 };
 
 struct work {
@@ -335,7 +339,7 @@ static enum status failed(const struct work *work, struct error *error) {
 
 struct request {
   int64_t lane, from_ms, to_ms, jobs;
-  bool from_database, compares_database;
+  bool from_database, compares_database, has_report;
 };
 
 static enum status read_request(const struct command_line *line, struct request *request,
@@ -343,6 +347,7 @@ static enum status read_request(const struct command_line *line, struct request 
   const char *const source = line->options[VERIFY_SOURCE];
   *request = (struct request){.lane = -1, .from_ms = TIME_NONE, .to_ms = TIME_NONE};
   request->compares_database = line->options[VERIFY_DATABASE] != NULL;
+  request->has_report = line->options[VERIFY_REPORT] != NULL;
   request->from_database = source != NULL && strcmp(source, "postgres") == 0;
   if (source != NULL && !request->from_database && strcmp(source, "topic") != 0) {
     return error_set(error, STATUS_USAGE, "--source takes topic or postgres, not \"%.80s\"",
@@ -378,8 +383,47 @@ static enum status set_up(struct work *work, const struct request *request,
     lane->options = *common;
     lane->options.lane = request->lane >= 0 ? (uint32_t)request->lane : (uint32_t)i;
     lane->options.progress = &lane->progress;
+    if (request->has_report) {
+      lane->story = (struct story){.from_ms = request->from_ms,
+                                   .to_ms = request->to_ms,
+                                   .first_at_ms = TIME_NONE,
+                                   .last_at_ms = TIME_NONE};
+      story_begin_lane(&lane->story, lane->options.lane, count);
+      lane->options.watch = story_watch(&lane->story);
+    }
   }
   return STATUS_OK;
+}
+
+/* All lanes' stories as one. */
+static enum status write_report(const struct work *work, const struct request *request,
+                                const struct command_line *line, struct error *error) {
+  const char *const path = line->options[VERIFY_REPORT];
+  struct story story = {.first_at_ms = TIME_NONE, .last_at_ms = TIME_NONE};
+  struct report_lane *lanes = memory_zeroed(work->lane_count, sizeof *lanes);
+  FILE *const file = fopen(path, "wb");
+  if (file == NULL) {
+    free(lanes);
+    return error_set(error, STATUS_REFUSED, "%s: %s", path, strerror(errno));
+  }
+  for (size_t i = 0; i < work->lane_count; i++) {
+    lanes[i] = (struct report_lane){work->lanes[i].options.lane, &work->lanes[i].result};
+    story_join(&story, &work->lanes[i].story);
+  }
+  const struct report_page page = {.topic_prefix = line->config.kafka.topic_prefix,
+                                   .from_ms = request->from_ms,
+                                   .to_ms = request->to_ms,
+                                   .lanes = lanes,
+                                   .lane_count = work->lane_count,
+                                   .story = &story};
+  story_sort(&story);
+  report_put(&page, file);
+  const bool failed = ferror(file) != 0;
+  story_fini(&story);
+  free(lanes);
+  return fclose(file) == 0 && !failed
+             ? STATUS_OK
+             : error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
 }
 
 static enum status verify(const struct command_line *line, const struct request *request,
@@ -397,11 +441,15 @@ static enum status verify(const struct command_line *line, const struct request 
   } else if (status == STATUS_OK) {
     print_json(&work, line->output);
   }
+  if (status == STATUS_OK && request->has_report) {
+    status = write_report(&work, request, line, error);
+  }
   if (status == STATUS_OK) {
     status = conclude(&work, error);
   }
   for (size_t i = 0; i < work.lane_count; i++) {
     json_decref(work.lanes[i].result.finding);
+    story_fini(&work.lanes[i].story);
   }
   free(work.lanes);
   return status;
@@ -430,7 +478,8 @@ static enum status read_checkpoints(const struct command_line *line, uint32_t la
 
 /* What is gone on with must have been looked at in the same way before. */
 static enum status check_resume(const struct command_line *line, struct error *error) {
-  static const int others[] = {VERIFY_FROM, VERIFY_SOURCE, VERIFY_DATABASE, VERIFY_CHECKPOINTS};
+  static const int others[] = {VERIFY_FROM, VERIFY_SOURCE, VERIFY_DATABASE, VERIFY_CHECKPOINTS,
+                               VERIFY_REPORT};
   const char *const directory = line->options[VERIFY_RESUME];
   for (size_t i = 0; directory != NULL && i < COUNT_OF(others); i++) {
     if (line->options[others[i]] != NULL) {

@@ -52,6 +52,10 @@ enum status command_replay_what_if(const struct command_line *line, struct error
 enum status command_snapshot_create(const struct command_line *line, struct error *error);
 enum status command_snapshot_list(const struct command_line *line, struct error *error);
 enum status command_snapshot_verify(const struct command_line *line, struct error *error);
+enum status command_evidence_create(const struct command_line *line, struct error *error);
+enum status command_evidence_verify(const struct command_line *line, struct error *error);
+enum status command_evidence_key(const struct command_line *line, struct error *error);
+enum status command_evidence_checkpoint(const struct command_line *line, struct error *error);
 enum status command_status(const struct command_line *line, struct error *error);
 enum status command_policy_check(const struct command_line *line, struct error *error);
 enum status command_policy_test(const struct command_line *line, struct error *error);
@@ -71,6 +75,10 @@ extern const struct option_spec replay_explain_options[];
 extern const struct option_spec replay_rebuild_options[];
 extern const struct option_spec replay_what_if_options[];
 extern const struct option_spec snapshot_options[];
+extern const struct option_spec evidence_create_options[];
+extern const struct option_spec evidence_verify_options[];
+extern const struct option_spec evidence_key_options[];
+extern const struct option_spec evidence_checkpoint_options[];
 
 /* Parses `argv`, runs the command it names, prints what is to be printed. Returns the exit
  * code of the public contract. */

@@ -233,6 +233,22 @@ static void print_device(struct output *output, const struct lane_state *state, 
   }
 }
 
+void device_population_row(struct output *output, const struct lane_state *state, uint32_t index,
+                           bool has_address) {
+  enum { EMAIL = 2 }; /* its place among the columns */
+  uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+  struct device_image image;
+  struct row row = {.count = 0};
+  lane_image(&state->lane, index, NULL, ids, &image);
+  add_state(&row, state, &image);
+  if (!has_address) {
+    row.cells[EMAIL] = cell_null();
+  }
+  hex_format(image.subject, SUBJECT_SIZE, row.subject);
+  add_text(&row, row.subject);
+  output_row(output, row.cells);
+}
+
 /* In order of device numbers: the first of each lane, the second of each, … */
 static enum status print_list(const struct as_of *as_of, struct lane_state *const *states,
                               const struct device_filter *filter, struct error *error) {

@@ -16,6 +16,13 @@ struct device_filter {
   int64_t offset, limit;
 };
 
+/* A device of a lane's state as a row of device_columns' first, and its subject. `has_address`:
+ * with the address that the state has; else that is null. */
+enum { DEVICE_POPULATION_COLUMN_COUNT = DEVICE_LIST_COLUMN_COUNT + 1 };
+struct lane_state;
+void device_population_row(struct output *output, const struct lane_state *state, uint32_t index,
+                           bool has_address);
+
 /* Print on stdout. STATUS_USAGE: `as_of` is no time; STATUS_REFUSED: the log cannot be replayed
  * that far, or no device has the ID or serial then. */
 enum status device_list_as_of(const struct command_line *line, const char *as_of,

@@ -179,14 +179,14 @@ static void append_sized(struct buffer *buffer, struct span bytes, bool is_null)
   buffer_append(buffer, bytes.data, bytes.size);
 }
 
-/* The persons whose addresses stand in the value, in the order of their places there. */
-static size_t persons_in(struct intake *intake, struct span value,
+size_t intake_persons_in(const struct intake *intake, struct span value,
                          const struct named_person *persons[PERSON_FIELD_COUNT]) {
   size_t count = 0;
   for (enum person_field field = 0; field < PERSON_FIELD_COUNT; field++) {
-    const struct named_person *const person = person_of(&intake->event, field);
-    const uint8_t *const at = person->email.data;
-    if (person->email.size > 0 && at >= value.data && at < value.data + value.size) {
+    struct span lowered;
+    const struct named_person *const person = intake_person(intake, field, &lowered);
+    if (person != NULL && person->email.data >= value.data &&
+        person->email.data < value.data + value.size) {
       persons[count++] = person;
     }
   }
@@ -204,11 +204,11 @@ static void append_value(struct intake *intake, const struct record *record) {
   struct buffer *canonical = &intake->canonical;
   const struct span value = record->value;
   const struct named_person *persons[PERSON_FIELD_COUNT];
-  if (!intake->is_event || !names_persons(&intake->event)) {
+  const size_t count = intake_persons_in(intake, value, persons);
+  if (count == 0) {
     append_sized(canonical, value, record->value_is_null);
     return;
   }
-  const size_t count = persons_in(intake, value, persons);
   size_t size = value.size + count * SUBJECT_SIZE;
   for (size_t i = 0; i < count; i++) {
     size -= persons[i]->email.size;

@@ -63,6 +63,11 @@ enum status intake_refresh(struct intake *intake, const struct intake_rules *rul
 const struct named_person *intake_person(const struct intake *intake, enum person_field field,
                                          struct span *email);
 
+/* The persons whose addresses stand in the value, the message's own bytes, in the order of their
+ * places there. Returns how many. */
+size_t intake_persons_in(const struct intake *intake, struct span value,
+                         const struct named_person *persons[PERSON_FIELD_COUNT]);
+
 /* Forgets what was made of the record at hand, which is looked at anew by the next refresh. */
 void intake_reconsider(struct intake *intake);
 

@@ -25,6 +25,7 @@ static void keep_control(const struct lane *lane, struct carrier *carrier,
                                   .at_ms = lane->clock_ms,
                                   .cause = intake->message.cause,
                                   .event = intake->event};
+  control.cause.has_event_id = true;
   memcpy(control.cause.event_id, intake->event.event_id, EVENT_ID_SIZE);
   struct policy_change *policy = &control.event.policy;
   if (control.event.kind == EVENT_POLICY && policy->text.size == 0) {

@@ -100,8 +100,9 @@ static int64_t fact_number(const struct seen *seen, enum fact fact) {
   case FACT_SCREEN_LOCK_PIN_LENGTH:
     return device->has_screen_lock_pin_length ? device->screen_lock_pin_length : FACT_NONE;
   case FACT_THREAT_DEFENCE_LEVEL:
+    return device->threat_level == 0 ? FACT_NONE : device->threat_level - 1;
   case FACT_THREAT_DEFENCE_AGE:
-    return FACT_NONE; /* a device keeps none yet */
+    return age_ms(seen->clock_ms, device->threat_at_ms);
   case FACT_OS_VERSION:
   case FACT_COUNT:
     break;

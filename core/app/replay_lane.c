@@ -272,6 +272,10 @@ bool replay_lane_has_reached(const struct replay_lane *lane) {
   return lane->has_reached;
 }
 
+struct found *replay_lane_found(struct replay_lane *lane) {
+  return lane->found;
+}
+
 struct replay *replay_lane_replay(struct replay_lane *lane) {
   return lane->replay;
 }

@@ -46,6 +46,9 @@ bool replay_lane_has_reached(const struct replay_lane *lane);
 
 struct replay *replay_lane_replay(struct replay_lane *lane);
 
+/* The outputs' records, of which the replay looks at the audit entries and the journal. */
+struct found *replay_lane_found(struct replay_lane *lane);
+
 /* Where the result with that number stands in its topic; -1 when it is not there. Numbers of a
  * kind are asked for in rising order. */
 enum status replay_lane_offset(struct replay_lane *lane, enum result_kind kind, uint64_t seq,

@@ -15,6 +15,9 @@ void *memory_grown(void *memory, size_t count, size_t size);
 char *text_copy(const char *text);
 char *text_copy_size(const char *text, size_t size);
 
+/* "directory/name", or the name alone when the directory is empty; the caller frees it. */
+char *path_join(const char *directory, const char *name);
+
 /* A URL with *** for what stands before its host's '@', a user and a password. The caller frees
  * it. */
 char *url_shown(const char *url);

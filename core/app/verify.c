@@ -578,6 +578,10 @@ void verify_lane(const struct verify_options *options, struct verify_result *res
   if (result->status == STATUS_OK) {
     result->status = verify_save_end(&verify);
     result->has_key = replay_has_key(verify.replay);
+    if (verify.tree.frontier.hash == NULL) {
+      journal_tree_init(&verify.tree);
+    }
+    result->tree = journal_tree_state(&verify.tree);
   }
   close_parts(&verify);
   atomic_store(&options->progress->is_done, true);

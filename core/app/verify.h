@@ -62,6 +62,7 @@ struct verify_result {
   uint64_t checkpoints;                /* signed, and as the journal stands */
   uint64_t signed_batch;               /* the last batch that one of them covers */
   uint64_t resumed_from;               /* batch that this call began with; 0: the first */
+  struct merkle_tree tree;             /* with checkpoints or files: over the batches verified */
   bool is_moving; /* a run went on and on: what stands behind the batches was not looked at */
   bool has_key;   /* subjects were checked */
   uint64_t

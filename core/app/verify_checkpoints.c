@@ -68,7 +68,7 @@ static void compare(struct verify *verify) {
 }
 
 void verify_checkpoint_batch(struct verify *verify, const struct journal_row *row) {
-  if (verify->options->checkpoints == NULL) {
+  if (verify->options->checkpoints == NULL && verify->options->files == NULL) {
     return;
   }
   if (row->batch == 1) {

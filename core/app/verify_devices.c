@@ -21,7 +21,7 @@ enum { BEHIND_MS = 6000, SHORT_DIGEST_SIZE = 16 }; /* rows may be 5 s behind */
 struct device_note {
   uint64_t seq;
   int64_t at_ms, cause_offset, found_offset;
-  const struct policy *policy;
+  const struct policy *policy; /* in force then */
   uint8_t cause_topic;
   bool is_found;
   uint8_t expected[SHORT_DIGEST_SIZE], found[SHORT_DIGEST_SIZE];

@@ -72,12 +72,15 @@ static bool is_same(const struct outgoing *a, const struct outgoing *b) {
  * key where that might be an address. */
 static bool matches_withheld(struct verify *verify, const struct outgoing *expected,
                              const struct outgoing *found) {
+  static const char first[] = "muster.error";
   const size_t size = found->headers.size;
-  const bool matches = found->value_is_null && size <= expected->headers.size &&
-                       expected->timestamp_ms == found->timestamp_ms &&
-                       memcmp(expected->headers.data + expected->headers.size - size,
-                              found->headers.data, size) == 0 &&
-                       (found->key_is_null || span_equal(expected->key, found->key));
+  const bool matches =
+      found->value_is_null && size > 4 + sizeof first && size <= expected->headers.size &&
+      memcmp(found->headers.data + 4, first, sizeof first - 1) == 0 &&
+      expected->timestamp_ms == found->timestamp_ms &&
+      memcmp(expected->headers.data + expected->headers.size - size, found->headers.data, size) ==
+          0 &&
+      (found->key_is_null || span_equal(expected->key, found->key));
   verify->result->withheld += matches ? 1 : 0;
   return matches;
 }

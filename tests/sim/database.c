@@ -374,6 +374,9 @@ static enum status take(struct store *store, struct ownership_of_lane *ownership
     CHECK_THAT(checkpoint <= lane->batch_count, "lane %u: a checkpoint without its batch",
                ownership->lane);
     head->checkpoint = lane->batches[checkpoint - 1].row;
+    if (head->checkpoint.sweep.is_set) {
+      fault_note(FAULT_SWEEP_TAKEN);
+    }
     head->checkpoint.not_believed = NULL;
     head->checkpoint.not_believed_count = 0;
   }

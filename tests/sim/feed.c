@@ -187,18 +187,18 @@ static int64_t stamp(void) {
 
 static enum topic make_value(struct buffer *value, const char *serial, int64_t at_ms) {
   at_ms = at_ms < 0 ? 0 : at_ms;
-  const uint32_t kind = draw(40);
-  if (kind == 0) {
-    put_string(value, "no command");
-    return TOPIC_COMMANDS;
-  }
-  if (kind == 1) {
-    if (draw(3) == 0) {
+  if (chance(sim.plan.control_per_mille)) {
+    if (draw(8) == 0) {
       put_string(value, "no control");
     } else {
       put_policy(value, at_ms);
     }
     return TOPIC_CONTROL;
+  }
+  const uint32_t kind = draw(40);
+  if (kind == 0) {
+    put_string(value, "no command");
+    return TOPIC_COMMANDS;
   }
   if (kind < 12) {
     put_enrollment(value, serial, at_ms);

@@ -32,6 +32,9 @@ struct oracle {
   struct intake intakes[TOPIC_COUNT];
   struct head heads[TOPIC_COUNT];
   const struct journal_row *row; /* being decided again; NULL: everything at once */
+  /* The batch after it takes control messages: one may have begun it, behind timers that were due
+   * before its stamp and so ended this one without the wall clock. */
+  bool is_before_control;
   struct buffer records;         /* of results, all of the lane's */
   struct buffer rows, letters;   /* of one result */
   struct buffer canonical;
@@ -224,7 +227,8 @@ static void fire_rest(struct oracle *oracle) {
     const int64_t due_ms = timers_first(&oracle->state->lane.timers)->due_at_ms;
     const uint64_t steps =
         oracle->row->message_count + oracle->row->timer_count + oracle->swept_count;
-    if (due_ms > oracle->state->lane.clock_ms && (int64_t)steps < sim.plan.messages_max) {
+    if (due_ms > oracle->state->lane.clock_ms && (int64_t)steps < sim.plan.messages_max &&
+        !oracle->is_before_control) {
       oracle->fired = (struct fired){.batch = oracle->row->batch, .due_ms = due_ms};
     }
     fire(oracle);
@@ -302,6 +306,8 @@ static void replay(struct oracle *oracle) {
   for (size_t i = 0; i < count; i++) {
     oracle->row = &batches[i].row;
     oracle->state->lane.batch = oracle->row->batch;
+    oracle->is_before_control =
+        i + 1 < count && batches[i + 1].row.ranges[TOPIC_CONTROL].to > oracle->row->ranges[TOPIC_CONTROL].to;
     oracle->message_count = oracle->timer_count = oracle->swept_count = 0;
     oracle->timer = (struct timer_cursor){0};
     for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {

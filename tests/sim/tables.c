@@ -422,6 +422,7 @@ static void apply_batch(const struct change *change) {
       grow(lane->batches, lane->batch_count, &lane->batch_capacity, sizeof *lane->batches);
   lane->batches[lane->batch_count++] = change->batch;
   if (!tables.is_rebuilding) {
+    sim.faults[FAULT_SWEEP_CUT] += change->batch.row.sweep.is_set;
     note_ever(&change->batch.row);
   }
 }

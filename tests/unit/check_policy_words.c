@@ -25,6 +25,7 @@ static void read_rule(const char *require) {
 }
 
 static const struct device nothing_reported = {.antivirus_signatures_at_ms = TIME_NONE,
+                                               .threat_at_ms = TIME_NONE,
                                                .pending_since_ms = TIME_NONE};
 
 static void must_be(char *text, const char *expected) {
@@ -122,6 +123,18 @@ START_TEST(what_fails_is_told) {
 }
 END_TEST
 
+START_TEST(threat_defence_is_told) {
+  struct device device = nothing_reported;
+  device.threat_level = THREAT_MEDIUM + 1;
+  device.threat_at_ms = CLOCK_MS - 25 * HOUR_MS;
+  read_rule("{all: [[threat_defence_level, at_most, low], [threat_defence_age, at_most, 24h]]}");
+  must_be(policy_observed(&policy, 0, &device, span_text("1"), CLOCK_MS),
+          "threat_defence_level medium, threat_defence_age 25h");
+  device.threat_level = THREAT_SECURED + 1;
+  must_be(policy_observed(&policy, 0, &device, span_text("1"), CLOCK_MS), "threat_defence_age 25h");
+}
+END_TEST
+
 START_TEST(known_is_all_that_is_read) {
   const struct device device = device_of(TRI_FALSE, TRI_FALSE, HOUR_MS, 0);
   read_rule(ANTIVIRUS);
@@ -202,6 +215,7 @@ static Suite *suite(void) {
   tcase_set_timeout(tests, 60);
   tcase_add_loop_test(tests, what_is_required_is_told, 0, (int)COUNT_OF(required));
   tcase_add_loop_test(tests, what_fails_is_told, 0, (int)COUNT_OF(observed));
+  tcase_add_test(tests, threat_defence_is_told);
   tcase_add_test(tests, known_is_all_that_is_read);
   tcase_add_loop_test(tests, the_words_agree_with_the_core, 0, (int)COUNT_OF(comparisons));
   suite_add_tcase(all, tests);
