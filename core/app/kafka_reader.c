@@ -1,5 +1,6 @@
 #include "core/app/kafka_reader.h"
 
+#include "consumers/partition_ends.h"
 #include "core/app/kafka_client.h"
 #include "core/app/text.h"
 
@@ -38,8 +39,8 @@ enum status kafka_bounds(struct rd_kafka_s *client, const char *whole_topic, int
     if (left_ms <= 0) {
       return kafka_error(error, STATUS_UNAVAILABLE, whole_topic, "no answer in time");
     }
-    const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        client, whole_topic, partition, &bounds->first, &bounds->end, (int)left_ms);
+    const rd_kafka_resp_err_t code = partition_ends(client, whole_topic, partition, (int)left_ms,
+                                                    &bounds->first, &bounds->end);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
       return STATUS_OK;
     }
@@ -182,10 +183,15 @@ static enum status read_partitions(struct reader *reader, struct error *error) {
 struct rd_kafka_s *kafka_reader_open(const struct config *config, struct error *error) {
   /* A short wait: at its end a partition answers that there is nothing more only after it. */
   static const struct kafka_property properties[] = {
-      {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
-      {"enable.auto.commit", "false"},       {"fetch.wait.max.ms", "10"},
-      {"fetch.error.backoff.ms", "50"},      {"fetch.message.max.bytes", "8388608"},
-      {"allow.auto.create.topics", "false"}, {NULL, NULL},
+      {"isolation.level", "read_committed"},
+      {"enable.partition.eof", "true"},
+      {"enable.auto.commit", "false"},
+      {"fetch.wait.max.ms", "10"},
+      {"fetch.error.backoff.ms", "50"},
+      {"fetch.message.max.bytes", "8388608"},
+      {"allow.auto.create.topics", "false"},
+      KAFKA_READ_PROPERTIES,
+      {NULL, NULL},
   };
   return kafka_open(config, false, properties, error);
 }

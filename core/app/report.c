@@ -36,7 +36,8 @@ static const char head[] =
     ".wait{background:var(--wait)}@media (prefers-color-scheme:dark){.mark{color:#15181c}}\n"
     ".panel{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;"
     "padding:.8rem 1rem;margin:.8rem 0;break-inside:avoid}"
-    ".slim{width:auto;min-width:22rem}time{white-space:nowrap}"
+    "td .hash{display:inline-block;min-width:34ch}"
+    "td:first-child code{white-space:nowrap}.slim{width:auto;min-width:22rem}time{white-space:nowrap}"
     "details>summary{cursor:pointer;color:var(--soft);font-size:.88rem;margin-top:.4rem}\n"
     "svg{display:block;width:100%;height:auto;margin-top:.5rem}svg text{fill:var(--soft);"
     "font:11px system-ui,\"DejaVu Sans\",sans-serif}svg text.on{fill:var(--ink)}.rule{stroke:var(--line)}"
@@ -257,6 +258,14 @@ static void put_value(FILE *file, const json_t *value) {
   free(text);
 }
 
+static void put_place(FILE *file, const char *name, const json_t *place) {
+  if (place != NULL && !json_is_null(place)) {
+    fprintf(file, "<p class=\"soft\">%s <code>", name);
+    put_value(file, place);
+    fputs("</code></p>\n", file);
+  }
+}
+
 static void put_finding(FILE *file, const json_t *finding) {
   size_t i;
   json_t *difference;
@@ -271,7 +280,10 @@ static void put_finding(FILE *file, const json_t *finding) {
   fputs(": ", file);
   const char *text = json_string_value(json_object_get(finding, "text"));
   report_text(file, text == NULL ? "" : text);
-  fputs("</p>\n<div class=\"wide\"><table>\n<tr><th>field</th><th>expected</th><th>found</th>"
+  fputs("</p>\n", file);
+  put_place(file, "at", json_object_get(finding, "at"));
+  put_place(file, "caused by", json_object_get(finding, "cause"));
+  fputs("<div class=\"wide\"><table>\n<tr><th>field</th><th>expected</th><th>found</th>"
         "</tr>\n",
         file);
   const json_t *const differences = json_object_get(finding, "differences");
@@ -351,7 +363,7 @@ static void put_policy(FILE *file) {
 
 static const char legend[] =
     "<p class=\"key\"><span style=\"--c:var(--good)\">compliant, let in</span>"
-    "<span style=\"--c:var(--wait)\">days of grace</span>"
+    "<span style=\"--c:var(--wait)\">grace</span>"
     "<span style=\"--c:var(--bad)\">non-compliant, kept out, ticket open</span>"
     "<span style=\"--c:var(--idle)\">nothing known, nothing open</span>"
     "<span style=\"--c:var(--note)\">notice, policy</span></p>\n";

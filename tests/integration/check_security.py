@@ -169,7 +169,7 @@ def audited(kafka, config):
         [TopicPartition("sec.journal", 0, 1)]).values()])
     denied("the auditor joins muster's group", lambda: join_as(kafka, "auditor", "sec.audit", "secure"))
     # A reader of results alone cannot audit: the inputs are not shown to it.
-    done = run(config("mailer"), "replay", "verify", status=(1, EX_CONFIG, EX_UNAVAILABLE))
+    done = run(config("mailer"), "replay", "verify", status=EX_CONFIG)
     print("  a mailer audits:", done.stderr.splitlines()[-1][:180])
 
 
