@@ -1,6 +1,7 @@
 #include "consumers/fetch.h"
 
 #include "consumers/partition_ends.h"
+#include "consumers/stored.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,9 @@
 enum { TAKEN_MAX = 512 };
 
 struct fetch {
-  rd_kafka_t *client;
+  rd_kafka_t *client; /* NULL: from files */
+  const struct stored_partition *partitions;
+  size_t partition_count;
   int64_t (*now_ms)(void);
   int wake[2]; /* read end, write end */
   bool has_error;
@@ -22,8 +25,13 @@ struct fetch {
 
 struct source {
   struct fetch *fetch;
+  const struct stored_partition *stored; /* NULL: from the client */
+  struct span rest;                      /* of its records */
+  struct stored_record stored_record;
+  uint8_t *value; /* of a record that was pseudonymised */
   rd_kafka_topic_t *topic;
   rd_kafka_queue_t *queue;
+  int64_t from; /* of a file: records before it are passed over */
   int32_t partition;
   rd_kafka_message_t *taken[TAKEN_MAX];
   size_t taken_count, next;
@@ -89,6 +97,15 @@ enum status fetch_open(rd_kafka_conf_t *conf, int64_t (*now_ms)(void), struct fe
   return STATUS_OK;
 }
 
+struct fetch *fetch_open_stored(const struct stored_partition *partitions, size_t count) {
+  struct fetch *made = calloc(1, sizeof *made);
+  assert(made != NULL);
+  made->partitions = partitions;
+  made->partition_count = count;
+  made->wake[0] = made->wake[1] = -1;
+  return made;
+}
+
 void fetch_close(struct fetch *fetch) {
   if (fetch == NULL) {
     return;
@@ -110,11 +127,14 @@ int fetch_fd(const struct fetch *fetch) {
 
 void fetch_woken(struct fetch *fetch) {
   char bytes[256];
-  while (read(fetch->wake[0], bytes, sizeof bytes) > 0) {
+  while (fetch->client != NULL && read(fetch->wake[0], bytes, sizeof bytes) > 0) {
   }
 }
 
 bool fetch_serve(struct fetch *fetch, struct error *error) {
+  if (fetch->client == NULL) {
+    return false;
+  }
   rd_kafka_poll(fetch->client, 0);
   const bool had_error = fetch->has_error;
   if (had_error) {
@@ -124,8 +144,34 @@ bool fetch_serve(struct fetch *fetch, struct error *error) {
   return had_error;
 }
 
+static const struct stored_partition *find_stored(const struct fetch *fetch, const char *topic,
+                                                  int32_t partition) {
+  for (size_t i = 0; i < fetch->partition_count; i++) {
+    const struct stored_partition *stored = &fetch->partitions[i];
+    if (stored->partition == partition && strcmp(stored->topic, topic) == 0) {
+      return stored;
+    }
+  }
+  return NULL;
+}
+
+static enum status stored_offsets(const struct fetch *fetch, const char *topic, int32_t partition,
+                                  int64_t *first, int64_t *next, struct error *error) {
+  const struct stored_partition *stored = find_stored(fetch, topic, partition);
+  if (stored == NULL) {
+    return error_set(error, STATUS_CONFIG, "there is no file of %s, partition %d", topic,
+                     partition);
+  }
+  *first = stored->first;
+  *next = stored->end;
+  return STATUS_OK;
+}
+
 enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partition, int timeout_ms,
                           int64_t *first, int64_t *next, struct error *error) {
+  if (fetch->client == NULL) {
+    return stored_offsets(fetch, topic, partition, first, next, error);
+  }
   const rd_kafka_resp_err_t code =
       partition_ends(fetch->client, topic, partition, timeout_ms, first, next);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -149,6 +195,18 @@ enum status source_open(struct fetch *fetch, const char *topic, int32_t partitio
   made->fetch = fetch;
   made->partition = partition;
   made->end_offset = -1;
+  if (fetch->client == NULL) {
+    made->stored = find_stored(fetch, topic, partition);
+    if (made->stored == NULL) {
+      free(made);
+      return error_set(error, STATUS_CONFIG, "there is no file of %s, partition %d", topic,
+                       partition);
+    }
+    made->rest = made->stored->records;
+    made->from = offset;
+    *source = made;
+    return STATUS_OK;
+  }
   made->queue = rd_kafka_queue_new(fetch->client);
   made->topic = rd_kafka_topic_new(fetch->client, topic, NULL);
   rd_kafka_queue_io_event_enable(made->queue, fetch->wake[1], "w", 1);
@@ -174,6 +232,11 @@ static void drop_taken(struct source *source) {
 
 void source_close(struct source *source) {
   if (source == NULL) {
+    return;
+  }
+  if (source->stored != NULL) {
+    free(source->value);
+    free(source);
     return;
   }
   drop_taken(source);
@@ -231,7 +294,50 @@ static void show(struct source *source, rd_kafka_message_t *message) {
   };
 }
 
+static void show_stored(struct source *source) {
+  const struct stored_record *is = &source->stored_record;
+  struct span value = is->value;
+  if (is->patch_count > 0) {
+    const size_t size = stored_value_size(is);
+    source->value = realloc(source->value, size + 1);
+    assert(source->value != NULL);
+    stored_value(is, source->value);
+    value = span_of(source->value, size);
+  }
+  source->has_record = true;
+  source->record = (struct record){
+      .offset = is->offset,
+      .timestamp_ms = is->timestamp_ms,
+      .read_at_ms = is->timestamp_ms,
+      .key = is->key,
+      .value = value,
+      .key_is_null = (is->flags & STORED_KEY_IS_NULL) != 0,
+      .value_is_null = (is->flags & STORED_VALUE_IS_NULL) != 0,
+      .has_headers = is->headers.size > 0,
+      .stored = is,
+  };
+}
+
+static const struct record *peek_stored(struct source *source) {
+  const struct stored_partition *stored = source->stored;
+  while (!source->has_record && !source->has_failed && source->rest.size > 0) {
+    if (!stored_next(&source->rest, &source->stored_record)) {
+      source->has_failed = true;
+      snprintf(source->error.text, sizeof source->error.text,
+               "the file of %s, partition %d, is damaged at byte %zu of its records", stored->topic,
+               stored->partition, stored->records.size - source->rest.size);
+    } else if (source->stored_record.offset >= source->from) {
+      show_stored(source);
+    }
+  }
+  source->end_offset = source->has_record || source->has_failed ? -1 : stored->end;
+  return source->has_record ? &source->record : NULL;
+}
+
 const struct record *source_peek(struct source *source) {
+  if (source->stored != NULL) {
+    return peek_stored(source);
+  }
   while (!source->has_record && !source->has_failed) {
     if (source->next == source->taken_count) {
       take_more(source);
@@ -253,6 +359,10 @@ const struct record *source_peek(struct source *source) {
 
 void source_pop(struct source *source) {
   assert(source->has_record);
+  if (source->stored != NULL) {
+    source->has_record = false;
+    return;
+  }
   rd_kafka_message_destroy(source->taken[source->next++]);
   source->has_record = false;
 }
@@ -265,7 +375,7 @@ int64_t source_lag(const struct source *source, int64_t next) {
   int64_t low;
   int64_t high;
   /* Behind the last message there may be offsets that no reader sees: an end is no lag. */
-  if (source_end(source) >= 0 ||
+  if (source->stored != NULL || source_end(source) >= 0 ||
       rd_kafka_get_watermark_offsets(source->fetch->client, rd_kafka_topic_name(source->topic),
                                      source->partition, &low, &high) != 0) {
     return 0;
@@ -286,6 +396,9 @@ static rd_kafka_headers_t *headers_of(const struct record *record) {
 }
 
 size_t record_headers_size(const struct record *record) {
+  if (record->stored != NULL) {
+    return record->stored->headers.size;
+  }
   const rd_kafka_headers_t *headers = headers_of(record);
   const char *name;
   const void *value;
@@ -299,6 +412,38 @@ size_t record_headers_size(const struct record *record) {
   return size;
 }
 
+/* A u32 of the headers in the form of struct original; false when it is not there. */
+static bool take_u32(struct span *rest, uint32_t *value) {
+  if (rest->size < 4) {
+    return false;
+  }
+  *value = (uint32_t)rest->data[0] << 24 | (uint32_t)rest->data[1] << 16 |
+           (uint32_t)rest->data[2] << 8 | rest->data[3];
+  *rest = span_of(rest->data + 4, rest->size - 4);
+  return true;
+}
+
+/* The last of that name; a file may hold anything. */
+static bool stored_header(const struct record *record, const char *name, struct span *value) {
+  struct span rest = record->stored->headers;
+  bool is_there = false;
+  uint32_t size;
+  while (take_u32(&rest, &size) && size <= rest.size) {
+    const bool is_named = span_equal(span_of(rest.data, size), span_text(name));
+    rest = span_of(rest.data + size, rest.size - size);
+    if (!take_u32(&rest, &size) || (size != UINT32_MAX && size > rest.size)) {
+      break;
+    }
+    const bool is_null = size == UINT32_MAX;
+    if (is_named) {
+      is_there = !is_null;
+      *value = span_of(rest.data, is_null ? 0 : size);
+    }
+    rest = is_null ? rest : span_of(rest.data + size, rest.size - size);
+  }
+  return is_there;
+}
+
 static uint8_t *put_u32(uint8_t *into, uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) {
     *into++ = (uint8_t)(value >> shift);
@@ -307,6 +452,12 @@ static uint8_t *put_u32(uint8_t *into, uint32_t value) {
 }
 
 void record_headers_copy(const struct record *record, uint8_t *into) {
+  if (record->stored != NULL) {
+    if (record->stored->headers.size > 0) {
+      memcpy(into, record->stored->headers.data, record->stored->headers.size);
+    }
+    return;
+  }
   const rd_kafka_headers_t *headers = headers_of(record);
   const char *name;
   const void *value;
@@ -326,6 +477,9 @@ void record_headers_copy(const struct record *record, uint8_t *into) {
 }
 
 bool record_header(const struct record *record, const char *name, struct span *value) {
+  if (record->stored != NULL) {
+    return stored_header(record, name, value);
+  }
   const rd_kafka_headers_t *headers = headers_of(record);
   const void *data;
   size_t size;

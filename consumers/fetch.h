@@ -20,10 +20,15 @@
 struct fetch;
 struct source;
 struct rd_kafka_conf_s;
+struct stored_partition; /* consumers/stored.h */
 
 /* Takes `conf` in every case. `now_ms` tells the wall clock. */
 enum status fetch_open(struct rd_kafka_conf_s *conf, int64_t (*now_ms)(void), struct fetch **fetch,
                        struct error *error) MUST_USE;
+
+/* The same over partitions that stand in files, with no client: nothing is ever on its way, each
+ * ends where its file says. They outlive it. */
+struct fetch *fetch_open_stored(const struct stored_partition *partitions, size_t count);
 
 /* Every source must have been closed. NULL is allowed. */
 void fetch_close(struct fetch *fetch);

@@ -5,6 +5,8 @@
 
 #include "core/span.h"
 
+struct stored_record; /* consumers/stored.h */
+
 struct record {
   int64_t offset;
   int64_t timestamp_ms; /* -1: none */
@@ -13,7 +15,8 @@ struct record {
   struct span value;
   bool key_is_null, value_is_null;
   bool has_headers;
-  void *message; /* the client's own */
+  void *message;                      /* the client's own; NULL of one from a file: */
+  const struct stored_record *stored; /* headers, what was taken out, why it is withheld */
 };
 
 #endif

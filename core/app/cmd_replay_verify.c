@@ -6,9 +6,11 @@
 #include "core/app/option_number.h"
 #include "core/app/option_time.h"
 #include "core/app/replay_inputs.h"
+#include "core/app/report.h"
 #include "core/app/text.h"
 #include "core/app/verify.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -17,7 +19,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { VERIFY_LANE, VERIFY_FROM, VERIFY_TO, VERIFY_SOURCE, VERIFY_DATABASE, VERIFY_JOBS };
+enum {
+  VERIFY_LANE,
+  VERIFY_FROM,
+  VERIFY_TO,
+  VERIFY_SOURCE,
+  VERIFY_DATABASE,
+  VERIFY_JOBS,
+  VERIFY_CHECKPOINTS,
+  VERIFY_PUBLIC_KEY,
+  VERIFY_REPORT
+};
 
 const struct option_spec replay_verify_options[] = {
     [VERIFY_LANE] = {"lane", "N", "this lane alone, counted from 0"},
@@ -26,6 +38,10 @@ const struct option_spec replay_verify_options[] = {
     [VERIFY_SOURCE] = {"source", "WHERE", "read the journal from its topic, or from postgres"},
     [VERIFY_DATABASE] = {"database", NULL, "compare the rows of PostgreSQL, too"},
     [VERIFY_JOBS] = {"jobs", "N", "lanes at a time; as many as processors"},
+    [VERIFY_CHECKPOINTS] = {"checkpoints", "WHERE",
+                            "hold signed ones against it: topic, or a file"},
+    [VERIFY_PUBLIC_KEY] = {"public-key", "FILE", "that they must be signed under"},
+    [VERIFY_REPORT] = {"report", "FILE", "write what was found as a page, too"},
     {NULL, NULL, NULL},
 };
 
@@ -38,6 +54,7 @@ struct lane_work {
   struct verify_options options;
   struct verify_progress progress;
   struct verify_result result;
+  struct story story; /* with --report */
 };
 
 struct work {
@@ -150,6 +167,8 @@ static json_t *lane_json(const struct lane_work *lane) {
       (json_int_t)result->expired, "erased", (json_int_t)result->erased, "unknown_subjects",
       (json_int_t)result->unknown_subjects, "undecided_offsets", (json_int_t)result->undecided,
       "is_moving", (int)result->is_moving, "subjects", subjects_name(result), "chain", chain);
+  json_object_set_new(json, "checkpoints", json_integer((json_int_t)result->checkpoints));
+  json_object_set_new(json, "signed_batch", json_integer((json_int_t)result->signed_batch));
   if (result->verdict == VERDICT_DIVERGED) {
     json_object_set(json, "divergence", result->finding);
   } else if (result->verdict == VERDICT_UNVERIFIABLE) {
@@ -224,6 +243,10 @@ static void print_lane(const struct lane_work *lane) {
     printf("  a run goes on: nothing behind batch %" PRIu64 " was looked at, nor the devices\n",
            result->batches);
   }
+  if (result->checkpoints > 0) {
+    printf("  %" PRIu64 " signed checkpoints hold, up to batch %" PRIu64 "\n", result->checkpoints,
+           result->signed_batch);
+  }
   if (result->verdict == VERDICT_DIVERGED) {
     finding_print(stdout, result->finding);
   } else if (result->verdict == VERDICT_UNVERIFIABLE) {
@@ -283,7 +306,7 @@ static enum status failed(const struct work *work, struct error *error) {
 
 struct request {
   int64_t lane, from_ms, to_ms, jobs;
-  bool from_database, compares_database;
+  bool from_database, compares_database, has_report;
 };
 
 static enum status read_request(const struct command_line *line, struct request *request,
@@ -291,6 +314,7 @@ static enum status read_request(const struct command_line *line, struct request 
   const char *const source = line->options[VERIFY_SOURCE];
   *request = (struct request){.lane = -1, .from_ms = TIME_NONE, .to_ms = TIME_NONE};
   request->compares_database = line->options[VERIFY_DATABASE] != NULL;
+  request->has_report = line->options[VERIFY_REPORT] != NULL;
   request->from_database = source != NULL && strcmp(source, "postgres") == 0;
   if (source != NULL && !request->from_database && strcmp(source, "topic") != 0) {
     return error_set(error, STATUS_USAGE, "--source takes topic or postgres, not \"%.80s\"",
@@ -326,8 +350,47 @@ static enum status set_up(struct work *work, const struct request *request,
     lane->options = *common;
     lane->options.lane = request->lane >= 0 ? (uint32_t)request->lane : (uint32_t)i;
     lane->options.progress = &lane->progress;
+    if (request->has_report) {
+      lane->story = (struct story){.from_ms = request->from_ms,
+                                   .to_ms = request->to_ms,
+                                   .first_at_ms = TIME_NONE,
+                                   .last_at_ms = TIME_NONE};
+      story_begin_lane(&lane->story, lane->options.lane, count);
+      lane->options.watch = story_watch(&lane->story);
+    }
   }
   return STATUS_OK;
+}
+
+/* All lanes' stories as one. */
+static enum status write_report(const struct work *work, const struct request *request,
+                                const struct command_line *line, struct error *error) {
+  const char *const path = line->options[VERIFY_REPORT];
+  struct story story = {.first_at_ms = TIME_NONE, .last_at_ms = TIME_NONE};
+  struct report_lane *lanes = memory_zeroed(work->lane_count, sizeof *lanes);
+  FILE *const file = fopen(path, "wb");
+  if (file == NULL) {
+    free(lanes);
+    return error_set(error, STATUS_REFUSED, "%s: %s", path, strerror(errno));
+  }
+  for (size_t i = 0; i < work->lane_count; i++) {
+    lanes[i] = (struct report_lane){work->lanes[i].options.lane, &work->lanes[i].result};
+    story_join(&story, &work->lanes[i].story);
+  }
+  const struct report_page page = {.topic_prefix = line->config.kafka.topic_prefix,
+                                   .from_ms = request->from_ms,
+                                   .to_ms = request->to_ms,
+                                   .lanes = lanes,
+                                   .lane_count = work->lane_count,
+                                   .story = &story};
+  story_sort(&story);
+  report_put(&page, file);
+  const bool failed = ferror(file) != 0;
+  story_fini(&story);
+  free(lanes);
+  return fclose(file) == 0 && !failed
+             ? STATUS_OK
+             : error_set(error, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
 }
 
 static enum status verify(const struct command_line *line, const struct request *request,
@@ -345,13 +408,38 @@ static enum status verify(const struct command_line *line, const struct request 
   } else if (status == STATUS_OK) {
     print_json(&work, line->output);
   }
+  if (status == STATUS_OK && request->has_report) {
+    status = write_report(&work, request, line, error);
+  }
   if (status == STATUS_OK) {
     status = conclude(&work, error);
   }
   for (size_t i = 0; i < work.lane_count; i++) {
     json_decref(work.lanes[i].result.finding);
+    story_fini(&work.lanes[i].story);
   }
   free(work.lanes);
+  return status;
+}
+
+static enum status read_checkpoints(const struct command_line *line, uint32_t lane_count,
+                                    struct checkpoint_list *list, struct error *error) {
+  const struct config *config = &line->config;
+  const char *const where = line->options[VERIFY_CHECKPOINTS];
+  const char *const key_file = line->options[VERIFY_PUBLIC_KEY];
+  struct note_key *key;
+  if (key_file == NULL) {
+    return error_set(error, STATUS_USAGE, "--checkpoints needs the --public-key they are under");
+  }
+  enum status status = note_key_load(key_file, false, &key, error);
+  if (status != STATUS_OK) {
+    return status;
+  }
+  status = strcmp(where, "topic") == 0
+               ? checkpoint_list_read_topic(config, key, lane_count, list, error)
+               : checkpoint_list_read_file(where, config->kafka.topic_prefix, key, lane_count, list,
+                                           error);
+  note_key_close(key);
   return status;
 }
 
@@ -359,9 +447,13 @@ enum status command_replay_verify(const struct command_line *line, struct error 
   const struct config *config = &line->config;
   struct request request;
   struct replay_inputs inputs = {0};
+  struct checkpoint_list checkpoints = {0};
   enum status status = read_request(line, &request, error);
   if (status == STATUS_OK) {
     status = replay_inputs_open(config, &inputs, error);
+  }
+  if (status == STATUS_OK && line->options[VERIFY_CHECKPOINTS] != NULL) {
+    status = read_checkpoints(line, inputs.lane_count, &checkpoints, error);
   }
   if (status == STATUS_OK) {
     const struct verify_options common = {
@@ -373,9 +465,11 @@ enum status command_replay_verify(const struct command_line *line, struct error 
         .compares_database = request.compares_database,
         .from_ms = request.from_ms,
         .to_ms = request.to_ms,
+        .checkpoints = line->options[VERIFY_CHECKPOINTS] != NULL ? &checkpoints : NULL,
     };
     status = verify(line, &request, &common, error);
   }
+  checkpoint_list_fini(&checkpoints);
   replay_inputs_close(&inputs);
   return status;
 }

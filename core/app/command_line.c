@@ -163,12 +163,25 @@ static enum status parse_long(struct parsing *parsing, char *word) {
   return unknown_option(parsing, name);
 }
 
+/* A command may have an option of its own under a common one's name, and so under its letter. */
+static enum status parse_letter(struct parsing *parsing, size_t option, const char *shown,
+                                char *joined) {
+  const struct option_spec *const own = parsing->command->options;
+  for (size_t i = 0; i < option_count(parsing->command); i++) {
+    if (common_options[option].name != NULL &&
+        strcmp(own[i].name, common_options[option].name) == 0) {
+      return parse_own(parsing, i, shown, joined);
+    }
+  }
+  return parse_common(parsing, option, shown, joined);
+}
+
 /* "-o json" or "-ojson"; letters are not bundled. */
 static enum status parse_short(struct parsing *parsing, char *word) {
   for (size_t i = 0; i < common_option_count; i++) {
     if (common_options[i].letter != 0 && common_options[i].letter == word[1]) {
       const char shown[] = {'-', word[1], '\0'};
-      return parse_common(parsing, i, shown, word[2] == '\0' ? NULL : word + 2);
+      return parse_letter(parsing, i, shown, word[2] == '\0' ? NULL : word + 2);
     }
   }
   return error_set(parsing->error, STATUS_USAGE, "%s: unknown option %.80s", parsing->command->name,

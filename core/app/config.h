@@ -53,6 +53,9 @@ struct config {
     char *subject_key_file; /* empty: the key that `migrate` keeps in the database */
   } privacy;
   struct {
+    char *signing_key_file; /* of its checkpoints; empty: nothing is signed */
+  } journal;
+  struct {
     struct text_list bootstrap_admins;
   } roles;
   struct {

@@ -104,12 +104,11 @@ static void add_time(struct row *row, int64_t at_ms) {
   add(row, at_ms == TIME_NONE ? cell_null() : cell_integer(at_ms));
 }
 
-static void add_violations(struct row *row, const struct lane *lane, violation_set violations) {
+static void add_violations(struct row *row, struct rule_names rules, violation_set violations) {
   size_t used = 0;
-  for (uint32_t rule = 0; rule < lane->policy->rule_count; rule++) {
+  for (uint32_t rule = 0; rule < rules.count; rule++) {
     if ((violations >> rule & 1u) != 0) {
-      used += (size_t)snprintf(row->violations + used, TEXT_SIZE - used, "%s\n",
-                               lane->policy->rule_ids[rule]);
+      used += (size_t)snprintf(row->violations + used, TEXT_SIZE - used, "%s\n", rules.ids[rule]);
     }
   }
   row->violations[used] = '\0';
@@ -131,7 +130,7 @@ static void add_state(struct row *row, const struct lane_state *state,
   add(row, cell_text(image->os_version));
   add_text(row, device_status_name((enum device_status)device->status));
   add_text(row, compliance_name((enum compliance)device->compliance));
-  add_violations(row, &state->lane, device->violations);
+  add_violations(row, image->rules, device->violations);
   add_time(row, device->noncompliant_since_ms);
   add(row, cell_boolean(device->email_blocked));
   add(row, cell_boolean(device->sap_blocked));
@@ -209,6 +208,22 @@ static void print_device(struct output *output, const struct lane_state *state, 
     add_state(&row, state, &image);
     output_row(output, row.cells);
   }
+}
+
+void device_population_row(struct output *output, const struct lane_state *state, uint32_t index,
+                           bool has_address) {
+  enum { EMAIL = 2 }; /* its place among the columns */
+  uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+  struct device_image image;
+  struct row row = {.count = 0};
+  lane_image(&state->lane, index, NULL, ids, &image);
+  add_state(&row, state, &image);
+  if (!has_address) {
+    row.cells[EMAIL] = cell_null();
+  }
+  hex_format(image.subject, SUBJECT_SIZE, row.subject);
+  add_text(&row, row.subject);
+  output_row(output, row.cells);
 }
 
 /* In order of device numbers: the first of each lane, the second of each, … */

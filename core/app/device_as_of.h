@@ -2,11 +2,7 @@
 #ifndef MUSTER_APP_DEVICE_AS_OF_H
 #define MUSTER_APP_DEVICE_AS_OF_H
 
-#include "core/app/output.h"
-
-/* What `device list` and `device get` show; the first DEVICE_LIST_COLUMN_COUNT in lists. */
-enum { DEVICE_LIST_COLUMN_COUNT = 18, DEVICE_COLUMN_COUNT = 25 };
-extern const struct column device_columns[];
+#include "core/app/device_columns.h"
 
 /* Names in any case; NULL: any. */
 struct device_filter {
@@ -15,6 +11,13 @@ struct device_filter {
   bool is_blocked, is_overdue;
   int64_t offset, limit;
 };
+
+/* A device of a lane's state as a row of device_columns' first, and its subject. `has_address`:
+ * with the address that the state has; else that is null. */
+enum { DEVICE_POPULATION_COLUMN_COUNT = DEVICE_LIST_COLUMN_COUNT + 1 };
+struct lane_state;
+void device_population_row(struct output *output, const struct lane_state *state, uint32_t index,
+                           bool has_address);
 
 /* Print on stdout. STATUS_USAGE: `as_of` is no time; STATUS_REFUSED: the log cannot be replayed
  * that far, or no device has the ID or serial then. */

@@ -115,16 +115,12 @@ void lane_check_idle(struct lane_task *task) {
 static void note_published(struct lane_task *task, const struct carrier *carrier) {
   task->is_settled = false;
   const uint32_t lane = task->options.setup.lane;
-  int64_t next_offsets[TOPIC_COUNT];
-  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-    next_offsets[topic] = carrier->row.ranges[topic].to;
-  }
   task->resources.published_batch = carrier->batch;
   task->retry_ms = RETRY_MS_MIN;
   metric_add(task->options.metrics, METRIC_PUBLISHED, lane, 0, 1);
   metric_observe(task->options.metrics, METRIC_PUBLISH_SECONDS, lane,
                  (double)(clock_mono_ms() - carrier->commit_mono_ms) / 1000);
-  task->options.events.published(task->options.events.context, task, next_offsets);
+  task->options.events.published(task->options.events.context, task, &carrier->row);
 }
 
 static void on_published(void *context) {
@@ -242,6 +238,7 @@ void lane_commit_next(struct lane_task *task) {
       .streamed = carrier_streamed(carrier),
       .results = buffer_span(&carrier->results),
       .letters = buffer_span(&carrier->letters),
+      .control = buffer_span(&carrier->control),
   };
   struct error error;
   const enum status status = store_commit_begin(task->resources.store, &batch, &error);

@@ -109,12 +109,44 @@ static void restore_device(void *context, const struct device_image *device, str
   lane_restore(&state->lane, device);
 }
 
+struct control_restoring {
+  struct lane_state *state;
+  enum status status;
+  struct error *error;
+};
+
+static void restore_control(void *context, const struct store_control *control) {
+  struct control_restoring *restoring = context;
+  if (restoring->status == STATUS_OK) {
+    restoring->status = lane_state_restore_control(restoring->state, control, restoring->error);
+  }
+}
+
+/* What the lane knew, and the sweep that was open, when its device rows were written. */
+static enum status load_control(const struct lane_setup *setup, struct lane_resources *resources,
+                                struct error *error) {
+  const struct journal_row *checkpoint = &resources->head.checkpoint;
+  struct control_restoring restoring = {.state = resources->state, .error = error};
+  enum status status = store_load_control(resources->store, setup->lane, checkpoint->batch,
+                                          restore_control, &restoring, error);
+  if (status == STATUS_OK) {
+    status = restoring.status;
+  }
+  if (status == STATUS_OK) {
+    sweep_restore(&resources->state->lane, &checkpoint->sweep);
+  }
+  return status;
+}
+
 static enum status load(const struct lane_setup *setup, struct lane_resources *resources,
                         struct error *error) {
   resources->state = lane_state_open(setup->lane, setup->lane_count);
   struct lane *lane = &resources->state->lane;
-  enum status status =
-      store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
+  enum status status = load_control(setup, resources, error);
+  if (status == STATUS_OK) {
+    status =
+        store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
+  }
   if (status == STATUS_OK) { /* or the devices may be newer than the rows read before them */
     status = store_check_owner(resources->store, &resources->ownership, error);
   }
@@ -197,17 +229,37 @@ static void replay_environment(void *context, const struct journal_row *row,
   buffer_append(&republish->environment, content.data, content.size);
 }
 
+/* The names of the rules of a policy that was in force when something was decided. */
+static struct rule_names names_under(struct republish *republish, const char *version) {
+  const struct control *control = &republish->resources->state->lane.control;
+  const struct known_policy *known = control_find_policy(control, span_text(version));
+  if (known == NULL && republish->status == STATUS_OK) {
+    republish->status = error_set(republish->error, STATUS_CONFIG,
+                                  "lane %u: a row names policy %s, which was never in force",
+                                  republish->setup->lane, version);
+  }
+  return known == NULL ? (struct rule_names){0} : policy_rule_names(known->policy);
+}
+
 static void replay_result(void *context, const struct result *result, struct span email) {
   struct republish *republish = context;
+  struct result named = *result;
+  named.rules = names_under(republish, result->policy);
   buffer_clear(&republish->canonical);
-  encode_result(&republish->setup->encoding, result, email, &republish->records,
-                &republish->canonical);
+  if (republish->status == STATUS_OK) {
+    encode_result(&republish->setup->encoding, &named, email, &republish->records,
+                  &republish->canonical);
+  }
 }
 
 /* Devices come at the very end: their states are those after the last batch. */
 static void replay_device(void *context, const struct device_image *device, struct span email) {
   struct republish *republish = context;
-  encode_device(&republish->setup->encoding, device, email, &republish->records);
+  struct device_image named = *device;
+  named.rules = names_under(republish, device->policy);
+  if (republish->status == STATUS_OK) {
+    encode_device(&republish->setup->encoding, &named, email, &republish->records);
+  }
 }
 
 static enum status publish_rest(const struct lane_setup *setup, struct lane_resources *resources,

@@ -46,8 +46,8 @@ struct lane_events {
                  const struct error *error);
   /* The lane has been given up, as asked. */
   void (*stopped)(void *context, struct lane_task *task);
-  /* Published up to these offsets. */
-  void (*published)(void *context, struct lane_task *task, const int64_t next_offsets[TOPIC_COUNT]);
+  /* Published up to this batch. */
+  void (*published)(void *context, struct lane_task *task, const struct journal_row *row);
 };
 
 struct lane_task_options {

@@ -8,6 +8,7 @@
 #include "core/app/instance.h"
 #include "core/app/kafka_client.h"
 #include "core/app/log.h"
+#include "core/app/notary.h"
 #include "core/app/others.h"
 #include "core/app/policy_shipped.h"
 #include "core/app/preflight.h"
@@ -47,6 +48,7 @@ struct processor {
   struct lane_setup setup; /* of every lane, but for its number */
   struct environment environment;
   struct schema_cache *schema_cache; /* NULL without a registry */
+  struct notary *notary;             /* NULL without a signing key */
   struct worker *worker;
   struct membership *membership;
   struct lane_task **tasks; /* by lane; NULL: not ours */
@@ -204,9 +206,13 @@ static void on_failed(void *context, struct lane_task *task, enum status status,
   }
 }
 
-static void on_published(void *context, struct lane_task *task,
-                         const int64_t next_offsets[TOPIC_COUNT]) {
+static void on_published(void *context, struct lane_task *task, const struct journal_row *row) {
   struct processor *processor = context;
+  int64_t next_offsets[TOPIC_COUNT];
+  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
+    next_offsets[topic] = row->ranges[topic].to;
+  }
+  notary_note(processor->notary, row);
   processor->progress_mono_ms = clock_mono_ms();
   membership_note_offsets(processor->membership, (int32_t)lane_task_lane(task), next_offsets);
 }
@@ -480,6 +486,9 @@ static void on_preflight(void *context) {
     status = set_up_schemas(processor, &error);
   }
   if (status == STATUS_OK) {
+    notary_start(processor->notary, processor->setup.lane_count);
+  }
+  if (status == STATUS_OK) {
     status = join(processor, &error);
   }
   if (status == STATUS_UNAVAILABLE) {
@@ -702,6 +711,9 @@ static enum status open_parts(struct processor *processor, struct error *error) 
     status = environment_ids(config, processor->schemas, &processor->environment.ids, error);
   }
   if (status == STATUS_OK) {
+    status = notary_open(config, processor->schemas, &processor->notary, error);
+  }
+  if (status == STATUS_OK) {
     status = instance_take(config, &processor->instance, error);
   }
   if (status == STATUS_OK) {
@@ -742,7 +754,6 @@ static void run_loop(struct processor *processor) {
 
 enum status processor_run(const struct config *config, bool until_caught_up,
                           struct processor_summary *summary, struct error *error) {
-  const struct policy *policy = policy_default();
   struct processor processor = {
       .config = config,
       .until_caught_up = until_caught_up,
@@ -753,7 +764,6 @@ enum status processor_run(const struct config *config, bool until_caught_up,
       .environment = {.config = config},
       .setup = {.config = config,
                 .encoding = {.topic_prefix = config->kafka.topic_prefix,
-                             .rules = {.ids = policy->rule_ids, .count = policy->rule_count},
                              .message_bytes_max = (uint64_t)config->kafka.message_bytes_max,
                              .cloudevents = config->kafka.cloudevents}},
       .progress_mono_ms = clock_mono_ms(),
@@ -766,6 +776,7 @@ enum status processor_run(const struct config *config, bool until_caught_up,
     status = processor.status;
     *error = processor.error;
   }
+  notary_close(processor.notary, status == STATUS_OK);
   close_parts(&processor);
   return status;
 }

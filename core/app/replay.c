@@ -5,7 +5,6 @@
 #include "core/app/found.h"
 #include "core/app/kafka_client.h"
 #include "core/app/lane_start.h"
-#include "core/app/policy_shipped.h"
 #include "core/app/text.h"
 
 #include <inttypes.h>
@@ -36,6 +35,7 @@ struct replay {
   struct encoding encoding;
   struct intake_rules rules;
   bool has_environment, has_key;
+  uint64_t partial_count; /* of the batch */
   uint8_t environment[DIGEST_SIZE];
 };
 
@@ -54,12 +54,22 @@ enum status replay_fetch_open(const struct config *config, struct fetch **fetch,
   return conf == NULL ? STATUS_CONFIG : fetch_open(conf, clock_wall_ms, fetch, error);
 }
 
+enum status replay_fetch_open_from(const struct config *config, const struct replay_files *files,
+                                   struct fetch **fetch, struct error *error) {
+  if (files == NULL) {
+    return replay_fetch_open(config, fetch, error);
+  }
+  *fetch = fetch_open_stored(files->partitions, files->count);
+  return STATUS_OK;
+}
+
 struct replay *replay_open(const struct replay_options *options, struct fetch *fetch) {
   struct replay *replay = memory_zeroed(1, sizeof *replay);
   replay->options = *options;
   replay->fetch = fetch;
   replay->state = lane_state_open(options->lane, options->lane_count);
   replay->carrier = carrier_open(&replay->encoding);
+  replay->carrier->makes_no_rows = !options->makes_rows;
   return replay;
 }
 
@@ -83,11 +93,9 @@ void replay_close(struct replay *replay) {
 static void apply_environment(struct replay *replay) {
   const struct replay_options *options = &replay->options;
   const struct recorded_environment *recorded = &replay->recorded;
-  const struct policy *policy = policy_default();
   replay->encoding = (struct encoding){
       .topic_prefix = recorded->settings.kafka.topic_prefix,
       .lane = options->lane,
-      .rules = {policy->rule_ids, policy->rule_count},
       .message_bytes_max = (uint64_t)recorded->settings.kafka.message_bytes_max,
       .cloudevents = recorded->settings.kafka.cloudevents,
   };
@@ -131,6 +139,7 @@ static void take_environment(struct replay *replay, const struct recorded_batch 
     return;
   }
   apply_environment(replay);
+  environment_set_admins(buffer_span(&batch->environment), &replay->state->lane);
   replay->has_environment = true;
   memcpy(replay->environment, batch->row.environment, DIGEST_SIZE);
 }
@@ -232,6 +241,7 @@ static void begin(struct replay *replay, const struct journal_row *row) {
   if (!replay->options.keeps_touches) {
     lane_clear_touches(lane);
   }
+  replay->partial_count = 0;
   carrier_begin(replay->carrier, replay->state, row->batch, clock_mono_ms());
   batch_begin(&replay->batch, row->batch, lane, next_offsets);
 }
@@ -239,7 +249,9 @@ static void begin(struct replay *replay, const struct journal_row *row) {
 static void take_result(void *context, const struct result *result) {
   struct replay *replay = context;
   const struct sink sink = carrier_sink(replay->carrier);
-  sink.take(sink.context, result);
+  if (!replay->options.decides_only) {
+    sink.take(sink.context, result);
+  }
   if (replay->options.watch.result != NULL) {
     replay->options.watch.result(replay->options.watch.context, result);
   }
@@ -270,6 +282,17 @@ static void fire_timer(struct replay *replay) {
   end_step(replay);
 }
 
+static void sweep_device(struct replay *replay) {
+  const struct replay_watch *watch = &replay->options.watch;
+  const struct lane_step step = step_of(replay);
+  const struct sink sink = {.context = replay, .take = take_result};
+  if (watch->sweep != NULL) {
+    watch->sweep(watch->context, &replay->state->lane.control.sweep);
+  }
+  lane_step_sweep(&step, &sink);
+  end_step(replay);
+}
+
 static void take_message(struct replay *replay, enum topic topic) {
   const struct replay_watch *watch = &replay->options.watch;
   const struct lane_step step = step_of(replay);
@@ -277,7 +300,8 @@ static void take_message(struct replay *replay, enum topic topic) {
   if (watch->message != NULL) {
     watch->message(watch->context, &replay->intakes[topic]);
   }
-  lane_step_message(&step, replay->carrier, &sink, topic);
+  replay->partial_count += replay->intakes[topic].is_partial ? 1 : 0;
+  lane_step_message(&step, replay->options.decides_only ? NULL : replay->carrier, &sink, topic);
   end_step(replay);
 }
 
@@ -330,10 +354,17 @@ static enum status decide_messages(struct replay *replay, const struct journal_r
                                    enum replay_outcome *outcome, struct error *error) {
   int64_t deadline_mono_ms = clock_mono_ms() + KAFKA_DEADLINE_MS;
   enum status status = refresh(replay, error);
+  const struct lane_step step = step_of(replay);
   while (status == STATUS_OK) {
     enum topic topic;
     lane_step_believe(replay->heads, row);
     switch (batch_next(&replay->batch, &replay->state->lane, replay->heads, &topic)) {
+    case NEXT_SWEEP:
+      if (lane_step_sweep_is_cut(&step, row)) {
+        return STATUS_OK;
+      }
+      sweep_device(replay);
+      break;
     case NEXT_WAIT:
       if (clock_mono_ms() > deadline_mono_ms) {
         return kafka_error(error, STATUS_UNAVAILABLE, "the input topics", "nothing comes");
@@ -433,7 +464,11 @@ enum status replay_decide(struct replay *replay, const struct recorded_batch *re
     /* Behind the last message there may be offsets that no reader sees. */
     replay->intakes[topic].next_offset = row->ranges[topic].to;
   }
-  seal(replay, recorded);
+  if (replay->options.decides_only) {
+    lane_end_batch(&replay->state->lane);
+  } else {
+    seal(replay, recorded);
+  }
   return STATUS_OK;
 }
 
@@ -447,6 +482,10 @@ struct span replay_records(const struct replay *replay) {
 
 struct carrier *replay_carrier(struct replay *replay) {
   return replay->carrier;
+}
+
+uint64_t replay_partial(const struct replay *replay) {
+  return replay->partial_count;
 }
 
 struct lane_state *replay_state(struct replay *replay) {

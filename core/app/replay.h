@@ -30,6 +30,7 @@ struct replay_watch {
   void *context;
   void (*message)(void *context, const struct intake *intake); /* before it is decided */
   void (*timer)(void *context, const struct timer *timer);     /* before it fires */
+  void (*sweep)(void *context, const struct sweep *sweep);     /* before its next device */
   void (*result)(void *context, const struct result *result);
   void (*stepped)(void *context); /* the step is over: the lane shows what it changed */
 };
@@ -39,17 +40,30 @@ struct replay_options {
   const struct schemas *schemas;
   uint32_t lane, lane_count;
   struct span subject_key; /* empty: find_subject tells */
-  void (*find_subject)(void *context, int64_t offset, struct span lowered_email,
+  void (*find_subject)(void *context, const struct person_place *place, struct span lowered_email,
                        uint8_t subject[SUBJECT_SIZE]);
   void *subject_context;
   struct replay_watch watch;
   int64_t until_ms;   /* no step later than this is taken; TIME_NONE: no bound */
   bool keeps_touches; /* until the caller clears the lane's; else each batch begins without */
+  bool makes_rows;    /* the carrier has those of results, for a database */
+  bool decides_only;  /* results and digests are not made: there is no row and no record */
 };
 
 /* The client that reads a lane: for the replay, and for whoever reads its outputs beside. */
 enum status replay_fetch_open(const struct config *config, struct fetch **fetch,
                               struct error *error) MUST_USE;
+
+/* Files that stand for the topics; NULL where this is asked for: there are none, ask the broker. */
+struct replay_files {
+  const struct stored_partition *partitions;
+  size_t count;
+  bool is_pseudonymised; /* results have no address, dead letters no content */
+};
+
+/* From the files when there are any. */
+enum status replay_fetch_open_from(const struct config *config, const struct replay_files *files,
+                                   struct fetch **fetch, struct error *error) MUST_USE;
 
 /* `options` is copied; what it points to and `fetch` outlive the replay. Reads nothing yet. */
 struct replay *replay_open(const struct replay_options *options, struct fetch *fetch);
@@ -82,6 +96,9 @@ struct span replay_records(const struct replay *replay);
 
 /* The same batch with its rows for a database. */
 struct carrier *replay_carrier(struct replay *replay);
+
+/* Messages of that batch of which only a part was there: their digests cannot be made. */
+uint64_t replay_partial(const struct replay *replay);
 
 struct lane_state *replay_state(struct replay *replay);
 

@@ -18,6 +18,8 @@ struct replay_lane_options {
   struct replay_watch watch;
   int64_t until_ms; /* TIME_NONE: to the journal's end */
   bool keeps_touches;
+  const struct replay_files *files; /* instead of the topics; NULL: the topics */
+  bool makes_rows;
   bool needs_subjects; /* refuses a batch with an enrolment whose subject nothing tells */
 };
 
@@ -31,7 +33,13 @@ void replay_lane_close(struct replay_lane *lane); /* NULL is allowed */
 enum status replay_lane_next(struct replay_lane *lane, const struct recorded_batch **batch,
                              struct error *error) MUST_USE;
 
+/* Whether it ended at `until_ms`, and not at the journal's end. */
+bool replay_lane_has_reached(const struct replay_lane *lane);
+
 struct replay *replay_lane_replay(struct replay_lane *lane);
+
+/* The outputs' records, of which the replay looks at the audit entries and the journal. */
+struct found *replay_lane_found(struct replay_lane *lane);
 
 /* Where the result with that number stands in its topic; -1 when it is not there. Numbers of a
  * kind are asked for in rising order. */

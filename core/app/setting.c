@@ -118,6 +118,7 @@ const struct setting settings[] = {
     {TEXT(postgres, dsn, "dbname=muster"), .is_secret = true, .check = check_not_empty},
     {TEXT(http, listen, "127.0.0.1:9464"), .check = check_listen},
     {TEXT(privacy, subject_key_file, "")},
+    {TEXT(journal, signing_key_file, "")},
     {FIELD(roles, bootstrap_admins), .type = SETTING_LIST, .fallback = "", .check = check_address},
     {FIELD(batch, messages_max), .type = SETTING_COUNT, .fallback = "100000", .minimum = 1,
      .maximum = 10000000},

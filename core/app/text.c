@@ -29,6 +29,13 @@ void *memory_grown(void *memory, size_t count, size_t size) {
   return or_die(reallocarray(memory, count, size));
 }
 
+char *path_join(const char *directory, const char *name) {
+  const size_t size = strlen(directory) + strlen(name) + 2;
+  char *const path = memory_zeroed(1, size);
+  snprintf(path, size, "%s%s%s", directory, directory[0] == '\0' ? "" : "/", name);
+  return path;
+}
+
 char *text_copy(const char *text) {
   return or_die(strdup(text));
 }

@@ -17,6 +17,9 @@ void *memory_grown(void *memory, size_t count, size_t size);
 char *text_copy(const char *text);
 char *text_copy_size(const char *text, size_t size);
 
+/* "directory/name", or the name alone when the directory is empty; the caller frees it. */
+char *path_join(const char *directory, const char *name);
+
 /* A text that is written piece by piece, whole or not at all. It is there, the caller's to free,
  * when the stream has been ended. */
 FILE *text_stream(char **text, size_t *size);

@@ -5,6 +5,7 @@
 #ifndef MUSTER_APP_VERIFY_H
 #define MUSTER_APP_VERIFY_H
 
+#include "core/app/checkpoint_list.h"
 #include "core/app/config.h"
 #include "core/app/found.h"
 #include "core/app/replay.h"
@@ -27,6 +28,9 @@ struct verify_options {
   bool reads_journal_from_database;
   bool compares_database; /* the views beside the topics */
   int64_t from_ms, to_ms; /* compares batches that reach into [from, to); TIME_NONE: no bound */
+  const struct replay_files *files; /* instead of the topics; NULL: the topics */
+  struct replay_watch watch;
+  const struct checkpoint_list *checkpoints; /* held against the journal; NULL: none */
   struct verify_progress *progress;
 };
 
@@ -50,7 +54,12 @@ struct verify_result {
   uint64_t expired;                    /* results that retention has taken: by digest alone */
   uint64_t erased;                     /* results whose address has been erased since */
   uint64_t unknown_subjects;           /* enrolments whose digest could not be checked */
+  uint64_t withheld;                   /* dead letters whose content is, in a pseudonymised pack */
+  uint64_t partial;                    /* batches whose digests could not be made for that */
   uint64_t undecided;                  /* offsets of the inputs behind the journal's end */
+  uint64_t checkpoints;                /* signed, and as the journal stands */
+  uint64_t signed_batch;               /* the last batch that one of them covers */
+  struct merkle_tree tree;             /* with checkpoints or files: over the batches verified */
   bool is_moving; /* a run went on and on: what stands behind the batches was not looked at */
   bool has_key;   /* subjects were checked */
   uint64_t

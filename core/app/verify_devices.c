@@ -21,6 +21,7 @@ enum { BEHIND_MS = 6000, SHORT_DIGEST_SIZE = 16 }; /* rows may be 5 s behind */
 struct device_note {
   uint64_t seq;
   int64_t at_ms, cause_offset, found_offset;
+  const struct policy *policy; /* in force then */
   uint8_t cause_topic;
   bool is_found;
   uint8_t expected[SHORT_DIGEST_SIZE], found[SHORT_DIGEST_SIZE];
@@ -29,11 +30,14 @@ struct device_note {
 struct device_notes {
   struct device_note *items; /* by index in the lane */
   uint32_t count;
+  struct digest *digest; /* kept: making one costs more than a short digest does */
 };
 
-static void short_digest(struct span bytes, uint8_t digest[SHORT_DIGEST_SIZE]) {
+static void short_digest(const struct device_notes *notes, struct span bytes,
+                         uint8_t digest[SHORT_DIGEST_SIZE]) {
   uint8_t whole[DIGEST_SIZE];
-  digest_of(bytes, whole);
+  digest_update(notes->digest, bytes);
+  digest_final(notes->digest, whole);
   memcpy(digest, whole, SHORT_DIGEST_SIZE);
 }
 
@@ -52,6 +56,7 @@ static struct device_note *note_of(struct verify *verify, uint32_t index) {
   const uint32_t count = replay_state(verify->replay)->lane.device_count;
   if (verify->notes == NULL) {
     verify->notes = memory_zeroed(1, sizeof *verify->notes);
+    verify->notes->digest = digest_open();
   }
   struct device_notes *notes = verify->notes;
   if (count > notes->count) {
@@ -77,14 +82,16 @@ void verify_note_devices(struct verify *verify) {
     struct device_note *note = note_of(verify, index);
     note->seq = touch->seq;
     note->at_ms = touch->at_ms;
+    note->policy = touch->policy;
     note->cause_offset = touch->cause.offset;
     note->cause_topic = (uint8_t)touch->cause.topic;
-    short_digest(record.value, note->expected);
+    short_digest(verify->notes, record.value, note->expected);
   }
 }
 
 void verify_close_notes(struct verify *verify) {
   if (verify->notes != NULL) {
+    digest_close(verify->notes->digest);
     free(verify->notes->items);
     free(verify->notes);
   }
@@ -108,6 +115,7 @@ static json_t *expected_value(struct verify *verify, uint32_t index) {
   lane_image(&state->lane, index, NULL, ids, &image);
   image.seq = note->seq;
   image.at_ms = note->at_ms;
+  image.policy = note->policy->version;
   image.cause = (struct cause){.topic = note->cause_topic, .offset = note->cause_offset};
   encode_device(replay_encoding(verify->replay), &image, lane_state_address(state, image.person),
                 &records);
@@ -191,7 +199,7 @@ static enum status read_newest(struct verify *verify) {
     struct device_note *note = note_of(verify, index);
     note->found_offset = found->offset;
     note->is_found = true;
-    short_digest(found->message.value, note->found);
+    short_digest(verify->notes, found->message.value, note->found);
     found_pop(verify->found, RECORD_DEVICE);
   }
 }
@@ -305,6 +313,8 @@ static const char devices_sql[] =
     "SELECT to_jsonb(d) - '{next_action,next_action_at}'::text[] || jsonb_build_object("
     "'at', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
     "'noncompliant_since', to_char(noncompliant_since AT TIME ZONE 'UTC', "
+    "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+    "'overdue_since', to_char(overdue_since AT TIME ZONE 'UTC', "
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
     "'last_sync_at', to_char(last_sync_at AT TIME ZONE 'UTC', "
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')) "

@@ -5,6 +5,7 @@
 #include "core/app/database.h"
 #include "core/app/finding.h"
 #include "core/app/journal_source.h"
+#include "core/app/journal_tree.h"
 #include "core/app/subjects.h"
 #include "core/app/verify.h"
 
@@ -24,12 +25,18 @@ struct verify {
   int64_t last_epoch;
   uint64_t last_seq[RESULT_KIND_COUNT]; /* of the result popped last */
   int64_t chase_mono_ms;                /* when the journal was at its end first; 0: not yet */
+  struct journal_tree tree;             /* with checkpoints: over the batches verified */
+  size_t next_checkpoint;               /* in the options' list */
   struct device_notes *notes;           /* NULL: none yet */
   struct error *error;
 };
 
 /* Ends the verification with what was found; takes the finding. */
 void verify_diverge(struct verify *verify, struct json_t *finding);
+
+/* How long something may still come into sight; nothing does in files. */
+int64_t verify_settle_ms(const struct verify *verify);
+
 bool verify_is_over(const struct verify *verify);
 
 /* Compares the records of the batch that was just decided with the topics. */
@@ -52,6 +59,11 @@ enum status verify_database_rest(struct verify *verify, bool *goes_on) MUST_USE;
 
 /* Waits a few seconds for the topic of the journal to grow. */
 enum status verify_await_journal(struct verify *verify, bool *goes_on) MUST_USE;
+
+/* The tree grows by the batch that was just verified; checkpoints of its size are held against
+ * it. At the end: those of a larger tree tell that the journal was cut, unless it goes on. */
+void verify_checkpoint_batch(struct verify *verify, const struct journal_row *row);
+enum status verify_checkpoint_rest(struct verify *verify, bool *goes_on) MUST_USE;
 
 /* Notes the devices that the batch just decided has changed. */
 void verify_note_devices(struct verify *verify);

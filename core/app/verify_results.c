@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { SETTLE_MS = 5000, PAUSE_MS = 100, NAME_SIZE = 256 };
+enum { PAUSE_MS = 100, NAME_SIZE = 256 };
 
 /* One comparison: a result as decided, and what stands in its place. */
 struct comparison {
@@ -68,8 +68,29 @@ static bool is_same(const struct outgoing *a, const struct outgoing *b) {
          span_equal(a->headers, b->headers);
 }
 
+/* A dead letter whose content is withheld: no value, our own headers alone, which come last, and no
+ * key where that might be an address. */
+static bool matches_withheld(struct verify *verify, const struct outgoing *expected,
+                             const struct outgoing *found) {
+  static const char first[] = "muster.error";
+  const size_t size = found->headers.size;
+  const bool matches =
+      found->value_is_null && size > 4 + sizeof first && size <= expected->headers.size &&
+      memcmp(found->headers.data + 4, first, sizeof first - 1) == 0 &&
+      expected->timestamp_ms == found->timestamp_ms &&
+      memcmp(expected->headers.data + expected->headers.size - size, found->headers.data, size) ==
+          0 &&
+      (found->key_is_null || span_equal(expected->key, found->key));
+  verify->result->withheld += matches ? 1 : 0;
+  return matches;
+}
+
 static bool matches(struct verify *verify, const struct outgoing *expected,
                     const struct outgoing *found) {
+  const struct replay_files *files = verify->options->files;
+  if (files != NULL && files->is_pseudonymised && expected->record == RESULT_DEAD_LETTER) {
+    return matches_withheld(verify, expected, found);
+  }
   if (!is_same(expected, found)) {
     return false;
   }
@@ -172,7 +193,7 @@ static void pause(void) {
 /* The next record of a topic; at the topic's end, waits whether it comes into sight. */
 static enum status peek_settled(struct verify *verify, uint32_t record,
                                 const struct found_record **found) {
-  const int64_t deadline_mono_ms = clock_mono_ms() + SETTLE_MS;
+  const int64_t deadline_mono_ms = clock_mono_ms() + verify_settle_ms(verify);
   enum status status = found_peek(verify->found, record, 0, found, verify->error);
   const bool may_be_expired = verify->result->expired > 0 && verify->result->results[record] == 0;
   while (status == STATUS_OK && *found == NULL && !may_be_expired &&
@@ -292,7 +313,7 @@ static void name_rest(struct verify *verify, uint32_t kind, const struct found_r
 }
 
 enum status verify_await_journal(struct verify *verify, bool *goes_on) {
-  const int64_t deadline_mono_ms = clock_mono_ms() + SETTLE_MS;
+  const int64_t deadline_mono_ms = clock_mono_ms() + verify_settle_ms(verify);
   *goes_on = false;
   for (;;) {
     const enum status status =
@@ -305,7 +326,7 @@ enum status verify_await_journal(struct verify *verify, bool *goes_on) {
 }
 
 enum status verify_rest(struct verify *verify, bool *goes_on) {
-  const int64_t deadline_mono_ms = clock_mono_ms() + SETTLE_MS;
+  const int64_t deadline_mono_ms = clock_mono_ms() + verify_settle_ms(verify);
   *goes_on = false;
   for (;;) {
     const struct found_record *found = NULL;

@@ -125,7 +125,7 @@ START_TEST(commit_lets_go_of_published_letters) {
   struct store *const store = take(&lane, &head);
   struct sample sample;
   for (uint64_t batch = 1; batch <= 2; batch++) {
-    sample_init(&sample, &lane, batch, batch * 8 - 7, COUNT_OF(kinds));
+    sample_init(&sample, &lane, batch, (batch - 1) * COUNT_OF(kinds) + 1, COUNT_OF(kinds));
     sample.batch.published_batch = batch - 1;
     must(commit(store, &sample));
     sample_fini(&sample);

@@ -627,6 +627,9 @@ def chain_of(record, previous, prefix):
     out += struct.pack(">QQQQ", counts["messages"], counts["dead_letters"], counts["timers"], counts["devices"])
     for digest in (record["environment"], record["digests"]["inputs"], record["digests"]["results"]):
         out += bytes.fromhex(digest)
+    sweep = record["cursors"]["sweep"]
+    if sweep is not None:
+        out += struct.pack(">QQ", 1, sweep["device_number"])
     return hashlib.sha256(out).digest()
 
 

@@ -89,13 +89,11 @@ static struct output_ids output_ids; /* none */
 
 void shared_open(void) {
   struct error error;
-  const struct policy *policy = policy_default();
   enum status status = schemas_open(NULL, &shared.schemas, &error);
   assert(status == STATUS_OK);
   shared.config = &config;
   shared.encoding = (struct encoding){
       .topic_prefix = config.kafka.topic_prefix,
-      .rules = {.ids = policy->rule_ids, .count = policy->rule_count},
       .message_bytes_max = (uint64_t)config.kafka.message_bytes_max,
   };
   status = environment_ids(&config, shared.schemas, &output_ids, &error);
@@ -133,9 +131,8 @@ static void on_stopped(void *context, struct lane_task *task) {
   }
 }
 
-static void on_published(void *context, struct lane_task *task,
-                         const int64_t next_offsets[TOPIC_COUNT]) {
-  (void)context, (void)task, (void)next_offsets;
+static void on_published(void *context, struct lane_task *task, const struct journal_row *row) {
+  (void)context, (void)task, (void)row;
 }
 
 static void open_lane(struct member *member, uint32_t lane) {
