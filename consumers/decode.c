@@ -1,5 +1,5 @@
 #include "consumers/decode.h"
-#include "consumers/event_slots.h"
+#include "consumers/decode_fields.h"
 #include "consumers/schemas.h"
 
 #include <inttypes.h>
@@ -9,17 +9,13 @@ enum {
   UUID_TEXT_SIZE = 36,
 };
 
-#define X(slot, path, kind) SLOT_##slot,
-enum enrollment_slot { ENROLLMENT_SLOTS(X) };
-enum checkin_slot { CHECKIN_SLOTS(X) };
-enum report_slot { REPORT_SLOTS(X) };
-#undef X
-
-/* Every record begins with these. */
+/* Every record begins with the first two, and that of a device has its serial behind them. */
 enum { SLOT_EVENT_ID, SLOT_OCCURRED_AT, SLOT_SERIAL };
-static_assert((int)SLOT_ENROLLMENT_SERIAL == (int)SLOT_SERIAL, "in every record");
-static_assert((int)SLOT_CHECKIN_SERIAL == (int)SLOT_SERIAL, "in every record");
-static_assert((int)SLOT_REPORT_SERIAL == (int)SLOT_SERIAL, "in every record");
+static_assert((int)SLOT_ENROLLMENT_SERIAL == (int)SLOT_SERIAL, "of a device");
+static_assert((int)SLOT_CHECKIN_SERIAL == (int)SLOT_SERIAL, "of a device");
+static_assert((int)SLOT_REPORT_SERIAL == (int)SLOT_SERIAL, "of a device");
+static_assert((int)SLOT_COMMAND_SERIAL == (int)SLOT_SERIAL, "of a device");
+static_assert((int)SLOT_POLICY_OCCURRED_AT == (int)SLOT_OCCURRED_AT, "in every record");
 
 /* ---- Framing ---- */
 
@@ -86,7 +82,7 @@ bool decode_unknown_id(const struct schemas *schemas, struct span value, uint32_
 
 /* ---- Domains ---- */
 
-static bool refuse(struct reject *reject, const char *field, const char *reason) {
+bool field_refuse(struct reject *reject, const char *field, const char *reason) {
   reject_set(reject, REJECT_MALFORMED, STAGE_VALUE, "%s: %s", field, reason);
   return false;
 }
@@ -121,51 +117,22 @@ bool decode_uuid(struct span text, uint8_t uuid[EVENT_ID_SIZE]) {
          hex_decode(word_of(at + 28, at + 32), uuid + 12);
 }
 
-static bool take_time(const struct slot *slot, const char *field, int64_t *at_ms,
-                      struct reject *reject) {
-  *at_ms = slot->number;
-  return *at_ms >= EVENT_TIME_MIN_MS && *at_ms <= EVENT_TIME_MAX_MS
-             ? true
-             : refuse(reject, field, "not within the years 1970 to 9999");
-}
-
-static bool take_text(const struct slot *slot, const char *field, size_t size_max,
-                      struct span *text, struct reject *reject) {
-  *text = slot->text;
-  if (text->size > size_max) {
-    return refuse(reject, field, "too long");
-  }
-  return slot->is_plain || span_is_utf8_text(*text)
-             ? true
-             : refuse(reject, field, "holds a control character");
-}
-
 static bool take_common(const struct slot *slots, struct event *event, struct reject *reject) {
   if (!decode_uuid(slots[SLOT_EVENT_ID].text, event->event_id)) {
-    return refuse(reject, "event_id", "not a UUID");
+    return field_refuse(reject, "event_id", "not a UUID");
   }
-  if (!take_time(&slots[SLOT_OCCURRED_AT], "occurred_at", &event->occurred_at_ms, reject)) {
+  if (!field_take_time(&slots[SLOT_OCCURRED_AT], "occurred_at", &event->occurred_at_ms, reject)) {
     return false;
   }
-  event->serial = slots[SLOT_SERIAL].text;
-  if (event->serial.size == 0 || event->serial.size > SERIAL_SIZE_MAX) {
-    return refuse(reject, "serial", "not of 1 to 64 characters");
-  }
-  /* A default is not marked plain. */
-  return slots[SLOT_SERIAL].is_plain || span_is_printable_ascii(event->serial)
-             ? true
-             : refuse(reject, "serial", "not of printable ASCII characters alone");
+  event->user.email.size = event->actor.email.size = 0;
+  return true;
 }
 
 static bool take_enrollment(const struct slot *slots, struct event *event, struct reject *reject) {
   struct enrollment *const enrollment = &event->enrollment;
-  event->kind = EVENT_ENROLLMENT;
-  if (!take_text(&slots[SLOT_ENROLLMENT_USER_EMAIL], "user_email", USER_EMAIL_SIZE_MAX,
-                 &enrollment->user_email, reject)) {
+  if (!field_take_email(&slots[SLOT_ENROLLMENT_USER_EMAIL], "user_email", &event->user.email,
+                        reject)) {
     return false;
-  }
-  if (enrollment->user_email.size == 0) {
-    return refuse(reject, "user_email", "empty");
   }
   assert(slots[SLOT_ENROLLMENT_PLATFORM].number < PLATFORM_COUNT);
   assert(slots[SLOT_ENROLLMENT_PROFILE].number < PROFILE_COUNT);
@@ -174,8 +141,8 @@ static bool take_enrollment(const struct slot *slots, struct event *event, struc
   enrollment->profile = (enum profile)slots[SLOT_ENROLLMENT_PROFILE].number;
   enrollment->ownership = (enum ownership)slots[SLOT_ENROLLMENT_OWNERSHIP].number;
   enrollment->has_consent = slots[SLOT_ENROLLMENT_HAS_CONSENT].number != 0;
-  if (!take_text(&slots[SLOT_ENROLLMENT_OS_VERSION], "os_version", OS_VERSION_SIZE_MAX,
-                 &enrollment->os_version, reject)) {
+  if (!field_take_text(&slots[SLOT_ENROLLMENT_OS_VERSION], "os_version", OS_VERSION_SIZE_MAX,
+                       &enrollment->os_version, reject)) {
     return false;
   }
   if (!enrollment->has_consent) {
@@ -183,18 +150,17 @@ static bool take_enrollment(const struct slot *slots, struct event *event, struc
     enrollment->consent_given_at_ms = 0;
     return true;
   }
-  return take_text(&slots[SLOT_ENROLLMENT_NOTICE_VERSION], "consent.notice_version",
-                   OS_VERSION_SIZE_MAX, &enrollment->notice_version, reject) &&
-         take_time(&slots[SLOT_ENROLLMENT_GIVEN_AT], "consent.given_at",
-                   &enrollment->consent_given_at_ms, reject);
+  return field_take_text(&slots[SLOT_ENROLLMENT_NOTICE_VERSION], "consent.notice_version",
+                         OS_VERSION_SIZE_MAX, &enrollment->notice_version, reject) &&
+         field_take_time(&slots[SLOT_ENROLLMENT_GIVEN_AT], "consent.given_at",
+                         &enrollment->consent_given_at_ms, reject);
 }
 
 static bool take_checkin(const struct slot *slots, struct event *event, struct reject *reject) {
-  event->kind = EVENT_CHECKIN;
   assert(slots[SLOT_CHECKIN_TRIGGER].number < TRIGGER_COUNT);
   event->checkin.trigger = (enum trigger)slots[SLOT_CHECKIN_TRIGGER].number;
-  return take_text(&slots[SLOT_CHECKIN_OS_VERSION], "os_version", OS_VERSION_SIZE_MAX,
-                   &event->checkin.os_version, reject);
+  return field_take_text(&slots[SLOT_CHECKIN_OS_VERSION], "os_version", OS_VERSION_SIZE_MAX,
+                         &event->checkin.os_version, reject);
 }
 
 static enum tri take_tri(const struct slot *has, const struct slot *slot) {
@@ -207,7 +173,6 @@ static enum tri take_tri(const struct slot *has, const struct slot *slot) {
 /* In each of its unions the first branch, 0, is null. */
 static bool take_report(const struct slot *slots, struct event *event, struct reject *reject) {
   struct report *const report = &event->report;
-  event->kind = EVENT_REPORT;
   *report = (struct report){0};
   report->has_os_version = slots[SLOT_REPORT_HAS_OS_VERSION].number != 0;
   report->has_antivirus_signatures_at = slots[SLOT_REPORT_HAS_SIGNATURES_AT].number != 0;
@@ -218,68 +183,84 @@ static bool take_report(const struct slot *slots, struct event *event, struct re
   if (report->has_screen_lock_pin_length) {
     report->screen_lock_pin_length = (int32_t)slots[SLOT_REPORT_PIN_LENGTH].number;
   }
-  if (report->has_os_version && !take_text(&slots[SLOT_REPORT_OS_VERSION], "os_version",
-                                           OS_VERSION_SIZE_MAX, &report->os_version, reject)) {
+  report->has_threat_level = slots[SLOT_REPORT_HAS_THREAT_LEVEL].number != 0;
+  if (report->has_threat_level) {
+    assert(slots[SLOT_REPORT_THREAT_LEVEL].number < THREAT_LEVEL_COUNT);
+    report->threat_level = (enum threat_level)slots[SLOT_REPORT_THREAT_LEVEL].number;
+  }
+  report->has_threat_at = slots[SLOT_REPORT_HAS_THREAT_AT].number != 0;
+  if (report->has_threat_at && !field_take_time(&slots[SLOT_REPORT_THREAT_AT], "threat_defence_at",
+                                                &report->threat_at_ms, reject)) {
+    return false;
+  }
+  if (report->has_os_version &&
+      !field_take_text(&slots[SLOT_REPORT_OS_VERSION], "os_version", OS_VERSION_SIZE_MAX,
+                       &report->os_version, reject)) {
     return false;
   }
   return !report->has_antivirus_signatures_at ||
-         take_time(&slots[SLOT_REPORT_SIGNATURES_AT], "antivirus_signatures_at",
-                   &report->antivirus_signatures_at_ms, reject);
+         field_take_time(&slots[SLOT_REPORT_SIGNATURES_AT], "antivirus_signatures_at",
+                         &report->antivirus_signatures_at_ms, reject);
 }
 
 /* ---- The whole ---- */
 
-static bool take_event(enum topic topic, const struct slot *slots, struct event *event,
+static bool take_event(enum input_record record, const struct slot *slots, struct event *event,
                        struct reject *reject) {
   if (!take_common(slots, event, reject)) {
     return false;
   }
-  switch (topic) {
-  case TOPIC_ENROLLMENTS:
+  event->kind = (enum event_kind)record;
+  const bool is_of_device = record <= INPUT_COMMAND;
+  if (is_of_device && !field_take_serial(&slots[SLOT_SERIAL], "serial", &event->serial, reject)) {
+    return false;
+  }
+  switch (event->kind) {
+  case EVENT_ENROLLMENT:
     return take_enrollment(slots, event, reject);
-  case TOPIC_CHECKINS:
+  case EVENT_CHECKIN:
     return take_checkin(slots, event, reject);
-  case TOPIC_REPORTS:
+  case EVENT_REPORT:
     return take_report(slots, event, reject);
-  case TOPIC_CONTROL:
-  case TOPIC_COMMANDS:
-  case TOPIC_COUNT:
+  case EVENT_COMMAND:
+    return decode_command(slots, event, reject);
+  case EVENT_POLICY:
+  case EVENT_ROLE:
+  case EVENT_TENANT:
+  case EVENT_PROFILE_REVISION:
+  case EVENT_GROUP:
     break;
   }
-  assert(false);
-  return false;
-}
-
-static bool refuse_writer(const struct writer *writer, enum topic topic, struct reject *reject) {
-  const char *const reason = writer->reasons[topic];
-  reject_set(reject, REJECT_UNKNOWN_SCHEMA, STAGE_VALUE, "schema %016" PRIx64 ": %s",
-             writer->fingerprint, reason != NULL ? reason : "its topic has no schema of ours yet");
-  return false;
+  return decode_control(slots, event, reject);
 }
 
 bool decode(const struct schemas *schemas, enum topic topic, struct span value, struct event *event,
             struct reject *reject) {
-  const struct writer *writer = schemas_reader(schemas, topic);
+  const struct writer *writer = NULL;
   struct slot slots[PROGRAM_SLOTS_MAX + 1];
   struct span body;
   struct fault fault;
-  /* Nearly every message is written with the very schema that reads it. */
-  if (writer != NULL && has_fingerprint(value) &&
-      fingerprint_of(value.data + 2) == writer->fingerprint) {
+  /* Nearly every message is written with a schema of ours. */
+  if (has_fingerprint(value)) {
     body = behind(value, SINGLE_OBJECT_HEAD_SIZE);
-  } else {
+    writer = schemas_find_of_topic(schemas, topic, fingerprint_of(value.data + 2));
+  }
+  if (writer == NULL) {
     writer = decode_framing(schemas, value, &body, reject);
     if (writer == NULL) {
       return false;
     }
   }
-  if (writer->programs[topic] == NULL) {
-    return refuse_writer(writer, topic, reject);
+  const enum input_record record = writer->of_topic[topic];
+  if (writer->programs[record] == NULL) {
+    reject_set(reject, REJECT_UNKNOWN_SCHEMA, STAGE_VALUE, "schema %016" PRIx64 ": %s",
+               writer->fingerprint, writer->reasons[record]);
+    return false;
   }
-  if (!program_run(writer->programs[topic], body, slots, &fault)) {
+  if (!program_run(writer->programs[record], body, slots, &fault)) {
     reject_set(reject, REJECT_MALFORMED, STAGE_VALUE, "%s, at byte %zu: %s", fault.place,
                fault.offset + (value.size - body.size), fault.reason);
     return false;
   }
-  return take_event(topic, slots, event, reject);
+  return take_event(record, slots, event, reject);
 }

@@ -11,7 +11,7 @@ struct schemas;
 struct writer;
 
 /* Decodes the value of a message of `topic`; a null value is a span of no data.
- * True: `event` is filled but for `enrollment.subject`; its spans point into `value`, or
+ * True: `event` is filled but for the subjects of persons; its spans point into `value`, or
  * into `schemas` where a default was filled in. False: `reject` is filled (MALFORMED or
  * UNKNOWN_SCHEMA, STAGE_VALUE) and `event` is meaningless. Allocates nothing. */
 bool decode(const struct schemas *schemas, enum topic topic, struct span value, struct event *event,

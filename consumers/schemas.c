@@ -9,7 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FILES_MAX = 4096, FILE_PATH_SIZE = 4096 };
+enum {
+  FILES_MAX = 4096,
+  FILE_PATH_SIZE = 4096,
+  OWN_OF_TOPIC_MAX = 16, /* more are found like those of others */
+};
 
 static const char suffix[] = ".avsc";
 
@@ -19,12 +23,21 @@ struct known_id {
   const struct writer *writer;
 };
 
+/* Ours that are written to a topic: the present ones, then earlier versions. Side by side, so that
+ * nearly every message's schema is found without looking further. */
+struct own_of_topic {
+  uint64_t fingerprints[OWN_OF_TOPIC_MAX];
+  const struct writer *writers[OWN_OF_TOPIC_MAX];
+  size_t count;
+};
+
 struct schemas {
-  const struct schemas *base;                /* its writers are shared; NULL: none */
-  const struct writer *readers[TOPIC_COUNT]; /* of `own`; the first to look at */
-  struct writer **writers;                   /* by fingerprint */
-  struct known_id *ids;                      /* by id */
-  const struct writer **own;                 /* in the order of embedded_files, NULL for others */
+  const struct schemas *base;                       /* its writers are shared; NULL: none */
+  const struct writer *readers[INPUT_RECORD_COUNT]; /* of `own` */
+  struct own_of_topic of_topic[TOPIC_COUNT];
+  struct writer **writers;   /* by fingerprint */
+  struct known_id *ids;      /* by id */
+  const struct writer **own; /* in the order of embedded_files, NULL for others */
   size_t writer_count;
   size_t id_count;
 };
@@ -33,20 +46,66 @@ struct schemas {
 static const struct slot_path enrollment_paths[] = {ENROLLMENT_SLOTS(X)};
 static const struct slot_path checkin_paths[] = {CHECKIN_SLOTS(X)};
 static const struct slot_path report_paths[] = {REPORT_SLOTS(X)};
+static const struct slot_path command_paths[] = {COMMAND_SLOTS(X)};
+static const struct slot_path policy_paths[] = {POLICY_SLOTS(X)};
+static const struct slot_path role_paths[] = {ROLE_SLOTS(X)};
+static const struct slot_path tenant_paths[] = {TENANT_SLOTS(X)};
+static const struct slot_path revision_paths[] = {REVISION_SLOTS(X)};
+static const struct slot_path group_paths[] = {GROUP_SLOTS(X)};
 #undef X
 
-/* Our record of each input topic, and what the events need of it. */
+#define LAYOUT(paths)                                                                              \
+  { paths, COUNT_OF(paths) }
+
+/* Our input records, and what the events need of each. */
 static const struct {
-  const char *record;
+  const char *name;
+  enum topic topic;
   struct layout layout;
-} inputs[TOPIC_COUNT] = {
-    [TOPIC_ENROLLMENTS] = {"Enrollment", {enrollment_paths, COUNT_OF(enrollment_paths)}},
-    [TOPIC_CHECKINS] = {"CheckIn", {checkin_paths, COUNT_OF(checkin_paths)}},
-    [TOPIC_REPORTS] = {"ComplianceReport", {report_paths, COUNT_OF(report_paths)}},
+} inputs[INPUT_RECORD_COUNT] = {
+    [INPUT_ENROLLMENT] = {"Enrollment", TOPIC_ENROLLMENTS, LAYOUT(enrollment_paths)},
+    [INPUT_CHECKIN] = {"CheckIn", TOPIC_CHECKINS, LAYOUT(checkin_paths)},
+    [INPUT_REPORT] = {"ComplianceReport", TOPIC_REPORTS, LAYOUT(report_paths)},
+    [INPUT_COMMAND] = {"Command", TOPIC_COMMANDS, LAYOUT(command_paths)},
+    [INPUT_POLICY] = {"Policy", TOPIC_CONTROL, LAYOUT(policy_paths)},
+    [INPUT_ROLE] = {"RoleChange", TOPIC_CONTROL, LAYOUT(role_paths)},
+    [INPUT_TENANT] = {"TenantEvent", TOPIC_CONTROL, LAYOUT(tenant_paths)},
+    [INPUT_PROFILE_REVISION] = {"ProfileRevision", TOPIC_CONTROL, LAYOUT(revision_paths)},
+    [INPUT_GROUP] = {"GroupChange", TOPIC_CONTROL, LAYOUT(group_paths)},
 };
 
 static_assert(COUNT_OF(enrollment_paths) <= PROGRAM_SLOTS_MAX, "the slots hold an enrollment");
 static_assert(COUNT_OF(report_paths) <= PROGRAM_SLOTS_MAX, "the slots hold a report");
+static_assert(COUNT_OF(command_paths) <= PROGRAM_SLOTS_MAX, "the slots hold a command");
+
+/* ---- Records and topics ---- */
+
+const char *input_record_name(enum input_record record) {
+  assert(record < INPUT_RECORD_COUNT);
+  return inputs[record].name;
+}
+
+enum topic input_record_topic(enum input_record record) {
+  assert(record < INPUT_RECORD_COUNT);
+  return inputs[record].topic;
+}
+
+enum input_record topic_first_record(enum topic topic) {
+  enum input_record record = 0;
+  while (inputs[record].topic != topic) {
+    record++;
+    assert(record < INPUT_RECORD_COUNT);
+  }
+  return record;
+}
+
+uint32_t topic_record_count(enum topic topic) {
+  uint32_t count = 0;
+  for (enum input_record record = 0; record < INPUT_RECORD_COUNT; record++) {
+    count += inputs[record].topic == topic;
+  }
+  return count;
+}
 
 /* ---- Looking up ---- */
 
@@ -90,6 +149,17 @@ const struct writer *schemas_find(const struct schemas *schemas, uint64_t finger
   return writer_at(schemas, fingerprint);
 }
 
+const struct writer *schemas_find_of_topic(const struct schemas *schemas, enum topic topic,
+                                           uint64_t fingerprint) {
+  const struct own_of_topic *const own = &schemas->of_topic[topic];
+  for (size_t i = 0; i < own->count; i++) {
+    if (own->fingerprints[i] == fingerprint) {
+      return own->writers[i];
+    }
+  }
+  return writer_at(schemas, fingerprint);
+}
+
 const struct writer *schemas_find_id(const struct schemas *schemas, uint32_t id) {
   const size_t place = id_place(schemas, id);
   const bool is_known = place < schemas->id_count && schemas->ids[place].id == id;
@@ -119,15 +189,15 @@ struct span schemas_own_text(const struct writer *writer) {
 
 bool writer_is_of_use(const struct writer *writer) {
   bool is_of_use = false;
-  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-    is_of_use = is_of_use || writer->programs[topic] != NULL;
+  for (size_t record = 0; record < INPUT_RECORD_COUNT; record++) {
+    is_of_use = is_of_use || writer->programs[record] != NULL;
   }
   return is_of_use;
 }
 
-const struct writer *schemas_reader(const struct schemas *schemas, enum topic topic) {
-  assert(topic < TOPIC_COUNT);
-  return schemas->readers[topic];
+const struct writer *schemas_reader(const struct schemas *schemas, enum input_record record) {
+  assert(record < INPUT_RECORD_COUNT);
+  return schemas->readers[record];
 }
 
 /* ---- Filling ---- */
@@ -153,20 +223,29 @@ static char *copy_of(const char *text) {
   return copy;
 }
 
-/* Makes the writer's programs for the topics that have a schema of ours. */
+static bool is_of_name(const struct avro_schema *schema, const char *record) {
+  const struct avro_node *const root = &schema->nodes[schema->root];
+  return root->kind == NODE_RECORD && strcmp(avro_short_name(root->name), record) == 0;
+}
+
+/* Makes the writer's programs for our input records, which are all known by now. Records of other
+ * names do not resolve, so one of a topic's does at most; where none does, the reason is that of
+ * its namesake. */
 static void writer_resolve(const struct schemas *schemas, struct writer *writer) {
-  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-    const struct writer *const reader = schemas->readers[topic];
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    writer->of_topic[topic] = topic_first_record(topic);
+  }
+  for (enum input_record record = 0; record < INPUT_RECORD_COUNT; record++) {
     struct program *program;
     struct error error;
-    if (reader == NULL) {
-      continue;
-    }
-    if (resolve(writer->schema, reader->schema, &inputs[topic].layout, &program, &error) ==
-        STATUS_OK) {
-      writer->programs[topic] = program;
+    if (resolve(writer->schema, schemas->readers[record]->schema, &inputs[record].layout, &program,
+                &error) == STATUS_OK) {
+      writer->programs[record] = program;
     } else {
-      writer->reasons[topic] = copy_of(error.text);
+      writer->reasons[record] = copy_of(error.text);
+    }
+    if (writer->programs[record] != NULL || is_of_name(writer->schema, inputs[record].name)) {
+      writer->of_topic[inputs[record].topic] = record;
     }
   }
 }
@@ -196,7 +275,9 @@ static enum status writer_put(struct schemas *schemas, const char *source, struc
           (schemas->writer_count - place) * sizeof *schemas->writers);
   schemas->writers[place] = *writer;
   schemas->writer_count++;
-  writer_resolve(schemas, *writer);
+  if (schemas->readers[0] != NULL) {
+    writer_resolve(schemas, *writer); /* ours are resolved when all of them are known */
+  }
   return STATUS_OK;
 }
 
@@ -236,6 +317,32 @@ static bool has_suffix(const char *name) {
          strcmp(name + size - (sizeof suffix - 1), suffix) == 0;
 }
 
+/* Every path is one of our own schema. */
+static void own_check(const struct schemas *schemas, enum input_record record) {
+  const struct program *const program = schemas->readers[record]->programs[record];
+  assert(program != NULL);
+  const uint32_t wanted = (UINT32_C(1) << inputs[record].layout.count) - 1;
+  assert((program->slots_set & wanted) == wanted);
+  (void)wanted;
+}
+
+static void own_put_first(struct schemas *schemas, enum topic topic, const struct writer *writer) {
+  struct own_of_topic *const own = &schemas->of_topic[topic];
+  if (own->count < OWN_OF_TOPIC_MAX) {
+    own->fingerprints[own->count] = writer->fingerprint;
+    own->writers[own->count++] = writer;
+  }
+}
+
+/* An earlier version of one of ours: read as the present one. */
+static void own_put_earlier(struct schemas *schemas, const struct writer *writer) {
+  for (enum input_record record = 0; record < INPUT_RECORD_COUNT; record++) {
+    if (writer->programs[record] != NULL && schemas->readers[record] != writer) {
+      own_put_first(schemas, inputs[record].topic, writer);
+    }
+  }
+}
+
 /* Ours first: they are what every other is resolved to. */
 static enum status own_put(struct schemas *schemas, struct error *error) {
   for (size_t i = 0; i < embedded_file_count; i++) {
@@ -251,23 +358,19 @@ static enum status own_put(struct schemas *schemas, struct error *error) {
     }
     schemas->own[i] = writer;
   }
-  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-    if (inputs[topic].record != NULL) {
-      schemas->readers[topic] = schemas_find_own(schemas, inputs[topic].record);
-      assert(schemas->readers[topic] != NULL);
-    }
+  for (enum input_record record = 0; record < INPUT_RECORD_COUNT; record++) {
+    schemas->readers[record] = schemas_find_own(schemas, inputs[record].name);
+    assert(schemas->readers[record] != NULL);
   }
   for (size_t i = 0; i < schemas->writer_count; i++) {
     writer_resolve(schemas, schemas->writers[i]);
   }
-  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-    if (inputs[topic].record != NULL) { /* every path is one of our own schema */
-      const struct program *const program = schemas->readers[topic]->programs[topic];
-      assert(program != NULL);
-      const uint32_t wanted = (UINT32_C(1) << inputs[topic].layout.count) - 1;
-      assert((program->slots_set & wanted) == wanted);
-      (void)wanted;
-    }
+  for (enum input_record record = 0; record < INPUT_RECORD_COUNT; record++) {
+    own_check(schemas, record);
+    own_put_first(schemas, inputs[record].topic, schemas->readers[record]);
+  }
+  for (size_t i = 0; i < schemas->writer_count; i++) {
+    own_put_earlier(schemas, schemas->writers[i]);
   }
   return STATUS_OK;
 }
@@ -413,9 +516,9 @@ struct schemas *schemas_derive(const struct schemas *base) {
 }
 
 static void writer_free(struct writer *writer) {
-  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-    program_free((struct program *)writer->programs[topic]);
-    free((char *)writer->reasons[topic]);
+  for (size_t record = 0; record < INPUT_RECORD_COUNT; record++) {
+    program_free((struct program *)writer->programs[record]);
+    free((char *)writer->reasons[record]);
   }
   avro_schema_free((struct avro_schema *)writer->schema);
   free((char *)writer->source);
@@ -445,13 +548,10 @@ char *schemas_text(const struct schemas *schemas) {
   size_t size = 0;
   FILE *const out = open_memstream(&text, &size);
   assert(out != NULL);
-  for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-    if (schemas->readers[topic] == NULL) {
-      continue;
-    }
-    fprintf(out, "%s", topic_name((enum topic)topic));
+  for (enum input_record record = 0; record < INPUT_RECORD_COUNT; record++) {
+    fprintf(out, "%s %s", topic_name(inputs[record].topic), inputs[record].name);
     for (size_t i = 0; i < schemas->writer_count; i++) {
-      if (schemas->writers[i]->programs[topic] != NULL) {
+      if (schemas->writers[i]->programs[record] != NULL) {
         fprintf(out, " %016" PRIx64, schemas->writers[i]->fingerprint);
       }
     }

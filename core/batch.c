@@ -27,7 +27,15 @@ void batch_fini(struct batch *batch, const struct memory *memory) {
 }
 
 bool batch_is_empty(const struct batch *batch) {
-  return batch->message_count == 0 && batch->timer_count == 0;
+  return batch_step_count(batch) == 0;
+}
+
+uint64_t batch_step_count(const struct batch *batch) {
+  return batch->message_count + batch->timer_count + batch->sweep_count;
+}
+
+void batch_note_sweep(struct batch *batch) {
+  batch->sweep_count++;
 }
 
 /* What a message whose stamp is not believed counts as stamped with: the lane's clock; while it has
@@ -74,6 +82,9 @@ static bool must_close(const struct batch *batch, const struct head *head, struc
 
 enum next batch_next(const struct batch *batch, const struct lane *lane,
                      const struct head heads[TOPIC_COUNT], enum topic *topic) {
+  if (sweep_is_open(lane)) {
+    return NEXT_SWEEP;
+  }
   const int64_t clock_ms = clock_at_turn(lane, heads);
   struct merge_key first = {.topic = TOPIC_COUNT};
   for (enum topic candidate = 0; candidate < TOPIC_COUNT; candidate++) {
@@ -104,7 +115,7 @@ enum next batch_next(const struct batch *batch, const struct lane *lane,
   if (timer != NULL && timer->due_at_ms <= at_ms) {
     return NEXT_TIMER;
   }
-  return NEXT_MESSAGE;
+  return head->begins_batch && !batch_is_empty(batch) ? NEXT_CLOSE : NEXT_MESSAGE;
 }
 
 static void note_not_believed(struct batch *batch, const struct memory *memory, enum topic topic,
@@ -167,6 +178,7 @@ void batch_row(const struct batch *batch, const struct lane *lane, struct journa
       .not_believed = batch->not_believed,
       .not_believed_count = batch->not_believed_count,
       .timer = batch->timer,
+      .sweep = sweep_cursor(lane),
       .message_count = batch->message_count,
       .dead_letter_count = lane->dead_letter_count - batch->dead_letters_before,
       .timer_count = batch->timer_count,

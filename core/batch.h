@@ -11,12 +11,13 @@
 #ifndef MUSTER_CORE_BATCH_H
 #define MUSTER_CORE_BATCH_H
 
-#include "core/decide.h"
+#include "core/sweep.h"
 
 /* The next message of a topic, or why there is none. */
 struct head {
   enum { HEAD_WAITING, HEAD_AT_END, HEAD_READY } state;
-  bool is_believed; /* its timestamp moves the clock */
+  bool is_believed;  /* its timestamp moves the clock */
+  bool begins_batch; /* a control message that concerns devices */
   int64_t timestamp_ms;
   int64_t offset;
 };
@@ -33,6 +34,7 @@ struct batch {
   int64_t clock_before_ms;
   uint64_t dead_letters_before;
   uint64_t message_count, timer_count;
+  uint64_t sweep_count; /* devices swept */
   struct offset_range ranges[TOPIC_COUNT];
   /* While a topic was at its end, steps up to this key were taken: messages and timers. */
   bool was_blind[TOPIC_COUNT];
@@ -43,6 +45,7 @@ struct batch {
 };
 
 enum next {
+  NEXT_SWEEP,   /* the open sweep's next device, before anything else */
   NEXT_WAIT,    /* a topic's next message is on its way */
   NEXT_END,     /* every topic is at its end */
   NEXT_CLOSE,   /* the next message belongs to another batch */
@@ -70,6 +73,13 @@ void batch_take(struct batch *batch, struct lane *lane, const struct head heads[
 /* Notes that a timer has fired, while the heads were these. */
 void batch_note_timer(struct batch *batch, const struct head heads[TOPIC_COUNT],
                       struct timer_cursor cursor);
+
+/* Notes that a step of a sweep was taken. It needs no place in the order: a sweep stands right
+ * behind its message, which begins a batch, or begins its batch. */
+void batch_note_sweep(struct batch *batch);
+
+/* Steps so far: messages, timers, devices swept. */
+uint64_t batch_step_count(const struct batch *batch);
 
 /* The journal row of the batch as it stands; digests and environment are the caller's. The row
  * looks into the batch's list of what was not believed. */

@@ -1,6 +1,11 @@
 #include "core/decide.h"
 
+#include "core/command.h"
+#include "core/decide_control.h"
+#include "core/decide_device.h"
 #include "core/escalate.h"
+#include "core/lifecycle.h"
+#include "core/sweep.h"
 
 static const struct cause timer_cause = {.offset = -1};
 
@@ -10,33 +15,8 @@ void decide_clock(struct lane *lane, int64_t timestamp_ms) {
   }
 }
 
-/* Holds the device's facts against the policy, and acts on what changed. */
 static void evaluate(const struct step *step, uint32_t index, struct device *device) {
-  const struct lane *lane = step->lane;
-  const struct policy *policy = lane->policy;
-  violation_set violations = policy_violations(
-      policy, device, lane->versions.texts[device->os_version].outcomes, lane->clock_ms);
-  if ((violations & policy->checks.exempted) != 0) {
-    violations &= ~policy_exempted(policy, lane_device_number(lane, index),
-                                   lane_serial(lane, device), lane->clock_ms);
-  }
-  const enum compliance before = device->compliance;
-  const enum compliance now = violations == 0 ? COMPLIANCE_COMPLIANT : COMPLIANCE_NONCOMPLIANT;
-  if (now == before && violations == device->violations) {
-    return;
-  }
-  device->compliance = (uint8_t)now;
-  device->violations = violations;
-  if (now == COMPLIANCE_COMPLIANT) {
-    escalate_recovered(step, index, device);
-  } else if (before != COMPLIANCE_NONCOMPLIANT) {
-    escalate_begin(step, index, device);
-  } else {
-    emit_change(step, index, device);
-    if (device->ticket_open) {
-      emit_ticket(step, index, device, TICKET_UPDATE);
-    }
-  }
+  decide_evaluate(step, index, device, false);
 }
 
 /* Whether a Device record would show the difference; last_sync_at alone is none. */
@@ -49,43 +29,31 @@ static bool shows_change(const struct device *a, const struct device *b) {
          a->ticket_open != b->ticket_open || (a->overdue_stage > 0) != (b->overdue_stage > 0);
 }
 
-/* Puts the device's new state into the lane. */
-static void apply(const struct step *step, uint32_t index, const struct device *next, bool is_new) {
+struct touch *decide_apply(const struct step *step, uint32_t index, const struct device *next,
+                           bool is_changed) {
   struct lane *lane = step->lane;
   struct device *device = &lane->devices[index];
-  const bool is_changed = is_new || shows_change(device, next);
+  is_changed = is_changed || shows_change(device, next);
   if (!is_changed && memcmp(device, next, sizeof *device) == 0) {
-    return;
+    return NULL;
   }
   *device = *next;
   lane_schedule(lane, index);
-  struct touch *touch = lane_touch(lane, index, is_changed, &step->cause);
-  touch->is_new = touch->is_new || is_new;
+  return lane_touch(lane, index, is_changed, &step->cause);
 }
 
-static void clear_facts(struct device *device) {
-  device->antivirus_enabled = TRI_UNKNOWN;
-  device->antivirus_signatures_at_ms = TIME_NONE;
-  device->disk_encrypted = TRI_UNKNOWN;
-  device->has_screen_lock_pin_length = false;
-  device->screen_lock_pin_length = 0;
+static void apply(const struct step *step, uint32_t index, const struct device *next, bool is_new) {
+  struct touch *touch = decide_apply(step, index, next, is_new);
+  if (is_new) {
+    touch->is_new = true;
+  }
 }
 
 /* Another life of the same device. A block of its mail stays until the first compliant report;
  * the episode that was open ends, since nothing is known of the device any more. */
 static void start_over(const struct step *step, uint32_t index, struct device *device) {
-  device->status = DEVICE_PENDING;
-  device->pending_since_ms = step->lane->clock_ms;
-  clear_facts(device);
-  const bool was_known = device->compliance != COMPLIANCE_UNKNOWN;
-  device->compliance = COMPLIANCE_UNKNOWN;
-  device->violations = 0;
-  escalate_end(device);
-  escalate_end_overdue(device);
-  if (was_known) {
-    emit_change(step, index, device);
-    escalate_resolve_ticket(step, index, device);
-  }
+  lifecycle_await(step, device);
+  lifecycle_forget(step, index, device);
 }
 
 static bool starts_over(const struct device *device) {
@@ -122,13 +90,13 @@ static void refuse_enrollment(const struct step *step, const struct event *event
     result.audit.target = span_of(id, device_id_format(result.device_number, id));
   }
   result.serial = event->serial;
-  emit_name_person(step, &result, lane_person(step->lane, event->enrollment.subject));
+  emit_name_person(step, &result, lane_person(step->lane, event->user.subject));
   emit_send(step, &result);
 }
 
 static void renew(const struct step *step, const struct event *event, struct device *device) {
   const struct enrollment *enrollment = &event->enrollment;
-  device->person = lane_person(step->lane, enrollment->subject);
+  device->person = lane_person(step->lane, event->user.subject);
   device->platform = (uint8_t)enrollment->platform;
   device->profile = (uint8_t)enrollment->profile;
   device->ownership = (uint8_t)enrollment->ownership;
@@ -168,12 +136,15 @@ static void decide_enrollment(const struct step *step, const struct event *event
 }
 
 static void enroll_at_checkin(const struct step *step, uint32_t index, struct device *device) {
+  static const char *const reasons[2][2] = {
+      {"FAILED to ENROLLED: late check-in", "FAILED to ENROLLED: late check-in; licence assigned"},
+      {"PENDING to ENROLLED: first check-in",
+       "PENDING to ENROLLED: first check-in; licence assigned"},
+  };
+  const bool was_pending = device->status == DEVICE_PENDING;
+  const bool is_assigned = lifecycle_enroll(step, index, device);
   const struct audit audit = {"device", AUDIT_UPDATE, OUTCOME_OK,
-                              device->status == DEVICE_PENDING
-                                  ? "PENDING to ENROLLED: first check-in; licence assigned"
-                                  : "FAILED to ENROLLED: late check-in; licence assigned"};
-  device->status = DEVICE_ENROLLED;
-  emit_license(step, index, device, LICENSE_ASSIGN);
+                              reasons[was_pending][is_assigned]};
   emit_audit(step, index, device, &audit);
 }
 
@@ -182,11 +153,14 @@ static void decide_checkin(const struct step *step, const struct checkin *checki
   next.last_sync_at_ms = step->lane->clock_ms;
   escalate_end_overdue(&next);
   lane_set_os_version(step->lane, &next, checkin->os_version);
-  if (next.status == DEVICE_PENDING || next.status == DEVICE_FAILED) {
+  const bool is_wiped = next.wipe == WIPE_ARMED || next.wipe == WIPE_OVERDUE;
+  if (is_wiped && !lifecycle_is_over(&next)) {
+    lifecycle_wipe(step, index, &next);
+  } else if (next.status == DEVICE_PENDING || next.status == DEVICE_FAILED) {
     enroll_at_checkin(step, index, &next);
   }
-  const bool is_gone = next.status == DEVICE_WIPED || next.status == DEVICE_RETIRED;
-  if (checkin->trigger == TRIGGER_ON_DEMAND && next.compliance != COMPLIANCE_UNKNOWN && !is_gone) {
+  if (checkin->trigger == TRIGGER_ON_DEMAND && next.compliance != COMPLIANCE_UNKNOWN &&
+      !lifecycle_is_over(&next)) {
     evaluate(step, index, &next);
   }
   apply(step, index, &next, false);
@@ -211,12 +185,18 @@ static void take_facts(const struct step *step, const struct report *report,
     device->has_screen_lock_pin_length = true;
     device->screen_lock_pin_length = report->screen_lock_pin_length;
   }
+  if (report->has_threat_level) {
+    device->threat_level = (uint8_t)(report->threat_level + 1);
+  }
+  if (report->has_threat_at) {
+    device->threat_at_ms = report->threat_at_ms;
+  }
 }
 
 static void decide_report(const struct step *step, const struct report *report, uint32_t index) {
   struct device next = step->lane->devices[index];
   take_facts(step, report, &next);
-  if (next.status != DEVICE_WIPED && next.status != DEVICE_RETIRED) {
+  if (!lifecycle_is_over(&next)) {
     evaluate(step, index, &next);
   }
   apply(step, index, &next, false);
@@ -228,8 +208,16 @@ void decide_event(struct lane *lane, const struct event *event, const struct mes
   caused.cause.has_event_id = true;
   memcpy(caused.cause.event_id, event->event_id, EVENT_ID_SIZE);
   const struct step step = {.lane = lane, .cause = caused.cause, .sink = sink};
+  if (event->kind == EVENT_POLICY) {
+    sweep_decide_policy(&step, event);
+    return;
+  }
   if (event->kind == EVENT_ENROLLMENT) {
     decide_enrollment(&step, event, &caused);
+    return;
+  }
+  if (event->kind > EVENT_COMMAND) {
+    decide_control(&step, event);
     return;
   }
   const uint32_t index = lane_find(lane, event->serial);
@@ -240,6 +228,10 @@ void decide_event(struct lane *lane, const struct event *event, const struct mes
     decide_reject(lane, &reject, &caused, sink);
   } else if (event->kind == EVENT_CHECKIN) {
     decide_checkin(&step, &event->checkin, index);
+  } else if (event->kind == EVENT_COMMAND) {
+    struct device next = lane->devices[index];
+    decide_command(&step, event, index, &next);
+    apply(&step, index, &next, false);
   } else {
     decide_report(&step, &event->report, index);
   }
@@ -271,13 +263,15 @@ struct timer_cursor decide_timer(struct lane *lane, const struct sink *sink) {
   const uint32_t index = first->device;
   struct device next = lane->devices[index];
   int64_t due_at_ms;
-  const enum timer_kind kind = device_next_timer(lane->policy, &next, &due_at_ms);
+  const enum timer_kind kind = lane_next_timer(lane, index, &next, &due_at_ms);
   assert(due_at_ms == first->due_at_ms);
   /* A timer that was late already when it was set fires at the clock of that moment. */
   decide_clock(lane, due_at_ms);
   const struct step step = {.lane = lane, .cause = timer_cause, .sink = sink};
   if (kind == TIMER_KIND_FAIL) {
     fire_fail(&step, index, &next);
+  } else if (kind == TIMER_KIND_WIPE_OVERDUE) {
+    lifecycle_wipe_overdue(&step, index, &next);
   } else {
     escalate_fire(&step, index, &next, kind);
   }

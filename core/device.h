@@ -18,22 +18,51 @@ struct device {
   int64_t noncompliant_since_ms; /* of the open episode, also while a clean interval runs */
   int64_t clean_since_ms;        /* compliant in an episode that is still open; 0: not so */
   int64_t antivirus_signatures_at_ms;
+  int64_t threat_at_ms; /* when the threat defence looked last */
   violation_set violations;
   uint32_t timer; /* place in the lane's heap; TIMER_NONE when nothing is due */
   uint8_t platform, profile, ownership, status;
   uint8_t compliance;
   uint8_t stage; /* how many of the plan's stages the present episode has been through */
   uint8_t antivirus_enabled, disk_encrypted; /* enum tri */
-  bool has_screen_lock_pin_length;
-  bool email_blocked, sap_blocked, ticket_open;
-  bool touched; /* changed since the last checkpoint */
-  /* No padding: states are compared as bytes. */
   uint8_t mail_held;         /* stage whose mail waits for the end of quiet hours, from 1 */
   uint8_t overdue_stage;     /* 0: not overdue; 1 and how many of that plan's stages are done */
   uint8_t overdue_mail_held; /* as mail_held */
+  uint8_t threat_level;      /* 0: never reported; else 1 and an enum threat_level */
+  uint8_t wipe;              /* enum wipe_state: what became of the last wipe asked for */
+  bool has_screen_lock_pin_length : 1;
+  bool email_blocked : 1, sap_blocked : 1, ticket_open : 1;
+  bool has_license : 1;
+  bool touched : 1;                /* changed since the last checkpoint */
+  bool unused : 1, unused_too : 1; /* No padding: states are compared as bytes. */
+  uint8_t spare[2];
 };
 
-static_assert(sizeof(struct device) == 88, "ten million devices are to fit");
+static_assert(sizeof(struct device) == 96, "ten million devices are to fit");
+
+/* Of the last wipe that was asked for. */
+enum wipe_state {
+  WIPE_NONE,
+  WIPE_UNAPPROVED, /* other admins have to agree */
+  WIPE_ARMED,      /* carried out at the next check-in */
+  WIPE_OVERDUE,    /* the same, and told to be missing */
+  WIPE_OVER,       /* withdrawn, or carried out */
+  WIPE_STATE_COUNT
+};
+
+enum { WIPE_APPROVALS_MAX = 8 };
+
+/* A wipe that was asked for. It is rare, so the lane keeps it beside the device; it stays when it
+ * is over, since a limit counts what was asked for lately. */
+struct wipe {
+  uint32_t device; /* its index in the lane */
+  enum wipe_reason reason;
+  uint8_t asker[SUBJECT_SIZE];
+  int64_t asked_at_ms;
+  int64_t armed_at_ms; /* meaningful from WIPE_ARMED on */
+  uint32_t approver_count;
+  uint8_t approvers[WIPE_APPROVALS_MAX][SUBJECT_SIZE];
+};
 
 /* What happens to a device by itself. At equal times the smaller kind goes first. */
 enum timer_kind {
@@ -47,6 +76,8 @@ enum timer_kind {
   TIMER_KIND_MAIL,         /* quiet hours are over */
   TIMER_KIND_OVERDUE,      /* a stage of overdue syncs */
   TIMER_KIND_OVERDUE_MAIL, /* its mail, when quiet hours are over */
+  TIMER_KIND_RETIRE,       /* a stage of non-compliance that gives the device up */
+  TIMER_KIND_WIPE_OVERDUE, /* a wipe that waits for a check-in */
 };
 
 /* All that is stored of a device, with its texts: what a row and a Device record are made of. */
@@ -59,7 +90,8 @@ struct device_image {
   uint32_t person;
   struct span enrollment_ids; /* EVENT_ID_SIZE bytes each, newest first */
   struct device state;
-  int64_t next_due_at_ms; /* TIME_NONE: nothing will happen by itself */
+  const struct wipe *wipe; /* NULL: none was ever asked for */
+  int64_t next_due_at_ms;  /* TIME_NONE: nothing will happen by itself */
   enum timer_kind next_timer;
   /* Of the last change that its Device record shows; when `is_changed` is false, only
    * last_sync_at or facts' dates moved since, and what is stored of these stays. */
@@ -69,6 +101,8 @@ struct device_image {
   int64_t at_ms;
   struct cause cause;
   const char *policy;
+  int64_t overdue_since_ms; /* when a check-in was due; TIME_NONE while none is overdue */
+  struct rule_names rules;  /* of the violations; as of a result */
 };
 
 #endif

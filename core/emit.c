@@ -1,11 +1,21 @@
 #include "core/emit.h"
 
+void emit_actor(const uint8_t subject[SUBJECT_SIZE], char text[ACTOR_SIZE]) {
+  static const char digits[] = "0123456789abcdef";
+  for (size_t i = 0; i < SUBJECT_SIZE; i++) {
+    text[2 * i] = digits[subject[i] >> 4];
+    text[2 * i + 1] = digits[subject[i] & 15];
+  }
+  text[ACTOR_SIZE - 1] = '\0';
+}
+
 struct result emit_result(const struct step *step, enum result_kind kind) {
   return (struct result){
       .kind = kind,
       .at_ms = step->lane->clock_ms,
       .cause = step->cause,
       .policy = step->lane->policy->version,
+      .rules = policy_rule_names(step->lane->policy),
   };
 }
 
@@ -67,6 +77,16 @@ void emit_license(const struct step *step, uint32_t index, const struct device *
                   enum license_action action) {
   struct result result = result_about(step, RESULT_LICENSE, index, device);
   result.license.action = action;
+  emit_send(step, &result);
+}
+
+void emit_action(const struct step *step, uint32_t index, const struct device *device,
+                 enum action_kind action, const char *parameter, struct span value) {
+  struct result result = result_about(step, RESULT_ACTION, index, device);
+  result.action.action = action;
+  result.action.is_selective = action == ACTION_WIPE && device->ownership == OWNERSHIP_PERSONAL;
+  result.action.parameter = parameter;
+  result.action.parameter_value = value;
   emit_send(step, &result);
 }
 

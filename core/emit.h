@@ -19,6 +19,10 @@ struct audit {
   const char *reason;
 };
 
+/* A person in an audit entry: the subject in hex, terminated. */
+enum { ACTOR_SIZE = 2 * SUBJECT_SIZE + 1 };
+void emit_actor(const uint8_t subject[SUBJECT_SIZE], char text[ACTOR_SIZE]);
+
 /* A result about no device, yet without its kind's part. */
 struct result emit_result(const struct step *step, enum result_kind kind);
 
@@ -38,6 +42,9 @@ void emit_ticket(const struct step *step, uint32_t index, const struct device *d
                  enum ticket_action action);
 void emit_license(const struct step *step, uint32_t index, const struct device *device,
                   enum license_action action);
+/* `parameter` names the value, or is NULL. A wipe of a personal device is selective, always. */
+void emit_action(const struct step *step, uint32_t index, const struct device *device,
+                 enum action_kind action, const char *parameter, struct span value);
 void emit_audit(const struct step *step, uint32_t index, const struct device *device,
                 const struct audit *audit);
 

@@ -1,13 +1,22 @@
 #include "core/escalate.h"
 
+#include "core/lifecycle.h"
+
+#include <stdio.h>
+
 /* Lets in or keeps out, unless that is so already. */
 static void set_access(const struct step *step, uint32_t index, struct device *device,
                        enum resource resource, enum access_decision decision, const char *reason) {
-  bool *blocked = resource == RESOURCE_EMAIL ? &device->email_blocked : &device->sap_blocked;
-  if (*blocked == (decision == ACCESS_BLOCK)) {
+  const bool is_email = resource == RESOURCE_EMAIL;
+  const bool blocks = decision == ACCESS_BLOCK;
+  if ((is_email ? device->email_blocked : device->sap_blocked) == blocks) {
     return;
   }
-  *blocked = !*blocked;
+  if (is_email) {
+    device->email_blocked = blocks;
+  } else {
+    device->sap_blocked = blocks;
+  }
   emit_access(step, index, device, resource, decision, reason);
 }
 
@@ -21,6 +30,14 @@ void escalate_end(struct device *device) {
 void escalate_end_overdue(struct device *device) {
   device->overdue_stage = 0;
   device->overdue_mail_held = 0;
+}
+
+void escalate_give_back(const struct step *step, uint32_t index, struct device *device) {
+  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
+    if ((step->lane->policy->checks.resources >> resource & 1u) == 0) {
+      set_access(step, index, device, resource, ACCESS_ALLOW, "no longer managed by the policy");
+    }
+  }
 }
 
 void escalate_resolve_ticket(const struct step *step, uint32_t index, struct device *device) {
@@ -54,6 +71,16 @@ static void mail(const struct step *step, uint32_t index, const struct device *d
   send_mails(step, index, device, stage);
 }
 
+/* The plan gives the device up. */
+static void retire(const struct step *step, uint32_t index, struct device *device) {
+  char reason[64];
+  snprintf(reason, sizeof reason, "%s to RETIRED: by the policy's plan",
+           device_status_name((enum device_status)device->status));
+  const struct audit audit = {"policy", AUDIT_DELETE, OUTCOME_OK, reason};
+  lifecycle_retire(step, index, device);
+  emit_audit(step, index, device, &audit);
+}
+
 /* What the plan's next stage asks for. */
 static void run_stage(const struct step *step, uint32_t index, struct device *device) {
   const struct policy_stage *stage = &step->lane->policy->noncompliant.stages[device->stage++];
@@ -68,13 +95,16 @@ static void run_stage(const struct step *step, uint32_t index, struct device *de
     device->ticket_open = true;
     emit_ticket(step, index, device, TICKET_OPEN);
   }
+  if (stage->retires) {
+    retire(step, index, device);
+  }
 }
 
 /* Becomes overdue, with the stages of that instant; or goes through the next stage. */
 static void run_overdue(const struct step *step, uint32_t index, struct device *device) {
   const struct policy *policy = step->lane->policy;
   const struct policy_plan *plan = &policy->overdue;
-  const int64_t begin_ms = device->last_sync_at_ms;
+  const int64_t begin_ms = lane_overdue_from_ms(step->lane, device);
   const bool is_begin = device->overdue_stage == 0;
   if (is_begin) {
     device->overdue_stage = 1;
@@ -106,21 +136,33 @@ void escalate_begin(const struct step *step, uint32_t index, struct device *devi
   device->episode++;
   device->stage = 0;
   emit_change(step, index, device);
-  while (device->stage < plan->count && plan->stages[device->stage].after_ms == 0) {
+  while (!lifecycle_is_over(device) && device->stage < plan->count &&
+         plan->stages[device->stage].after_ms == 0) {
     run_stage(step, index, device);
+  }
+}
+
+/* Of everything that the policy can take away. */
+static void set_all_access(const struct step *step, uint32_t index, struct device *device,
+                           enum access_decision decision, const char *reason) {
+  const uint8_t resources = step->lane->policy->checks.resources;
+  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
+    if ((resources >> resource & 1u) != 0) {
+      set_access(step, index, device, resource, decision, reason);
+    }
   }
 }
 
 /* The episode is over: what it took away is given back. */
 static void recover(const struct step *step, uint32_t index, struct device *device) {
-  const uint8_t resources = step->lane->policy->checks.resources;
   escalate_end(device);
-  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
-    if ((resources >> resource & 1u) != 0) {
-      set_access(step, index, device, resource, ACCESS_ALLOW, "compliant");
-    }
-  }
+  set_all_access(step, index, device, ACCESS_ALLOW, "compliant");
   escalate_resolve_ticket(step, index, device);
+}
+
+void escalate_withdraw(const struct step *step, uint32_t index, struct device *device,
+                       const char *reason) {
+  set_all_access(step, index, device, ACCESS_BLOCK, reason);
 }
 
 void escalate_recovered(const struct step *step, uint32_t index, struct device *device) {
@@ -141,6 +183,7 @@ void escalate_fire(const struct step *step, uint32_t index, struct device *devic
   case TIMER_KIND_BLOCK:
   case TIMER_KIND_TICKET:
   case TIMER_KIND_NOTIFY:
+  case TIMER_KIND_RETIRE:
     run_stage(step, index, device);
     return;
   case TIMER_KIND_CLEAN:
@@ -157,6 +200,7 @@ void escalate_fire(const struct step *step, uint32_t index, struct device *devic
     return;
   case TIMER_KIND_NONE:
   case TIMER_KIND_FAIL:
+  case TIMER_KIND_WIPE_OVERDUE:
     break;
   }
   assert(false);

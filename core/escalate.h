@@ -12,7 +12,7 @@ void escalate_begin(const struct step *step, uint32_t index, struct device *devi
 /* It has become compliant: the episode ends, or its clean interval begins. */
 void escalate_recovered(const struct step *step, uint32_t index, struct device *device);
 
-/* What the timer asks for; any kind but NONE and FAIL. */
+/* What the timer asks for: a stage of a plan, or what it left for later. */
 void escalate_fire(const struct step *step, uint32_t index, struct device *device,
                    enum timer_kind kind);
 
@@ -21,6 +21,13 @@ void escalate_end(struct device *device);
 
 /* A check-in, or the end of the device's enrolment. */
 void escalate_end_overdue(struct device *device);
+
+/* Access is withdrawn from a device that goes out of service: mail, and what else the policy can
+ * take away. */
+void escalate_withdraw(const struct step *step, uint32_t index, struct device *device,
+                       const char *reason);
+/* What is blocked and is not for the policy to block is given back. */
+void escalate_give_back(const struct step *step, uint32_t index, struct device *device);
 
 void escalate_resolve_ticket(const struct step *step, uint32_t index, struct device *device);
 

@@ -15,35 +15,24 @@ const char *topic_name(enum topic topic) {
   return names[topic];
 }
 
-const char *platform_name(enum platform platform) {
-  static const char *const names[PLATFORM_COUNT] = {
-#define X(name) [PLATFORM_##name] = #name,
-      PLATFORM_LIST(X)
-#undef X
-  };
-  assert(platform < PLATFORM_COUNT);
-  return names[platform];
-}
+/* One function a list of symbols: the name of each member. */
+#define NAME(name) #name,
+#define NAMES_OF(function, type, symbols, count)                                                   \
+  const char *function(enum type value) {                                                          \
+    static const char *const names[] = {symbols(NAME)};                                            \
+    static_assert(COUNT_OF(names) == (count), "a name for every member");                          \
+    assert((size_t)value < COUNT_OF(names));                                                       \
+    return names[value];                                                                           \
+  }
 
-const char *profile_name(enum profile profile) {
-  static const char *const names[PROFILE_COUNT] = {
-#define X(name) [PROFILE_##name] = #name,
-      PROFILE_LIST(X)
-#undef X
-  };
-  assert(profile < PROFILE_COUNT);
-  return names[profile];
-}
-
-const char *ownership_name(enum ownership ownership) {
-  static const char *const names[OWNERSHIP_COUNT] = {
-#define X(name) [OWNERSHIP_##name] = #name,
-      OWNERSHIP_LIST(X)
-#undef X
-  };
-  assert(ownership < OWNERSHIP_COUNT);
-  return names[ownership];
-}
+NAMES_OF(platform_name, platform, PLATFORM_LIST, PLATFORM_COUNT)
+NAMES_OF(profile_name, profile, PROFILE_LIST, PROFILE_COUNT)
+NAMES_OF(ownership_name, ownership, OWNERSHIP_LIST, OWNERSHIP_COUNT)
+NAMES_OF(device_status_name, device_status, STATUS_SYMBOLS, DEVICE_STATUS_COUNT)
+NAMES_OF(command_name, command_kind, COMMAND_LIST, COMMAND_COUNT)
+NAMES_OF(wipe_reason_name, wipe_reason, WIPE_REASON_LIST, WIPE_REASON_COUNT)
+NAMES_OF(role_name, role, ROLE_LIST, ROLE_COUNT)
+NAMES_OF(tenant_event_name, tenant_event_kind, TENANT_EVENT_LIST, TENANT_EVENT_COUNT)
 
 const char *reject_code_name(enum reject_code code) {
   static const char *const names[REJECT_COUNT] = {

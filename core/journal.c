@@ -55,6 +55,10 @@ size_t journal_canonical(const struct journal_row *row, const uint8_t previous_c
   put_digest(&writer, row->environment);
   put_digest(&writer, row->inputs);
   put_digest(&writer, row->results);
+  if (row->sweep.is_set) { /* no more bytes otherwise: so older chains stay what they are */
+    put_u64(&writer, row->sweep.is_set);
+    put_u64(&writer, row->sweep.device_number);
+  }
   const size_t size = (size_t)(writer.at - bytes);
   assert(size <= journal_canonical_size_max(row));
   return size;

@@ -27,6 +27,12 @@ struct timer_cursor {
   uint32_t kind;
 };
 
+/* A batch that was cut within a sweep: where it goes on. Not set: no sweep is open at its end. */
+struct sweep_cursor {
+  bool is_set;
+  uint64_t device_number; /* the last that was swept; 0: none yet */
+};
+
 struct journal_row {
   uint32_t lane;
   uint64_t batch; /* dense from 1 in its lane */
@@ -38,6 +44,7 @@ struct journal_row {
   const struct topic_offset *not_believed;
   size_t not_believed_count;
   struct timer_cursor timer;
+  struct sweep_cursor sweep;
   uint64_t message_count;
   uint64_t dead_letter_count;
   uint64_t timer_count;

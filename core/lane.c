@@ -11,6 +11,7 @@ void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct 
       .clock_ms = LANE_CLOCK_START_MS,
       .versions = {.first_free = INDEX_NONE},
   };
+  control_init(&lane->control, &lane->memory, policy);
 }
 
 static void release(const struct memory *memory, void *block, size_t size) {
@@ -37,6 +38,14 @@ void lane_fini(struct lane *lane) {
   table_fini(&lane->versions.by_text, memory);
   table_fini(&lane->persons.by_subject, memory);
   timers_fini(&lane->timers, memory);
+  release(memory, lane->wipes.items, lane->wipes.capacity * sizeof *lane->wipes.items);
+  table_fini(&lane->wipes.by_device, memory);
+  control_fini(&lane->control, memory);
+}
+
+const struct policy *lane_policy_of(const struct lane *lane, uint32_t index) {
+  const struct sweep *sweep = &lane->control.sweep;
+  return sweep->kind == SWEEP_EVALUATE && index >= sweep->next ? sweep->from : lane->policy;
 }
 
 struct span lane_serial(const struct lane *lane, const struct device *device) {
@@ -87,6 +96,7 @@ uint32_t lane_add(struct lane *lane, struct span serial) {
       .last_sync_at_ms = TIME_NONE,
       .noncompliant_since_ms = TIME_NONE,
       .antivirus_signatures_at_ms = TIME_NONE,
+      .threat_at_ms = TIME_NONE,
       .timer = TIMER_NONE,
   };
   lane->device_count++;
@@ -137,6 +147,16 @@ static uint32_t version_new(struct lane *lane, struct span text, uint64_t hash) 
   return index;
 }
 
+void lane_set_policy(struct lane *lane, const struct policy *policy) {
+  lane->policy = policy;
+  for (uint32_t i = 0; i < lane->versions.count; i++) {
+    struct version_text *version = &lane->versions.texts[i];
+    if (version->references > 0) {
+      policy_version_outcomes(policy, version_span(version), version->outcomes);
+    }
+  }
+}
+
 static void version_release(struct lane *lane, uint32_t index) {
   struct versions *versions = &lane->versions;
   struct version_text *version = &versions->texts[index];
@@ -178,6 +198,11 @@ static uint64_t person_hash(const void *context, uint32_t index) {
   return hash_bytes(span_of(persons->items[index].subject, SUBJECT_SIZE));
 }
 
+uint32_t lane_find_person(const struct lane *lane, const uint8_t subject[SUBJECT_SIZE]) {
+  const struct span key = span_of(subject, SUBJECT_SIZE);
+  return table_find(&lane->persons.by_subject, hash_bytes(key), key, person_equal, &lane->persons);
+}
+
 uint32_t lane_person(struct lane *lane, const uint8_t subject[SUBJECT_SIZE]) {
   struct persons *persons = &lane->persons;
   const struct span key = span_of(subject, SUBJECT_SIZE);
@@ -214,76 +239,6 @@ void lane_remember_enrollment(struct lane *lane, struct device *device,
   memcpy(seen->event_id, event_id, EVENT_ID_SIZE);
   seen->next = device->enrollment;
   device->enrollment = list->count++;
-}
-
-struct next_timer {
-  enum timer_kind kind;
-  int64_t due_at_ms;
-};
-
-/* Takes over what is earlier; at equal times the smaller kind goes first. */
-static void offer(struct next_timer *next, enum timer_kind kind, int64_t due_at_ms) {
-  if (next->kind == TIMER_KIND_NONE || due_at_ms < next->due_at_ms) {
-    *next = (struct next_timer){.kind = kind, .due_at_ms = due_at_ms};
-  }
-}
-
-/* Of an open episode of non-compliance. */
-static void offer_episode(struct next_timer *next, const struct policy *policy,
-                          const struct device *device) {
-  const struct policy_plan *plan = &policy->noncompliant;
-  const int64_t since_ms = device->noncompliant_since_ms;
-  if (device->clean_since_ms != 0) {
-    offer(next, TIMER_KIND_CLEAN, device->clean_since_ms + policy->minimum_clean_ms);
-    return; /* stages and held mails wait for what becomes of it */
-  }
-  if (device->stage < plan->count) {
-    const struct policy_stage *stage = &plan->stages[device->stage];
-    offer(next, policy_stage_kind(stage), since_ms + stage->after_ms);
-  }
-  if (device->mail_held > 0) {
-    offer(next, TIMER_KIND_MAIL,
-          policy_mail_at(policy, since_ms + plan->stages[device->mail_held - 1].after_ms));
-  }
-}
-
-/* Of a device whose check-ins are expected. */
-static void offer_overdue(struct next_timer *next, const struct policy *policy,
-                          const struct device *device) {
-  const struct policy_plan *plan = &policy->overdue;
-  const int64_t since_ms = device->last_sync_at_ms;
-  if (device->overdue_stage == 0) {
-    offer(next, TIMER_KIND_OVERDUE, since_ms + policy->overdue_after_ms);
-  } else if (device->overdue_stage <= plan->count) {
-    offer(next, TIMER_KIND_OVERDUE, since_ms + plan->stages[device->overdue_stage - 1].after_ms);
-  }
-  if (device->overdue_mail_held > 0) {
-    offer(next, TIMER_KIND_OVERDUE_MAIL,
-          policy_mail_at(policy, since_ms + plan->stages[device->overdue_mail_held - 1].after_ms));
-  }
-}
-
-enum timer_kind device_next_timer(const struct policy *policy, const struct device *device,
-                                  int64_t *due_at_ms) {
-  struct next_timer next = {.kind = TIMER_KIND_NONE, .due_at_ms = TIME_NONE};
-  if (device->status == DEVICE_PENDING) {
-    offer(&next, TIMER_KIND_FAIL, device->pending_since_ms + PENDING_MAX_MS);
-  }
-  if (device->compliance == COMPLIANCE_NONCOMPLIANT || device->clean_since_ms != 0) {
-    offer_episode(&next, policy, device);
-  }
-  if (policy->overdue_after_ms > 0 && device->status == DEVICE_ENROLLED &&
-      device->last_sync_at_ms != TIME_NONE) {
-    offer_overdue(&next, policy, device);
-  }
-  *due_at_ms = next.due_at_ms;
-  return next.kind;
-}
-
-void lane_schedule(struct lane *lane, uint32_t index) {
-  int64_t due_at_ms;
-  device_next_timer(lane->policy, &lane->devices[index], &due_at_ms);
-  timers_set(&lane->timers, &lane->memory, lane->devices, index, due_at_ms);
 }
 
 static struct touch *touch_of(struct lane *lane, uint32_t index) {
@@ -343,6 +298,7 @@ struct touch *lane_touch(struct lane *lane, uint32_t index, bool is_changed,
   if (is_changed) {
     note_batch_changed(lane, touch);
     touch->is_changed = true;
+    touch->policy = lane->policy;
     touch->batch = lane->batch;
     touch->seq = lane->seq;
     touch->at_ms = lane->clock_ms;
@@ -384,6 +340,7 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
                 uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE],
                 struct device_image *image) {
   const struct device *device = &lane->devices[index];
+  const struct policy *policy = lane_policy_of(lane, index);
   *image = (struct device_image){
       .number = lane_device_number(lane, index),
       .lane = lane->number,
@@ -392,14 +349,19 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
       .person = device->person,
       .enrollment_ids = span_of(enrollment_ids, copy_enrollment_ids(lane, device, enrollment_ids)),
       .state = *device,
-      .policy = lane->policy->version,
+      .policy = policy->version,
+      .rules = policy_rule_names(policy),
       .cause = {.offset = -1},
   };
   memcpy(image->subject, lane->persons.items[device->person].subject, SUBJECT_SIZE);
-  image->next_timer = device_next_timer(lane->policy, device, &image->next_due_at_ms);
+  image->next_timer = lane_next_timer_under(lane, policy, index, device, &image->next_due_at_ms);
+  image->wipe = lane_wipe(lane, index);
+  image->overdue_since_ms =
+      device->overdue_stage == 0 ? TIME_NONE : device->last_sync_at_ms + policy->overdue_after_ms;
   if (touch != NULL && touch->is_changed) {
     image->is_changed = true;
     image->changed_batch = touch->batch;
+    image->policy = touch->policy->version; /* in which the violations have the same names */
     image->seq = touch->seq;
     image->at_ms = touch->at_ms;
     image->cause = touch->cause;
@@ -424,6 +386,11 @@ void lane_restore(struct lane *lane, const struct device_image *image) {
   assert(image->enrollment_ids.size % EVENT_ID_SIZE == 0);
   for (size_t end = image->enrollment_ids.size; end > 0; end -= EVENT_ID_SIZE) {
     lane_remember_enrollment(lane, device, image->enrollment_ids.data + end - EVENT_ID_SIZE);
+  }
+  if (image->wipe != NULL) {
+    struct wipe *wipe = lane_new_wipe(lane, index);
+    *wipe = *image->wipe;
+    wipe->device = index;
   }
   lane_schedule(lane, index);
 }

@@ -6,7 +6,7 @@
 #ifndef MUSTER_CORE_LANE_H
 #define MUSTER_CORE_LANE_H
 
-#include "core/policy.h"
+#include "core/control.h"
 #include "core/table.h"
 #include "core/timers.h"
 
@@ -59,11 +59,12 @@ enum { ENROLLMENTS_SEEN_MAX = 1024 };
 /* A device whose row in the database is behind its state: changed since the last checkpoint. */
 struct touch {
   uint32_t device;
-  bool is_new;           /* it has no row yet */
-  bool is_changed;       /* in what its Device record shows, last_sync_at aside */
-  bool is_batch_changed; /* the same, by the batch being decided */
-  uint64_t batch;        /* of the last change */
-  uint64_t seq;          /* of the last change: the lane's last result number then */
+  bool is_new;                 /* it has no row yet */
+  bool is_changed;             /* in what its Device record shows, last_sync_at aside */
+  bool is_batch_changed;       /* the same, by the batch being decided */
+  const struct policy *policy; /* in force at the last change */
+  uint64_t batch;              /* of the last change */
+  uint64_t seq;                /* of the last change: the lane's last result number then */
   int64_t at_ms;
   struct cause cause; /* its traceparent is kept beside it, since the message goes away */
   uint32_t traceparent, traceparent_size; /* in the touches' texts */
@@ -81,6 +82,16 @@ struct touches {
   uint32_t batch_changed_count, batch_changed_capacity;
 };
 
+/* Wipes that were asked for, at most one a device. */
+struct wipes {
+  struct wipe *items;
+  uint32_t count, capacity;
+  struct table by_device;
+};
+
+/* Check-ins are expected every 8 h; a wipe that waited for an hour more than that is overdue. */
+#define WIPE_OVERDUE_MS INT64_C(32400000)
+
 /* The clock of a lane that has none yet: the first instant that a record can be stamped with, since
  * clients take a stamp of 0 for none. */
 #define LANE_CLOCK_START_MS INT64_C(1)
@@ -89,7 +100,8 @@ struct lane {
   uint32_t number; /* the partition */
   uint32_t count;  /* number of lanes */
   struct memory memory;
-  const struct policy *policy;
+  const struct policy *policy; /* in force; changes only when a sweep begins */
+  struct control control;
   int64_t clock_ms; /* LANE_CLOCK_START_MS before the first believed message */
   uint64_t seq;     /* last result number given */
   uint64_t batch;   /* being decided */
@@ -103,9 +115,10 @@ struct lane {
   struct enrollments enrollments;
   struct timers timers;
   struct touches touches;
+  struct wipes wipes;
 };
 
-/* `policy`, compiled, outlives the lane. */
+/* `policy`, compiled, is in force at first; it outlives the lane. */
 void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct policy *policy,
                const struct memory *memory);
 void lane_fini(struct lane *lane);
@@ -119,6 +132,14 @@ uint32_t lane_add(struct lane *lane, struct span serial);
 /* The k-th device of lane p of n has number k·n + p + 1. */
 uint64_t lane_device_number(const struct lane *lane, uint32_t index);
 
+/* What a device's violations, stages and timers are under: the policy in force, or the one before
+ * until a sweep has come to the device. */
+const struct policy *lane_policy_of(const struct lane *lane, uint32_t index);
+
+/* Puts a policy in force: what follows from the distinct versions' texts is made anew. Devices are
+ * the sweep's to look at. */
+void lane_set_policy(struct lane *lane, const struct policy *policy);
+
 struct span lane_serial(const struct lane *lane, const struct device *device);
 struct span lane_os_version(const struct lane *lane, const struct device *device);
 
@@ -128,18 +149,39 @@ void lane_set_os_version(struct lane *lane, struct device *device, struct span o
 /* The index of a person, new or known. Indexes are dense and in order of first sight. */
 uint32_t lane_person(struct lane *lane, const uint8_t subject[SUBJECT_SIZE]);
 
+/* The same without adding anyone: INDEX_NONE when nobody is known under it. */
+uint32_t lane_find_person(const struct lane *lane, const uint8_t subject[SUBJECT_SIZE]);
+
 /* Whether the device has seen that enrolment event; and that it has now. */
 bool lane_enrollment_seen(const struct lane *lane, const struct device *device,
                           const uint8_t event_id[EVENT_ID_SIZE]);
 void lane_remember_enrollment(struct lane *lane, struct device *device,
                               const uint8_t event_id[EVENT_ID_SIZE]);
 
-/* What happens to a device by itself, first of all. */
-enum timer_kind device_next_timer(const struct policy *policy, const struct device *device,
-                                  int64_t *due_at_ms);
+/* What happens by itself, first of all, to devices[index] in the state `device`. */
+enum timer_kind lane_next_timer(const struct lane *lane, uint32_t index,
+                                const struct device *device, int64_t *due_at_ms);
+
+/* The same under another policy than the one that holds for it. */
+enum timer_kind lane_next_timer_under(const struct lane *lane, const struct policy *policy,
+                                      uint32_t index, const struct device *device,
+                                      int64_t *due_at_ms);
+
+/* What the stages of overdue syncs are counted from: the device's last check-in, or the end of what
+ * kept it from another. */
+int64_t lane_overdue_from_ms(const struct lane *lane, const struct device *device);
+
+/* The last wipe asked for of devices[index], or NULL; and a new one in its place. The pointer holds
+ * until the next one is added. */
+struct wipe *lane_wipe(const struct lane *lane, uint32_t index);
+struct wipe *lane_new_wipe(struct lane *lane, uint32_t index);
 
 /* Puts the device's timer where its state says. Call after every change of a device. */
 void lane_schedule(struct lane *lane, uint32_t index);
+
+/* The same for every device, after a change of what they all depend on. Those that have another
+ * time now are touched. */
+void lane_reschedule(struct lane *lane, const struct cause *cause);
 
 /* Notes that the batch being decided changed the device: `is_changed` when its Device record
  * shows it. Returns the note, valid until the next one. */

@@ -71,20 +71,26 @@ const char *timer_kind_name(enum timer_kind kind) {
     return "mail";
   case TIMER_KIND_OVERDUE:
     return "overdue";
+  case TIMER_KIND_RETIRE:
+    return "retire";
+  case TIMER_KIND_WIPE_OVERDUE:
+    return "wipe_overdue";
   }
   assert(false);
   return NULL;
 }
 
 enum timer_kind policy_stage_kind(const struct policy_stage *stage) {
+  if (stage->retires) {
+    return TIMER_KIND_RETIRE;
+  }
   if (stage->blocks != 0) {
     return TIMER_KIND_BLOCK;
   }
   return stage->opens_ticket ? TIMER_KIND_TICKET : TIMER_KIND_NOTIFY;
 }
 
-/* Whether a comparison that came out so (below 0, 0, above 0) is what the relation asks for. */
-static bool order_satisfies(int order, enum relation relation) {
+bool relation_satisfied(enum relation relation, int order) {
   switch (relation) {
   case RELATION_IS:
     return order == 0;
@@ -116,7 +122,7 @@ static bool version_holds(const struct policy *policy, const struct policy_versi
     /* A platform without a minimum: every version is at least that, an unknown one too. */
     return test->relation == RELATION_AT_LEAST;
   }
-  return known && order_satisfies(version_compare(os_version, span_text(other)), test->relation);
+  return known && relation_satisfied(test->relation, version_compare(os_version, span_text(other)));
 }
 
 static void add_outcome(struct policy_outcome *sum, const struct policy_outcome *outcome,
@@ -201,10 +207,26 @@ violation_set policy_violations(const struct policy *policy, const struct device
       .profile = device->profile,
       .ownership = device->ownership,
       .booleans = {device->antivirus_enabled, device->disk_encrypted},
-      /* No schema of a report has the threat defence yet. */
-      .numbers = {age_ms, pin_length, FACT_NONE, FACT_NONE},
+      .numbers = {age_ms, pin_length,
+                  device->threat_level == 0 ? FACT_NONE : device->threat_level - 1,
+                  device->threat_at_ms == TIME_NONE ? FACT_NONE : clock_ms - device->threat_at_ms},
   };
   return policy_evaluate(policy, &facts, version);
+}
+
+violation_set policy_of_other_groups(const struct policy *policy, violation_set violations,
+                                     uint32_t user_groups, uint32_t device_groups) {
+  violation_set others = 0;
+  for (violation_set left = violations; left != 0; left &= left - 1) {
+    const uint32_t rule = (uint32_t)__builtin_ctz(left);
+    const struct policy_scope *scope = &policy->rules[rule].scope;
+    const bool names_groups = (scope->user_groups | scope->device_groups) != 0;
+    if (names_groups && (scope->user_groups & user_groups) == 0 &&
+        (scope->device_groups & device_groups) == 0) {
+      others |= 1u << rule;
+    }
+  }
+  return others;
 }
 
 violation_set policy_exempted(const struct policy *policy, uint64_t device_number,

@@ -21,6 +21,7 @@ enum {
   POLICY_STAGES_MAX = 8,
   POLICY_TEMPLATES_MAX = 4, /* mails of one stage */
   POLICY_EXEMPTIONS_MAX = 128,
+  POLICY_GROUPS_MAX = 16, /* different ones that rules name */
 };
 
 /* How long a device may be PENDING: the contract's, not a policy's. */
@@ -52,8 +53,6 @@ enum fact_type {
   FACT_TYPE_LEVEL,    /* of threat: the least is the best */
 };
 
-enum threat_level { THREAT_SECURED, THREAT_LOW, THREAT_MEDIUM, THREAT_HIGH, THREAT_LEVEL_COUNT };
-
 const char *fact_name(enum fact fact);
 enum fact_type fact_type_of(enum fact fact);
 const char *threat_level_name(enum threat_level level);
@@ -75,6 +74,9 @@ enum relation {
 };
 
 const char *relation_name(enum relation relation);
+
+/* Whether a comparison that came out so (below 0, 0, above 0) is what the relation asks for. */
+bool relation_satisfied(enum relation relation, int order);
 
 enum condition_kind { CONDITION_COMPARISON, CONDITION_ALL, CONDITION_ANY, CONDITION_NOT };
 
@@ -98,9 +100,11 @@ struct policy_node {
   int64_t number;
 };
 
-/* Bits by platform, profile, ownership. */
+/* Bits by platform, profile, ownership; and by the policy's groups: a rule that names groups
+ * concerns only devices that are in one of them, or whose user is. */
 struct policy_scope {
   uint8_t platforms, profiles, ownerships;
+  uint16_t user_groups, device_groups; /* both 0: whatever groups there are */
 };
 
 struct policy_rule {
@@ -125,6 +129,7 @@ struct policy_stage {
   uint8_t template_count;
   uint8_t blocks; /* bits by resource */
   bool opens_ticket;
+  bool retires;                  /* the device is given up: the last stage of a plan */
   char reason[POLICY_NAME_SIZE]; /* of an access decision: "noncompliant for 24 h" */
 };
 
@@ -140,6 +145,14 @@ struct policy_plan {
 struct policy_quiet {
   int32_t from_min, to_min; /* minutes of the local day; `to` may lie before `from` */
   int32_t utc_offset_min;
+};
+
+/* What may be asked for, and by whom. */
+struct policy_commands {
+  uint8_t of_users;          /* bits by enum command_kind: what a device's own user may ask for */
+  uint32_t wipe_approvals;   /* other admins who must agree to a wipe: WIPE_APPROVALS_MAX at most */
+  uint32_t wipe_limit;       /* asked for in a lane within the window; 0: no limit */
+  int64_t wipe_limit_per_ms; /* the window */
 };
 
 /* A rule that is waived for a device, until an instant. */
@@ -214,8 +227,13 @@ struct policy {
   struct policy_plan overdue;      /* from the last check-in; may have mails only */
   int64_t overdue_after_ms;        /* without a check-in for so long; 0: syncs are never overdue */
   struct policy_quiet quiet;
+  struct policy_commands commands;
+  char groups[POLICY_GROUPS_MAX][POLICY_NAME_SIZE]; /* that rules name; users' and devices' alike */
+  uint32_t group_count;
+  bool pushes_profile; /* an Action PUSH_PROFILE when a device becomes ENROLLED */
   struct policy_exemption exemptions[POLICY_EXEMPTIONS_MAX];
   uint32_t exemption_count;
+  uint8_t hash[32]; /* over what it means, by whoever read it; zeros: nobody did */
   /* Made by policy_compile. */
   const char *rule_ids[POLICY_RULES_MAX]; /* the rules' own */
   struct policy_checks checks;
@@ -240,6 +258,10 @@ struct facts {
 
 #define FACT_NONE INT64_MIN
 
+static inline struct rule_names policy_rule_names(const struct policy *policy) {
+  return (struct rule_names){.ids = policy->rule_ids, .count = policy->rule_count};
+}
+
 /* What follows from a version's text on each platform. Computed once for each distinct text, not
  * once for each report. */
 void policy_version_outcomes(const struct policy *policy, struct span os_version,
@@ -253,6 +275,11 @@ violation_set policy_evaluate(const struct policy *policy, const struct facts *f
 violation_set policy_violations(const struct policy *policy, const struct device *device,
                                 const struct policy_outcome versions[PLATFORM_COUNT],
                                 int64_t clock_ms);
+
+/* Those of the violations whose rules name groups, none of which the device or its user is in.
+ * The sets are bits by the policy's groups. */
+violation_set policy_of_other_groups(const struct policy *policy, violation_set violations,
+                                     uint32_t user_groups, uint32_t device_groups);
 
 /* The rules that are waived for the device at the clock. */
 violation_set policy_exempted(const struct policy *policy, uint64_t device_number,

@@ -32,12 +32,12 @@ const char *result_record_name(enum result_kind kind) {
   }
 #define NAME(name) #name,
 
-NAMES_OF(device_status_name, device_status, STATUS_SYMBOLS, DEVICE_STATUS_COUNT)
 NAMES_OF(compliance_name, compliance, COMPLIANCE_SYMBOLS, COMPLIANCE_COUNT)
 NAMES_OF(access_decision_name, access_decision, DECISION_SYMBOLS, ACCESS_COUNT)
 NAMES_OF(ticket_action_name, ticket_action, TICKET_SYMBOLS, TICKET_ACTION_COUNT)
 NAMES_OF(license_action_name, license_action, LICENSE_SYMBOLS, LICENSE_ACTION_COUNT)
 NAMES_OF(audit_action_name, audit_action, AUDIT_ACTION_SYMBOLS, AUDIT_ACTION_COUNT)
+NAMES_OF(action_kind_name, action_kind, ACTION_SYMBOLS, ACTION_KIND_COUNT)
 NAMES_OF(outcome_name, outcome, OUTCOME_SYMBOLS, OUTCOME_COUNT)
 
 /* Written without printf: it runs for every result. */

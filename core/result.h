@@ -34,20 +34,14 @@ const char *result_topic_name(enum result_kind kind);
 const char *result_record_name(enum result_kind kind);
 
 /* Symbols' order is the order in schemas/ and the number stored in the database. */
-#define STATUS_SYMBOLS(X) X(PENDING) X(ENROLLED) X(FAILED) X(WIPED) X(RETIRED)
 #define COMPLIANCE_SYMBOLS(X) X(UNKNOWN) X(COMPLIANT) X(NONCOMPLIANT)
 #define DECISION_SYMBOLS(X) X(ALLOW) X(BLOCK)
 #define TICKET_SYMBOLS(X) X(OPEN) X(UPDATE) X(RESOLVE)
 #define LICENSE_SYMBOLS(X) X(ASSIGN) X(RELEASE)
 #define AUDIT_ACTION_SYMBOLS(X) X(ASSIGN) X(CREATE) X(DELETE) X(MANAGE) X(REMOTE_TASK) X(UPDATE)
+#define ACTION_SYMBOLS(X) X(PUSH_PROFILE) X(WIPE) X(RETIRE) X(RENAME) X(SYNC)
 #define OUTCOME_SYMBOLS(X) X(OK) X(REFUSED) X(FAILED)
 
-enum device_status {
-#define X(name) DEVICE_##name,
-  STATUS_SYMBOLS(X)
-#undef X
-      DEVICE_STATUS_COUNT
-};
 enum compliance {
 #define X(name) COMPLIANCE_##name,
   COMPLIANCE_SYMBOLS(X)
@@ -78,6 +72,12 @@ enum audit_action {
 #undef X
       AUDIT_ACTION_COUNT
 };
+enum action_kind {
+#define X(name) ACTION_##name,
+  ACTION_SYMBOLS(X)
+#undef X
+      ACTION_KIND_COUNT
+};
 enum outcome {
 #define X(name) OUTCOME_##name,
   OUTCOME_SYMBOLS(X)
@@ -85,17 +85,23 @@ enum outcome {
       OUTCOME_COUNT
 };
 
-const char *device_status_name(enum device_status status);
 const char *compliance_name(enum compliance compliance);
 const char *access_decision_name(enum access_decision decision);
 const char *ticket_action_name(enum ticket_action action);
 const char *license_action_name(enum license_action action);
 const char *audit_action_name(enum audit_action action);
+const char *action_kind_name(enum action_kind action);
 const char *outcome_name(enum outcome outcome);
 
 /* A set of violated rules: bit i is rule i of the policy, in policy order. */
 typedef uint32_t violation_set;
 enum { VIOLATIONS_MAX = 32 };
+
+/* The rules' ids in policy order: bit i of a violation set is ids[i]. */
+struct rule_names {
+  const char *const *ids;
+  uint32_t count;
+};
 
 /* The message that caused something. `offset` < 0: a timer did. The partition is the lane's,
  * or 0 for control. */
@@ -127,12 +133,15 @@ struct result {
   uint64_t seq; /* dense from 1 in its lane */
   int64_t at_ms;
   struct cause cause;
-  const char *policy;     /* version in force; lives as long as the lane */
-  uint64_t device_number; /* 0: concerns no device */
-  struct span serial;     /* empty when it concerns no device */
+  const char *policy;      /* version in force; lives as long as the lane */
+  struct rule_names rules; /* its own; of one read back, whoever knows policies fills them in */
+  uint64_t device_number;  /* 0: concerns no device */
+  struct span serial;      /* empty when it concerns no device */
   bool has_subject;
   uint8_t subject[SUBJECT_SIZE];
-  uint32_t person; /* the subject's index in the lane: where the edge finds the address */
+  /* The subject's index in the lane, where the edge finds the address; UINT32_MAX: nobody whose
+   * address a result like this would show. */
+  uint32_t person;
   union {
     struct {
       enum compliance compliance;
@@ -156,7 +165,15 @@ struct result {
       enum license_action action;
     } license;
     struct {
-      const char *actor;
+      enum action_kind action;
+      bool is_selective;
+      /* One parameter at most: "name" of RENAME, "revision" or "profile" of PUSH_PROFILE, "reason"
+       * of WIPE. NULL: none. */
+      const char *parameter;
+      struct span parameter_value;
+    } action;
+    struct {
+      const char *actor; /* "device", "timer", …, or the subject of who asked for it, in hex */
       enum audit_action action;
       struct span target; /* a device ID, or the serial of what did not become a device */
       enum outcome outcome;

@@ -53,10 +53,10 @@ static size_t common_size_max(const struct encoding *encoding, const struct comm
          common->serial.size;
 }
 
-static size_t violations_size_max(const struct encoding *encoding) {
+static size_t violations_size_max(const struct rule_names *rules) {
   size_t size = 2 * LONG_SIZE_MAX;
-  for (size_t i = 0; i < encoding->rules.count; i++) {
-    size += LONG_SIZE_MAX + strlen(encoding->rules.ids[i]);
+  for (size_t i = 0; i < rules->count; i++) {
+    size += LONG_SIZE_MAX + strlen(rules->ids[i]);
   }
   return size;
 }
@@ -82,11 +82,11 @@ static uint8_t *put_audit(uint8_t *at, const struct result *result) {
   return put_nullable_string(at, reason != NULL ? span_text(reason) : span_of("", 0));
 }
 
-static size_t fields_size_max(const struct encoding *encoding, const struct result *result) {
+static size_t fields_size_max(const struct result *result) {
   switch (result->kind) {
   case RESULT_COMPLIANCE_CHANGE:
   case RESULT_TICKET:
-    return violations_size_max(encoding);
+    return violations_size_max(&result->rules);
   case RESULT_NOTIFICATION:
     return strlen(result->notification.template_name);
   case RESULT_ACCESS_DECISION:
@@ -97,6 +97,9 @@ static size_t fields_size_max(const struct encoding *encoding, const struct resu
   case RESULT_LICENSE:
     return 0;
   case RESULT_ACTION:
+    return result->action.parameter == NULL
+               ? 0
+               : strlen(result->action.parameter) + result->action.parameter_value.size;
   case RESULT_DEAD_LETTER:
   case RESULT_KIND_COUNT:
     break;
@@ -105,13 +108,24 @@ static size_t fields_size_max(const struct encoding *encoding, const struct resu
   return 0;
 }
 
+/* The parameters are a map: one block, of one entry. */
+static uint8_t *put_action(uint8_t *at, const struct result *result) {
+  at = put_unsigned(at, result->action.action);
+  at = put_boolean(at, result->action.is_selective);
+  if (result->action.parameter != NULL) {
+    at = put_long(at, 1);
+    at = put_text(at, result->action.parameter);
+    at = put_string(at, result->action.parameter_value);
+  }
+  return put_long(at, 0);
+}
+
 /* The fields of a kind after serial, user_email left to the caller. */
-static uint8_t *put_fields(uint8_t *at, const struct encoding *encoding,
-                           const struct result *result, struct span device_id) {
+static uint8_t *put_fields(uint8_t *at, const struct result *result, struct span device_id) {
   switch (result->kind) {
   case RESULT_COMPLIANCE_CHANGE:
     at = put_unsigned(at, result->change.compliance);
-    at = put_violations(at, &encoding->rules, result->change.violations);
+    at = put_violations(at, &result->rules, result->change.violations);
     return put_nullable_time(at, result->change.noncompliant_since_ms);
   case RESULT_NOTIFICATION:
     return put_text(at, result->notification.template_name);
@@ -126,13 +140,14 @@ static uint8_t *put_fields(uint8_t *at, const struct encoding *encoding,
     end = put_decimal(end, result->ticket.episode);
     at = put_unsigned(at, result->ticket.action);
     at = put_string(at, span_of(correlation_id, (size_t)(end - correlation_id)));
-    return put_violations(at, &encoding->rules, result->ticket.violations);
+    return put_violations(at, &result->rules, result->ticket.violations);
   }
   case RESULT_LICENSE:
     return put_unsigned(at, result->license.action);
   case RESULT_AUDIT:
     return put_audit(at, result);
   case RESULT_ACTION:
+    return put_action(at, result);
   case RESULT_DEAD_LETTER:
   case RESULT_KIND_COUNT:
     break;
@@ -187,7 +202,7 @@ static void encode_value(const struct encoding *encoding, const struct result *r
                          const struct common *common, struct span user_email,
                          struct buffer *records, struct buffer *canonical) {
   const bool has_email = kind_has_email(result->kind);
-  const size_t size_max = common_size_max(encoding, common) + fields_size_max(encoding, result) +
+  const size_t size_max = common_size_max(encoding, common) + fields_size_max(result) +
                           user_email.size + HEADERS_SIZE_FIXED + common->cause->traceparent.size +
                           cloudevent_size_max(encoding);
   struct draft draft = draft_begin(records, result->kind, size_max);
@@ -198,7 +213,7 @@ static void encode_value(const struct encoding *encoding, const struct result *r
   const uint8_t *const body = draft.at;
   draft.at = put_common(draft.at, encoding, common);
   draft.at = put_device(draft.at, result->kind, common);
-  draft.at = put_fields(draft.at, encoding, result, common->device_id);
+  draft.at = put_fields(draft.at, result, common->device_id);
   const struct span body_without_email = span_of(body, (size_t)(draft.at - body));
   if (has_email) {
     draft.at = put_nullable_string(draft.at, user_email);
@@ -237,8 +252,7 @@ void encode_result(const struct encoding *encoding, const struct result *result,
   encode_value(encoding, result, &common, user_email, records, canonical);
 }
 
-static uint8_t *put_device_fields(uint8_t *at, const struct encoding *encoding,
-                                  const struct device_image *image) {
+static uint8_t *put_device_fields(uint8_t *at, const struct device_image *image) {
   const struct device *const state = &image->state;
   at = put_unsigned(at, state->platform);
   at = put_unsigned(at, state->profile);
@@ -246,12 +260,12 @@ static uint8_t *put_device_fields(uint8_t *at, const struct encoding *encoding,
   at = put_string(at, image->os_version);
   at = put_unsigned(at, state->status);
   at = put_unsigned(at, state->compliance);
-  at = put_violations(at, &encoding->rules, state->violations);
+  at = put_violations(at, &image->rules, state->violations);
   at = put_nullable_time(at, state->noncompliant_since_ms);
   at = put_boolean(at, state->email_blocked);
   at = put_boolean(at, state->sap_blocked);
   at = put_boolean(at, state->ticket_open);
-  at = put_nullable_time(at, TIME_NONE); /* overdue_since: no policy has overdue syncs yet */
+  at = put_nullable_time(at, image->overdue_since_ms);
   return put_nullable_time(at, state->last_sync_at_ms);
 }
 
@@ -268,7 +282,7 @@ void encode_device(const struct encoding *encoding, const struct device_image *d
       .device_id = span_of(id, id_size),
       .serial = device->serial,
   };
-  const size_t size_max = common_size_max(encoding, &common) + violations_size_max(encoding) +
+  const size_t size_max = common_size_max(encoding, &common) + violations_size_max(&device->rules) +
                           device->os_version.size + user_email.size + HEADERS_SIZE_FIXED +
                           device->cause.traceparent.size + cloudevent_size_max(encoding);
   struct draft draft = draft_begin(records, RECORD_DEVICE, size_max);
@@ -278,7 +292,7 @@ void encode_device(const struct encoding *encoding, const struct device_image *d
   draft_begin_value(&draft, encoding);
   draft.at = put_common(draft.at, encoding, &common);
   draft.at = put_string(put_string(draft.at, common.device_id), common.serial);
-  draft.at = put_device_fields(draft.at, encoding, device);
+  draft.at = put_device_fields(draft.at, device);
   draft.at = put_nullable_string(draft.at, user_email);
   draft_end_value(&draft);
   struct span traceparent;

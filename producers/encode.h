@@ -28,17 +28,10 @@ struct frames {
   } of[RECORD_COUNT];
 };
 
-/* The rules' ids in policy order: bit i of a violation set is ids[i]. */
-struct rule_names {
-  const char *const *ids;
-  size_t count;
-};
-
 struct encoding {
   const char *topic_prefix; /* causes name whole topics */
   uint32_t lane;
   struct frames frames;
-  struct rule_names rules;
   /* A key longer than this (kafka.message_bytes_max) could not be published at all: its dead
    * letter has none. 0: no limit. */
   uint64_t message_bytes_max;

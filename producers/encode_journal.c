@@ -40,12 +40,17 @@ static uint8_t *put_not_believed(uint8_t *at, const struct encoding *encoding,
   return put_long(at, 0);
 }
 
-static uint8_t *put_cursors(uint8_t *at, const struct timer_cursor *timer) {
+static uint8_t *put_cursors(uint8_t *at, const struct timer_cursor *timer,
+                            const struct sweep_cursor *sweep) {
   at = put_is_set(at, timer->is_set);
   if (timer->is_set) {
     at = put_long(at, timer->due_at_ms);
     at = put_unsigned(at, timer->device_number);
     at = put_unsigned(at, timer->kind);
+  }
+  at = put_is_set(at, sweep->is_set);
+  if (sweep->is_set) {
+    at = put_unsigned(at, sweep->device_number);
   }
   return at;
 }
@@ -82,7 +87,7 @@ static uint8_t *put_batch(uint8_t *at, const struct encoding *encoding,
   at = put_nullable_time(at, row->clock_after_ms);
   at = put_ranges(at, encoding, row);
   at = put_not_believed(at, encoding, row);
-  at = put_cursors(at, &row->timer);
+  at = put_cursors(at, &row->timer, &row->sweep);
   at = put_hex(at, row->environment, DIGEST_SIZE);
   at = put_unsigned(at, row->message_count);
   at = put_unsigned(at, row->last_seq + 1 - row->first_seq);
@@ -103,7 +108,8 @@ static uint8_t *put_no_batch(uint8_t *at, const struct journal_row *row) {
   at = put_nullable_time(at, row->clock_before_ms);
   at = put_long(at, 0);
   at = put_long(at, 0);
-  at = put_cursors(at, &(struct timer_cursor){.is_set = false});
+  at = put_cursors(at, &(struct timer_cursor){.is_set = false},
+                   &(struct sweep_cursor){.is_set = false});
   at = put_hex(at, row->environment, DIGEST_SIZE);
   enum { COUNTS = 5, DIGESTS = 3, NO_LAST_MESSAGES = 1 };
   for (int i = 0; i < COUNTS + DIGESTS + NO_LAST_MESSAGES; i++) {

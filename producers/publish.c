@@ -9,6 +9,8 @@
  * (2) Commit is called when all is acknowledged: the flush inside it sleeps in steps of 10 ms. */
 #include "producers/publish.h"
 
+#include "producers/publish_tune.h"
+
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +20,10 @@ enum {
   OPEN_TIMEOUT_MS = 30000,
   COMMIT_TIMEOUT_MS = 30000,
   MISSING_TOPIC_WAIT_MS = 2000, /* one just created may not be known to every broker yet */
-  TRANSACTION_TIMEOUT_MS = 60000,
-  PRODUCE_TIMEOUT_MS = 50000, /* leaves time for the commit before the broker aborts */
-  DRAIN_TIMEOUT_MS = 1000,    /* see drop_client */
-  PAUSE_MS = 2,               /* see pause_after_commit */
-  POLL_INTERVAL = 1024,       /* records between two looks at what was acknowledged */
-  MESSAGE_ROOM = 65536,       /* beside a dead letter's original */
+  DRAIN_TIMEOUT_MS = 1000,      /* see drop_client */
+  PAUSE_MS = 2,                 /* see pause_after_commit */
+  POLL_INTERVAL = 1024,         /* records between two looks at what was acknowledged */
+  MESSAGE_ROOM = 65536,         /* beside a dead letter's original */
   QUEUE_KBYTES_MIN = 131072,
 };
 
@@ -32,6 +32,7 @@ struct publisher {
   rd_kafka_topic_t *topics[RECORD_COUNT];
   uint32_t lane;
   int64_t committed_mono_ms;
+  int64_t produce_timeout_ms;
   /* Of the publication under way. */
   size_t answered_count;
   rd_kafka_resp_err_t failed_code; /* of the first record that failed */
@@ -83,44 +84,6 @@ static enum status set_number(rd_kafka_conf_t *conf, const char *name, int64_t v
   return set_property(conf, name, text, error);
 }
 
-/* Whether somebody gave the property another value than librdkafka's default. */
-static bool is_chosen(const rd_kafka_conf_t *conf, const rd_kafka_conf_t *defaults,
-                      const char *name) {
-  char chosen[512];
-  char standard[512];
-  size_t chosen_size = sizeof chosen;
-  size_t standard_size = sizeof standard;
-  return rd_kafka_conf_get(conf, name, chosen, &chosen_size) == RD_KAFKA_CONF_OK &&
-         rd_kafka_conf_get(defaults, name, standard, &standard_size) == RD_KAFKA_CONF_OK &&
-         strcmp(chosen, standard) != 0;
-}
-
-/* What was measured to be best; a user's own choice stands. */
-static enum status set_tuning(rd_kafka_conf_t *conf, struct error *error) {
-  static const struct {
-    const char *name;
-    const char *value;
-  } tuning[] = {
-      {"linger.ms", "0"},
-      {"retry.backoff.ms", "5"},
-      {"reconnect.backoff.max.ms", "1000"},
-      {"socket.nagle.disable", "true"},
-      {"compression.codec", "lz4"},
-      {"queue.buffering.max.messages", "200000"},
-      {"transaction.timeout.ms", "60000"},
-      {"message.timeout.ms", "30000"},
-  };
-  enum status status = STATUS_OK;
-  rd_kafka_conf_t *const defaults = rd_kafka_conf_new();
-  for (size_t i = 0; status == STATUS_OK && i < COUNT_OF(tuning); i++) {
-    if (!is_chosen(conf, defaults, tuning[i].name)) {
-      status = set_property(conf, tuning[i].name, tuning[i].value, error);
-    }
-  }
-  rd_kafka_conf_destroy(defaults);
-  return status;
-}
-
 /* What correctness needs; it overrides the user's properties. */
 static enum status configure(rd_kafka_conf_t *conf, const struct publisher_options *options,
                              struct publisher *publisher, struct error *error) {
@@ -131,7 +94,7 @@ static enum status configure(rd_kafka_conf_t *conf, const struct publisher_optio
   rd_kafka_conf_set_opaque(conf, publisher);
   rd_kafka_conf_set_dr_msg_cb(conf, on_delivered);
   rd_kafka_conf_set_error_cb(conf, on_error);
-  enum status status = set_tuning(conf, error);
+  enum status status = publish_tune(conf, &publisher->produce_timeout_ms, error);
   if (status == STATUS_OK) {
     status = set_property(conf, "transactional.id", id, error);
   }
@@ -451,7 +414,7 @@ static rd_kafka_resp_err_t produce_part(struct publisher *publisher, struct span
 /* Hands all records over and waits for the last acknowledgement. */
 static enum status deliver(struct publisher *publisher, const struct span *parts, size_t part_count,
                            struct error *error) {
-  const int64_t deadline_ms = mono_ms() + PRODUCE_TIMEOUT_MS;
+  const int64_t deadline_ms = mono_ms() + publisher->produce_timeout_ms;
   size_t count = 0;
   rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
   for (size_t i = 0; i < part_count && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {

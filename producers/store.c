@@ -159,6 +159,14 @@ static void script_timer(struct buffer *script, const struct timer_cursor *timer
   }
 }
 
+static void script_sweep(struct buffer *script, const struct sweep_cursor *sweep) {
+  if (sweep->is_set) {
+    store_script(script, ", %" PRIu64, sweep->device_number);
+  } else {
+    store_script(script, ", NULL");
+  }
+}
+
 static void script_digest(struct buffer *script, const void *bytes, size_t size) {
   store_script(script, ", ");
   store_script_bytes(script, span_of(bytes, size));
@@ -166,15 +174,16 @@ static void script_digest(struct buffer *script, const void *bytes, size_t size)
 
 static void script_journal(struct buffer *script, const struct store_batch *batch) {
   const struct journal_row *const row = batch->row;
-  store_script(script,
-               "INSERT INTO muster.journal_row (lane, batch, first_seq, last_seq, message_count, "
-               "dead_letter_count, timer_count, device_count, epoch, clock_before, clock_after, "
-               "range_from, range_to, not_believed_topic, not_believed_offset, timer_due_at, "
-               "timer_device, timer_kind, environment, last_message, inputs, results, chain, "
-               "committed_at, owner) VALUES (%" PRIu32 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
-               ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 ", ",
-               row->lane, row->batch, row->first_seq, row->last_seq, row->message_count,
-               row->dead_letter_count, row->timer_count, row->device_count, batch->lane->epoch);
+  store_script(
+      script,
+      "INSERT INTO muster.journal_row (lane, batch, first_seq, last_seq, message_count, "
+      "dead_letter_count, timer_count, device_count, epoch, clock_before, clock_after, "
+      "range_from, range_to, not_believed_topic, not_believed_offset, timer_due_at, "
+      "timer_device, timer_kind, sweep_device, environment, last_message, inputs, results, chain, "
+      "committed_at, owner) VALUES (%" PRIu32 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+      ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 ", ",
+      row->lane, row->batch, row->first_seq, row->last_seq, row->message_count,
+      row->dead_letter_count, row->timer_count, row->device_count, batch->lane->epoch);
   script_time(script, row->clock_before_ms);
   store_script(script, ", ");
   script_time(script, row->clock_after_ms);
@@ -182,6 +191,7 @@ static void script_journal(struct buffer *script, const struct store_batch *batc
   script_ranges(script, row);
   store_script(script, ", ");
   script_timer(script, &row->timer);
+  script_sweep(script, &row->sweep);
   script_digest(script, row->environment, DIGEST_SIZE);
   script_digest(script, row->last_message, sizeof row->last_message);
   script_digest(script, row->inputs, DIGEST_SIZE);
@@ -244,6 +254,7 @@ static void script_batch(struct store *store, const struct store_batch *batch) {
   }
   if (batch->row != NULL) {
     script_environment(script, batch);
+    buffer_append(script, batch->control.data, batch->control.size);
     script_journal(script, batch);
   }
   store_script(script, "COMMIT");

@@ -78,6 +78,24 @@ enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batc
                                uint64_t batch_last, const struct store_replay *replay,
                                struct error *error) MUST_USE;
 
+/* A control message that changed what the lane knows beside its devices, as it is kept: who is
+ * named by subject alone (an `email` that is not empty tells that somebody is). */
+struct store_control {
+  uint64_t batch;
+  int64_t at_ms; /* the lane's clock */
+  struct cause cause;
+  struct event event; /* of a policy with its text, if it is kept; without what was compiled */
+};
+
+/* Hands over what batches up to `batch` kept, in order; views are valid during the call. */
+typedef void (*store_control_fn)(void *context, const struct store_control *control);
+enum status store_load_control(struct store *store, uint32_t lane, uint64_t batch,
+                               store_control_fn each, void *context, struct error *error) MUST_USE;
+
+/* Appends one to a batch's `control`: a policy with its rules' ids, which is kept once. */
+void store_append_control(struct buffer *rows, uint32_t lane, const struct store_control *control,
+                          struct rule_names rules);
+
 /* Rows as they are decided, in binary COPY form without header and trailer. A result of kind
  * DEAD_LETTER also appends to `letters`. */
 void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t lane, uint64_t batch,
@@ -109,6 +127,7 @@ struct store_batch {
   struct span devices;           /* store_append_device rows of any other device */
   struct store_devices streamed; /* instead of `created` and `devices`; a `next` of NULL: none */
   struct span results;           /* store_append_result rows */
+  struct span control;           /* store_append_control's */
   struct span letters;           /* original bytes of dead letters, until they are published */
 };
 

@@ -1,9 +1,13 @@
+#include "producers/refusal.h"
 #include "producers/store_internal.h"
 
 #include <libpq-fe.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+
+enum { REFUSED_WITHIN_MS = 2000 };
 
 /* What holds where neither the DSN nor the environment says otherwise: a dead peer is noticed,
  * and a standby is no place to write to. Times in s, tcp_user_timeout in ms. */
@@ -69,6 +73,12 @@ static PGconn *connect_with(const PQconninfoOption *options, const char *applica
   return connection;
 }
 
+static int64_t mono_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 enum status store_connect(const char *dsn, const char *application_name, PGconn **connection,
                           struct error *error) {
   *connection = NULL;
@@ -79,15 +89,21 @@ enum status store_connect(const char *dsn, const char *application_name, PGconn 
     return error_set(error, STATUS_CONFIG,
                      "postgres.dsn is neither \"keyword=value ...\" nor a postgresql:// URI");
   }
+  const int64_t start_mono_ms = mono_ms();
   PGconn *const opened = connect_with(options, application_name);
   PQconninfoFree(options);
   enum status status = STATUS_OK;
   if (opened == NULL || PQstatus(opened) != CONNECTION_OK) {
     status = store_failure(opened, NULL, "PostgreSQL", error);
-  } else if (PQserverVersion(opened) < 150000) {
+    if (opened != NULL && mono_ms() - start_mono_ms <= REFUSED_WITHIN_MS) {
+      status = refusal_explain(opened, status, error);
+    }
+  }
+  if (status == STATUS_OK && PQserverVersion(opened) < 150000) {
     status = error_set(error, STATUS_CONFIG, "PostgreSQL %s is too old: 15 or later is needed",
                        PQparameterStatus(opened, "server_version"));
-  } else {
+  }
+  if (status == STATUS_OK) {
     status = store_query(opened, session_sql, "set the session up", NULL, error);
   }
   if (status != STATUS_OK) {

@@ -71,21 +71,28 @@ enum device_flag {
   FLAG_EMAIL_BLOCKED,
   FLAG_SAP_BLOCKED,
   FLAG_TICKET_OPEN,
+  FLAG_HAS_LICENSE,
   /* In a word of their own, `escalation`. */
   FLAG_MAIL_HELD,
   FLAG_OVERDUE_STAGE,
   FLAG_OVERDUE_MAIL_HELD,
+  FLAG_THREAT_LEVEL,
   FLAG_COUNT
 };
 void flag_put(uint32_t *flags, enum device_flag flag, uint32_t value);
 uint8_t flag_get(uint32_t flags, enum device_flag flag);
+
+/* A wipe in a device row: its state and reason, when it was asked for and armed, who asked; then
+ * who approved. */
+enum { WIPE_HEAD_SIZE = 1 + 1 + 8 + 8 + SUBJECT_SIZE };
 
 /* A row of a binary COPY out. Texts that must be terminated are kept in `texts`, which has room
  * for the whole row before the first of them. */
 struct row_reader {
   struct span rest;
   struct buffer texts;
-  bool is_bad; /* not in the form expected; fields read from then on are null */
+  struct wipe wipe; /* of the device that was read last */
+  bool is_bad;      /* not in the form expected; fields read from then on are null */
 };
 
 /* The next field; false when it is null. */

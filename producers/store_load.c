@@ -23,14 +23,15 @@ static const char stage_sql[] =
 /* Of the last change that a device's topic shows; the others follow every touch. */
 static const char *const columns_of_change[] = {"changed_batch", "seq",         "at",
                                                 "policy",        "cause_topic", "cause_offset",
-                                                "event_id",      "traceparent"};
+                                                "event_id",      "traceparent", "overdue_since"};
 static const char *const columns_of_state[] = {"os_version",         "subject",
                                                "enrollment_ids",     "flags",
                                                "escalation",         "episode",
                                                "violations",         "pending_since",
                                                "last_sync_at",       "screen_lock_pin_length",
                                                "clean_since",        "next_due_at",
-                                               "noncompliant_since", "antivirus_signatures_at"};
+                                               "noncompliant_since", "antivirus_signatures_at",
+                                               "threat_at",          "wipe"};
 
 static void script_update(struct buffer *script) {
   store_script(script, "PREPARE store_devices AS WITH written AS (UPDATE muster.device_row d SET ");
@@ -52,7 +53,7 @@ static void script_update(struct buffer *script) {
 static const char journal_columns[] =
     "j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after, j.range_from, "
     "j.range_to, j.not_believed_topic, j.not_believed_offset, j.timer_due_at, j.timer_device, "
-    "j.timer_kind, j.message_count, j.dead_letter_count, j.timer_count, j.device_count, "
+    "j.timer_kind, j.sweep_device, j.message_count, j.dead_letter_count, j.timer_count, j.device_count, "
     "j.environment, j.last_message, j.inputs, j.results, j.chain, j.epoch, j.owner, "
     "j.committed_at";
 
@@ -148,6 +149,9 @@ static void row_journal(struct row_reader *reader, struct journal_entry *entry) 
   row->timer.due_at_ms = row->timer.is_set ? row->timer.due_at_ms : 0;
   row->timer.device_number = (uint64_t)row_integer(reader, 0);
   row->timer.kind = (uint32_t)row_integer(reader, 0);
+  const int64_t sweep_device = row_integer(reader, -1);
+  row->sweep.is_set = sweep_device >= 0;
+  row->sweep.device_number = row->sweep.is_set ? (uint64_t)sweep_device : 0;
   row->message_count = (uint64_t)row_integer(reader, 0);
   row->dead_letter_count = (uint64_t)row_integer(reader, 0);
   row->timer_count = (uint64_t)row_integer(reader, 0);

@@ -114,16 +114,42 @@ static void row_state(struct row_reader *reader, struct device_image *device) {
   state->email_blocked = flag_get(flags, FLAG_EMAIL_BLOCKED) != 0;
   state->sap_blocked = flag_get(flags, FLAG_SAP_BLOCKED) != 0;
   state->ticket_open = flag_get(flags, FLAG_TICKET_OPEN) != 0;
+  state->has_license = flag_get(flags, FLAG_HAS_LICENSE) != 0;
   device->next_timer = (enum timer_kind)flag_get(flags, FLAG_NEXT_TIMER);
   const uint32_t escalation = (uint32_t)row_integer(reader, 0);
   state->mail_held = flag_get(escalation, FLAG_MAIL_HELD);
   state->overdue_stage = flag_get(escalation, FLAG_OVERDUE_STAGE);
   state->overdue_mail_held = flag_get(escalation, FLAG_OVERDUE_MAIL_HELD);
+  state->threat_level = flag_get(escalation, FLAG_THREAT_LEVEL);
   const int64_t pin_length = row_integer(reader, INT64_MIN);
   state->has_screen_lock_pin_length = pin_length != INT64_MIN;
   state->screen_lock_pin_length = state->has_screen_lock_pin_length ? (int32_t)pin_length : 0;
   state->episode = (uint32_t)row_integer(reader, 0);
   state->violations = (violation_set)row_integer(reader, 0);
+}
+
+static void row_wipe(struct row_reader *reader, struct device_image *device) {
+  struct span bytes;
+  if (!row_bytes(reader, &bytes)) {
+    return;
+  }
+  const size_t approvers_size = bytes.size - WIPE_HEAD_SIZE;
+  struct wipe *wipe = &reader->wipe;
+  *wipe = (struct wipe){0};
+  if (bytes.size < WIPE_HEAD_SIZE || approvers_size > sizeof wipe->approvers ||
+      approvers_size % SUBJECT_SIZE != 0 || bytes.data[0] >= WIPE_STATE_COUNT ||
+      bytes.data[1] >= WIPE_REASON_COUNT) {
+    reader->is_bad = true;
+    return;
+  }
+  device->state.wipe = bytes.data[0];
+  wipe->reason = (enum wipe_reason)bytes.data[1];
+  wipe->asked_at_ms = (int64_t)big_endian(bytes.data + 2, 8);
+  wipe->armed_at_ms = (int64_t)big_endian(bytes.data + 10, 8);
+  memcpy(wipe->asker, bytes.data + 18, SUBJECT_SIZE);
+  memcpy(wipe->approvers, bytes.data + WIPE_HEAD_SIZE, approvers_size);
+  wipe->approver_count = (uint32_t)(approvers_size / SUBJECT_SIZE);
+  device->wipe = wipe;
 }
 
 void row_device(struct row_reader *reader, struct device_image *device) {
@@ -147,6 +173,9 @@ void row_device(struct row_reader *reader, struct device_image *device) {
   const int64_t clean_since_ms = row_time(reader);
   device->state.clean_since_ms = clean_since_ms == TIME_NONE ? 0 : clean_since_ms;
   device->next_due_at_ms = row_time(reader);
+  device->state.threat_at_ms = row_time(reader);
+  device->overdue_since_ms = row_time(reader);
+  row_wipe(reader, device);
 }
 
 /* The columns from symbol to target. */
@@ -193,6 +222,11 @@ static void row_detail(struct row_reader *reader, struct result *result) {
                "%s", reason != NULL ? reason : "");
     break;
   case RESULT_ACTION:
+    result->action.action = (enum action_kind)symbol;
+    result->action.is_selective = outcome != 0;
+    result->action.parameter = name;
+    result->action.parameter_value = target;
+    break;
   case RESULT_KIND_COUNT:
     reader->is_bad = true;
   }

@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-enum { DEVICE_COLUMN_COUNT = 25, RESULT_COLUMN_COUNT = 21, LETTER_COLUMN_COUNT = 9 };
+enum { DEVICE_COLUMN_COUNT = 28, RESULT_COLUMN_COUNT = 21, LETTER_COLUMN_COUNT = 9 };
 
 const char store_device_columns[] =
     "lane, number, changed_batch, seq, at, policy, cause_topic, cause_offset, event_id, "
     "traceparent, serial, os_version, subject, enrollment_ids, flags, escalation, "
     "screen_lock_pin_length, "
     "episode, violations, pending_since, last_sync_at, noncompliant_since, "
-    "antivirus_signatures_at, clean_since, next_due_at";
+    "antivirus_signatures_at, clean_since, next_due_at, threat_at, overdue_since, wipe";
 
 const char store_result_columns[] =
     "lane, seq, batch, kind, at, policy, cause_topic, cause_offset, event_id, traceparent, "
@@ -165,7 +165,13 @@ static struct detail detail_of(const struct result *result) {
     detail.target = result->dead_letter.original.key;
     detail.has_target = !result->dead_letter.original.key_is_null && is_storable(detail.target);
     break;
-  case RESULT_ACTION: /* nothing decides one yet */
+  case RESULT_ACTION:
+    detail.symbol = (int32_t)result->action.action;
+    detail.outcome = result->action.is_selective;
+    detail.name = result->action.parameter;
+    detail.has_target = result->action.parameter != NULL;
+    detail.target = result->action.parameter_value;
+    break;
   case RESULT_KIND_COUNT:
     assert(false);
   }
@@ -275,8 +281,9 @@ static const struct flag_bits {
     [FLAG_ANTIVIRUS_ENABLED] = {20, 2}, [FLAG_DISK_ENCRYPTED] = {22, 2},
     [FLAG_NEXT_TIMER] = {24, 4},        [FLAG_EMAIL_BLOCKED] = {28, 1},
     [FLAG_SAP_BLOCKED] = {29, 1},       [FLAG_TICKET_OPEN] = {30, 1},
-    [FLAG_MAIL_HELD] = {0, 4},          [FLAG_OVERDUE_STAGE] = {4, 4},
-    [FLAG_OVERDUE_MAIL_HELD] = {8, 4},
+    [FLAG_HAS_LICENSE] = {31, 1},       [FLAG_MAIL_HELD] = {0, 4},
+    [FLAG_OVERDUE_STAGE] = {4, 4},      [FLAG_OVERDUE_MAIL_HELD] = {8, 4},
+    [FLAG_THREAT_LEVEL] = {12, 3},
 };
 
 void flag_put(uint32_t *flags, enum device_flag flag, uint32_t value) {
@@ -303,6 +310,7 @@ static uint32_t flags_of(const struct device_image *device) {
   flag_put(&flags, FLAG_EMAIL_BLOCKED, state->email_blocked);
   flag_put(&flags, FLAG_SAP_BLOCKED, state->sap_blocked);
   flag_put(&flags, FLAG_TICKET_OPEN, state->ticket_open);
+  flag_put(&flags, FLAG_HAS_LICENSE, state->has_license);
   return flags;
 }
 
@@ -311,6 +319,7 @@ static uint32_t escalation_of(const struct device *state) {
   flag_put(&escalation, FLAG_MAIL_HELD, state->mail_held);
   flag_put(&escalation, FLAG_OVERDUE_STAGE, state->overdue_stage);
   flag_put(&escalation, FLAG_OVERDUE_MAIL_HELD, state->overdue_mail_held);
+  flag_put(&escalation, FLAG_THREAT_LEVEL, state->threat_level);
   return escalation;
 }
 
@@ -326,6 +335,21 @@ static void put_state(struct buffer *rows, const struct device_image *device) {
   }
   put_integer(rows, state->episode);
   put_integer(rows, state->violations);
+}
+
+static void put_wipe(struct buffer *rows, const struct device_image *device) {
+  const struct wipe *const wipe = device->wipe;
+  if (wipe == NULL) {
+    put_null(rows);
+    return;
+  }
+  buffer_append_u32(rows, WIPE_HEAD_SIZE + wipe->approver_count * SUBJECT_SIZE);
+  buffer_append_u8(rows, device->state.wipe);
+  buffer_append_u8(rows, (uint8_t)wipe->reason);
+  buffer_append_u64(rows, (uint64_t)wipe->asked_at_ms);
+  buffer_append_u64(rows, (uint64_t)wipe->armed_at_ms);
+  buffer_append(rows, wipe->asker, SUBJECT_SIZE);
+  buffer_append(rows, wipe->approvers, wipe->approver_count * SUBJECT_SIZE);
 }
 
 void store_append_device(struct buffer *rows, const struct device_image *device) {
@@ -352,6 +376,9 @@ void store_append_device(struct buffer *rows, const struct device_image *device)
   put_time(rows, state->antivirus_signatures_at_ms);
   put_time(rows, state->clean_since_ms == 0 ? TIME_NONE : state->clean_since_ms);
   put_time(rows, device->next_due_at_ms);
+  put_time(rows, state->threat_at_ms);
+  put_time(rows, is_changed ? device->overdue_since_ms : TIME_NONE);
+  put_wipe(rows, device);
 }
 
 void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE],

@@ -31,6 +31,7 @@ void carrier_close(struct carrier *carrier) {
   buffer_fini(&carrier->devices);
   buffer_fini(&carrier->results);
   buffer_fini(&carrier->letters);
+  buffer_fini(&carrier->control);
   buffer_fini(&carrier->environment);
   buffer_fini(&carrier->records);
   buffer_fini(&carrier->canonical);
@@ -48,6 +49,7 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
   buffer_clear(&carrier->devices);
   buffer_clear(&carrier->results);
   buffer_clear(&carrier->letters);
+  buffer_clear(&carrier->control);
   buffer_clear(&carrier->environment);
   buffer_clear(&carrier->records);
   digest_final(carrier->inputs_digest, unused);
@@ -68,13 +70,16 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
 
 static void take_result(void *context, const struct result *result) {
   struct carrier *carrier = context;
-  const struct span email =
-      result->has_subject ? lane_state_address(carrier->state, result->person) : (struct span){0};
+  const struct span email = result->has_subject && result->person != INDEX_NONE
+                                ? lane_state_address(carrier->state, result->person)
+                                : (struct span){0};
   buffer_clear(&carrier->canonical);
   encode_result(carrier->encoding, result, email, &carrier->records, &carrier->canonical);
   digest_update(carrier->results_digest, buffer_span(&carrier->canonical));
-  store_append_result(&carrier->results, &carrier->letters, carrier->encoding->lane, carrier->batch,
-                      result);
+  if (!carrier->makes_no_rows) {
+    store_append_result(&carrier->results, &carrier->letters, carrier->encoding->lane,
+                        carrier->batch, result);
+  }
   carrier->result_count++;
   carrier->kind_counts[result->kind]++;
   if (result->kind == RESULT_DEAD_LETTER) {

@@ -17,11 +17,13 @@ struct carrier {
   struct topic_offset *not_believed; /* the row's list, owned */
   uint32_t not_believed_capacity;
   struct buffer persons, created, devices, results, letters; /* rows */
+  struct buffer control;                                     /* what its control message changed */
   struct buffer environment; /* content, when it begins with this batch */
   struct buffer records;
   struct buffer canonical; /* of one result */
   struct digest *inputs_digest, *results_digest;
-  bool has_row; /* false: device rows alone */
+  bool makes_no_rows; /* nobody wants those of results: set once, before the first batch */
+  bool has_row;       /* false: device rows alone */
   uint64_t batch;
   uint64_t checkpoint_batch; /* what all device rows reflect with it; 0: it writes none */
   uint32_t streamed_count;   /* of the touches whose rows are made while they are sent; 0: none */

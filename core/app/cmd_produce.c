@@ -2,14 +2,11 @@
  *
  * Every message is read back by the decoder of `run` before it is sent, so that nothing that
  * leaves here is a dead letter for its form. */
-#include "consumers/avro_json.h"
-#include "consumers/decode.h"
 #include "core/app/command.h"
 #include "core/app/import_graph.h"
 #include "core/app/import_ndjson.h"
-#include "core/app/kafka_client.h"
+#include "core/app/input_encoder.h"
 #include "core/app/outbox.h"
-#include "core/app/registry_client.h"
 #include "core/app/text.h"
 
 #include <errno.h>
@@ -45,10 +42,9 @@ struct production {
   FILE *file;
   bool is_graph;
   bool has_begun; /* the first bytes are read */
-  struct schemas *schemas;
+  struct input_encoder encoder;
   struct outbox *outbox;
-  int64_t schema_ids[TOPIC_COUNT]; /* SCHEMA_ID_NONE: single-object framing */
-  enum status status;              /* of the first failure that ends everything */
+  enum status status; /* of the first failure that ends everything */
   struct error *error;
   uint64_t refused_count;
   struct buffer bytes;
@@ -85,33 +81,6 @@ static void take_refused(void *context, uint64_t tag, const char *reason) {
 
 /* ---- One message ---- */
 
-/* Encodes and checks. STATUS_REFUSED says why; on STATUS_OK the caller frees `*data`. */
-static enum status encode(const struct production *production, const struct import_message *message,
-                          uint8_t **data, size_t *size, struct event *event, struct error *error) {
-  const struct writer *const writer = schemas_reader(production->schemas, message->topic);
-  if (writer == NULL) {
-    return error_set(error, STATUS_REFUSED, "topic: nothing can be sent to %s from a file",
-                     topic_name(message->topic));
-  }
-  const enum status status = avro_json_to_value(writer, production->schema_ids[message->topic],
-                                                message->value, data, size, error);
-  if (status != STATUS_OK) {
-    return status;
-  }
-  struct reject reject;
-  if (!decode(production->schemas, message->topic, span_of(*data, *size), event, &reject)) {
-    free(*data);
-    return error_set(error, STATUS_REFUSED, "%s", reject.text);
-  }
-  const int64_t whole_size = (int64_t)(*size + event->serial.size);
-  if (whole_size > production->config->kafka.message_bytes_max) {
-    free(*data);
-    return error_set(error, STATUS_REFUSED, "%" PRId64 " bytes, more than kafka.message_bytes_max",
-                     whole_size);
-  }
-  return STATUS_OK;
-}
-
 /* Refusals are told and gone on from; any other failure is kept in production->status. */
 static void send_one(struct production *production, const struct outgoing_message *message) {
   struct error error;
@@ -134,22 +103,24 @@ static void take_line(struct production *production, struct span line, uint64_t 
       ndjson_convert(line, production->config->kafka.topic_prefix,
                      (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, &message, &error);
   if (status == STATUS_OK) {
-    uint8_t *data;
-    size_t size;
-    struct event event;
-    status = encode(production, &message, &data, &size, &event, &error);
+    struct encoded_input encoded;
+    status = input_encode(&production->encoder, message.record, message.value, &encoded, &error);
     json_decref(message.value);
     if (status == STATUS_OK) {
-      send_one(production, &(struct outgoing_message){.topic = message.topic,
+      send_one(production, &(struct outgoing_message){.topic = input_record_topic(message.record),
                                                       .timestamp_ms = message.timestamp_ms,
-                                                      .key = event.serial,
-                                                      .value = span_of(data, size),
+                                                      .key = encoded.key,
+                                                      .value = span_of(encoded.data, encoded.size),
                                                       .tag = line_number});
-      free(data);
+      free(encoded.data);
       return;
     }
   }
-  refuse(production, line_number, error.text);
+  if (status == STATUS_REFUSED) {
+    refuse(production, line_number, error.text);
+  } else {
+    production->status = error_set(production->error, status, "%s", error.text);
+  }
 }
 
 static bool is_blank(struct span line) {
@@ -240,7 +211,7 @@ static void wait_in_line(struct production *production, const struct import_mess
   }
   struct waiting *const waiting = &production->waiting[production->waiting_count++];
   *waiting = (struct waiting){.timestamp_ms = message->timestamp_ms,
-                              .topic = message->topic,
+                              .topic = input_record_topic(message->record),
                               .line = record->line,
                               .record = record->number,
                               .key_at = production->bytes.size,
@@ -257,16 +228,16 @@ static enum status take_messages(struct production *production, const struct gra
                                  struct error *error) {
   const size_t waiting_before = production->waiting_count;
   for (size_t i = 0; i < count; i++) {
-    uint8_t *data;
-    size_t size;
-    struct event event;
-    const enum status status = encode(production, &messages[i], &data, &size, &event, error);
+    struct encoded_input encoded;
+    const enum status status =
+        input_encode(&production->encoder, messages[i].record, messages[i].value, &encoded, error);
     if (status != STATUS_OK) {
       production->waiting_count = waiting_before;
       return status;
     }
-    wait_in_line(production, &messages[i], record, event.serial, span_of(data, size));
-    free(data);
+    wait_in_line(production, &messages[i], record, encoded.key,
+                 span_of(encoded.data, encoded.size));
+    free(encoded.data);
   }
   return STATUS_OK;
 }
@@ -297,8 +268,10 @@ static void take_record(void *context, const struct graph_record *record) {
     json_decref(messages[i].value);
   }
   json_decref(device);
-  if (status != STATUS_OK) {
+  if (status == STATUS_REFUSED) {
     refuse_record(production, record->line, record->number, error.text);
+  } else if (status != STATUS_OK) {
+    production->status = error_set(production->error, status, "%s", error.text);
   }
 }
 
@@ -357,51 +330,6 @@ static void produce_graph(struct production *production) {
 
 /* ---- The command ---- */
 
-/* The ids of the input schemas as the registry gives them. */
-static enum status register_inputs(struct production *production, struct error *error) {
-  struct registry *registry;
-  enum status status = registry_of_config(production->config, NULL, NULL, &registry, error);
-  if (status != STATUS_OK) {
-    return status;
-  }
-  for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
-    const struct writer *const ours = schemas_reader(production->schemas, topic);
-    if (ours != NULL) {
-      status = registry_register_patiently(registry, production->config, production->schemas,
-                                           topic_name(topic), ours, &production->schema_ids[topic],
-                                           error);
-    }
-  }
-  registry_close(registry);
-  return status;
-}
-
-/* With Confluent framing a value names its schema by id: the registry's, or the lowest one under
- * which the directory has exactly ours. */
-static enum status choose_framing(struct production *production, struct error *error) {
-  const struct config *const config = production->config;
-  for (size_t i = 0; i < TOPIC_COUNT; i++) {
-    production->schema_ids[i] = SCHEMA_ID_NONE;
-  }
-  if (config->schemas.registry_url[0] != '\0') {
-    return register_inputs(production, error);
-  }
-  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
-    const struct writer *const ours = schemas_reader(production->schemas, topic);
-    if (ours == NULL || config->kafka.framing != FRAMING_CONFLUENT) {
-      continue;
-    }
-    production->schema_ids[topic] = schemas_id_of(production->schemas, ours);
-    if (production->schema_ids[topic] == SCHEMA_ID_NONE) {
-      return error_set(error, STATUS_CONFIG,
-                       "Confluent's framing needs the id of %s: put the schema into "
-                       "schemas.directory as <id>.avsc, or set schemas.registry_url",
-                       ours->source);
-    }
-  }
-  return STATUS_OK;
-}
-
 static enum status produce(struct production *production, struct error *error) {
   if (production->is_graph) {
     produce_graph(production);
@@ -443,13 +371,9 @@ enum status command_produce(const struct command_line *line, struct error *error
     return error_set(error, STATUS_USAGE, "--from %s: ndjson or graph is needed", from);
   }
   struct production production = {.config = &line->config, .is_graph = is_graph, .error = error};
-  const char *const directory = line->config.schemas.directory;
   enum status status = open_file(&production, line->arguments[0], error);
   if (status == STATUS_OK) {
-    status = schemas_open(directory[0] != '\0' ? directory : NULL, &production.schemas, error);
-  }
-  if (status == STATUS_OK) {
-    status = choose_framing(&production, error);
+    status = input_encoder_open(&line->config, &production.encoder, error);
   }
   if (status == STATUS_OK) {
     status = outbox_open(&line->config, take_refused, &production, &production.outbox, error);
@@ -458,7 +382,7 @@ enum status command_produce(const struct command_line *line, struct error *error
     status = produce(&production, error);
   }
   outbox_close(production.outbox);
-  schemas_close(production.schemas);
+  input_encoder_close(&production.encoder);
   buffer_fini(&production.bytes);
   free(production.waiting);
   if (production.file != NULL && production.file != stdin) {

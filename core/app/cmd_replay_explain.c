@@ -74,6 +74,10 @@ static void print_step(const json_t *step) {
     printf("%s\n    ",
            json_is_true(json_object_get(step, "believed")) ? "" : "  (stamp not believed)");
     print_pairs(event, "kind");
+  } else if (json_object_get(step, "sweep") != NULL) {
+    printf("another %s  ", text_of(step, "sweep"));
+    print_place(json_object_get(step, "cause"));
+    putchar('\n');
   } else {
     printf("timer %s, due at %s\n", text_of(step, "timer"), text_of(step, "due_at"));
   }

@@ -64,6 +64,9 @@ struct config {
     int64_t memory_max;   /* bytes of all batches on their way; the lanes here share it */
   } batch;
   struct {
+    int64_t stall_max_s; /* a loop that stands still for longer ends the process; 0: never */
+  } loop;
+  struct {
     char *format; /* "logfmt" or "json" */
     char *level;  /* "debug", "info", "warning" or "error" */
   } log;

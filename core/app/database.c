@@ -1,6 +1,7 @@
 #include "core/app/database.h"
 
 #include "core/app/text.h"
+#include "producers/refusal.h"
 
 #include <errno.h>
 #include <libpq-fe.h>
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { COLUMNS_MAX = 64, OPTIONS_MAX = 64, CONNECT_PAUSE_MS = 250 };
+enum { COLUMNS_MAX = 64, OPTIONS_MAX = 64, CONNECT_PAUSE_MS = 250, REFUSAL_TIME_MS = 2000 };
 
 /* libpq's texts end with a line's end and may have several lines; ours are one line. */
 static void copy_line(char *line, size_t size, const char *text) {
@@ -105,8 +106,8 @@ static int64_t now_ms(void) {
 /* Tries again while waiting may help. A server that answers may have come up just after the
  * attempt: only when it answers and refuses twice in a row has it a reason that stays, such as a
  * wrong password. */
-static PGconn *connect_in_time(const char *dsn, const PQconninfoOption *options) {
-  const int64_t deadline_ms = now_ms() + DATABASE_DEADLINE_S * 1000;
+static PGconn *connect_in_time(const char *dsn, const PQconninfoOption *options,
+                               int64_t deadline_ms) {
   bool has_answered = false;
   for (;;) {
     const int64_t left_ms = deadline_ms - now_ms();
@@ -135,14 +136,21 @@ enum status database_open(const char *dsn, struct pg_conn **database, struct err
   if (status != STATUS_OK) {
     return status;
   }
-  PGconn *const connection = connect_in_time(dsn, options);
+  const int64_t deadline_ms = now_ms() + DATABASE_DEADLINE_S * 1000;
+  PGconn *const connection = connect_in_time(dsn, options, deadline_ms);
   PQconninfoFree(options);
   if (connection == NULL || PQstatus(connection) != CONNECTION_OK) {
     char reason[ERROR_TEXT_SIZE];
     copy_line(reason, sizeof reason,
               connection == NULL ? "out of memory" : PQerrorMessage(connection));
-    PQfinish(connection);
-    return error_set(error, STATUS_UNAVAILABLE, "PostgreSQL: %s", reason);
+    enum status failed = error_set(error, STATUS_UNAVAILABLE, "PostgreSQL: %s", reason);
+    if (connection != NULL && now_ms() + REFUSAL_TIME_MS < deadline_ms) {
+      failed = refusal_explain(connection, failed, error);
+    }
+    if (failed != STATUS_OK) {
+      PQfinish(connection);
+      return failed;
+    }
   }
   *database = connection;
   return STATUS_OK;

@@ -3,6 +3,7 @@
 #include "consumers/schemas.h"
 #include "core/app/policy_shipped.h"
 #include "core/app/text.h"
+#include "core/lane.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -30,6 +31,35 @@ void environment_key_id(struct span key, char text[KEY_ID_SIZE]) {
   digest_of(key, bytes + sizeof domain);
   digest_of(span_of(bytes, sizeof bytes), digest);
   hex_format(digest, 8, text);
+}
+
+/* Of lower-case hex, as it is written. */
+static bool subject_parse(const char *text, uint8_t subject[SUBJECT_SIZE]) {
+  static const char digits[] = "0123456789abcdef";
+  if (text == NULL || strlen(text) != 2 * SUBJECT_SIZE || strspn(text, digits) != strlen(text)) {
+    return false;
+  }
+  for (size_t i = 0; i < SUBJECT_SIZE; i++) {
+    const char *high = strchr(digits, text[2 * i]);
+    const char *low = strchr(digits, text[2 * i + 1]);
+    subject[i] = (uint8_t)((high - digits) << 4 | (low - digits));
+  }
+  return true;
+}
+
+void environment_set_admins(struct span content, struct lane *lane) {
+  json_t *const environment = json_loadb((const char *)content.data, content.size, 0, NULL);
+  const json_t *admins = json_object_get(environment, "bootstrap_admins");
+  uint8_t *const subjects = calloc(json_array_size(admins) + 1, SUBJECT_SIZE);
+  assert(subjects != NULL);
+  uint32_t count = 0;
+  for (size_t i = 0; i < json_array_size(admins); i++) {
+    count += subject_parse(json_string_value(json_array_get(admins, i)),
+                           subjects + (size_t)count * SUBJECT_SIZE);
+  }
+  control_set_bootstrap(&lane->control, &lane->memory, subjects, count);
+  free(subjects);
+  json_decref(environment);
 }
 
 static json_t *admin_subjects(const struct config *config, struct span subject_key) {

@@ -8,10 +8,13 @@
 #include "producers/encode.h"
 
 struct json_t; /* jansson's value */
+struct lane;
 struct schemas;
 
-/* Raised whenever the program would decide anything otherwise from the same inputs. */
-enum { DECISION_VERSION = 1 };
+/* Raised whenever the program would decide anything otherwise from the same inputs. 2: commands
+ * and control messages are decided, of which version 1 made dead letters. What was decided under 1
+ * this program cannot verify: it says from which batch it can. */
+enum { DECISION_VERSION = 2 };
 
 /* The journal's record of an environment must stay below the size of a message. */
 enum { ENVIRONMENT_SIZE_MAX = 512 << 10 };
@@ -54,6 +57,10 @@ char *environment_text(const struct environment *environment, const struct schem
 
 /* The id that a fetched schema stands under, from its key in the record; false: it is none. */
 bool environment_schema_id(const char *key, uint32_t *id) MUST_USE;
+
+/* Makes those whom the environment's content names the lane's admins by the configuration, and no
+ * others. What it does not name well is left out. */
+void environment_set_admins(struct span content, struct lane *lane);
 
 /* Tells subject keys apart without telling anything about them. */
 enum { KEY_ID_SIZE = 17 };

@@ -116,21 +116,29 @@ static void withhold(const struct intake *intake, struct stored_record *record) 
   }
 }
 
-static void replace_address(struct copying *copying, const struct intake *intake,
-                            struct stored_record *record) {
-  const struct enrollment *enrollment = &intake->event.enrollment;
-  const struct span value = record->value;
-  const size_t at = (size_t)(enrollment->user_email.data - value.data);
-  const size_t behind = at + enrollment->user_email.size;
+static void replace_addresses(struct copying *copying, const struct intake *intake,
+                              struct stored_record *record) {
+  const struct named_person *persons[PERSON_FIELD_COUNT];
+  const size_t count = intake_persons_in(intake, record->value, persons);
+  if (count == 0) {
+    return;
+  }
+  const uint8_t *const begin = record->value.data;
+  const uint8_t *const end = begin + record->value.size;
+  const uint8_t *at = begin;
   buffer_clear(&copying->value);
-  buffer_append(&copying->value, value.data, at);
-  buffer_append(&copying->value, enrollment->subject, SUBJECT_SIZE);
-  buffer_append(&copying->value, value.data + behind, value.size - behind);
+  for (size_t i = 0; i < count; i++) {
+    const struct span email = persons[i]->email;
+    buffer_append(&copying->value, at, (size_t)(email.data - at));
+    buffer_append(&copying->value, persons[i]->subject, SUBJECT_SIZE);
+    at = email.data + email.size;
+    record->patches[i] =
+        (struct stored_patch){.at = (uint32_t)(email.data - begin), .size = (uint32_t)email.size};
+    memcpy(record->patches[i].subject, persons[i]->subject, SUBJECT_SIZE);
+  }
+  buffer_append(&copying->value, at, (size_t)(end - at));
   record->value = buffer_span(&copying->value);
-  record->patch_count = 1;
-  record->patches[0] =
-      (struct stored_patch){.at = (uint32_t)at, .size = (uint32_t)enrollment->user_email.size};
-  memcpy(record->patches[0].subject, enrollment->subject, SUBJECT_SIZE);
+  record->patch_count = count;
 }
 
 /* Headers that may hold an address go, all but the traceparent, which results carry on. */
@@ -163,8 +171,8 @@ static void take_message(void *context, const struct intake *intake) {
   };
   if (!intake->is_event) {
     withhold(intake, &record);
-  } else if (intake->event.kind == EVENT_ENROLLMENT) {
-    replace_address(copying, intake, &record);
+  } else {
+    replace_addresses(copying, intake, &record);
   }
   if (copy_has_at(record.headers)) {
     drop_headers(copying, intake, &record);

@@ -1,6 +1,5 @@
 #include "core/app/explain.h"
 
-#include "core/app/digest.h"
 #include "core/app/kafka_client.h"
 #include "core/app/lane_start.h"
 
@@ -42,40 +41,6 @@ static json_t *cause_json(const struct explaining *explaining, enum topic topic,
 
 /* What came in. -------------------------------------------------------------------------- */
 
-static json_t *tri_json(enum tri tri) {
-  return tri == TRI_UNKNOWN ? json_null() : json_boolean(tri == TRI_TRUE);
-}
-
-static json_t *event_json(const struct event *event) {
-  switch (event->kind) {
-  case EVENT_ENROLLMENT: {
-    const struct enrollment *is = &event->enrollment;
-    char subject[2 * SUBJECT_SIZE + 1];
-    hex_format(is->subject, SUBJECT_SIZE, subject);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "kind", "enrollment", "subject", subject,
-                     "platform", platform_name(is->platform), "profile", profile_name(is->profile),
-                     "ownership", ownership_name(is->ownership), "os_version",
-                     text_json(is->os_version));
-  }
-  case EVENT_CHECKIN:
-    return json_pack("{s:s, s:o, s:s}", "kind", "check-in", "os_version",
-                     text_json(event->checkin.os_version), "trigger",
-                     event->checkin.trigger == TRIGGER_ON_DEMAND ? "ON_DEMAND" : "SCHEDULED");
-  case EVENT_REPORT: {
-    const struct report *is = &event->report;
-    return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o}", "kind", "compliance report", "os_version",
-        is->has_os_version ? text_json(is->os_version) : json_null(), "antivirus_enabled",
-        tri_json(is->antivirus_enabled), "antivirus_signatures_at",
-        explain_time(is->has_antivirus_signatures_at ? is->antivirus_signatures_at_ms : TIME_NONE),
-        "disk_encrypted", tri_json(is->disk_encrypted), "screen_lock_pin_length",
-        is->has_screen_lock_pin_length ? json_integer(is->screen_lock_pin_length) : json_null());
-  }
-  }
-  assert(false);
-  return NULL;
-}
-
 static bool concerns(const struct explaining *explaining, const struct intake *intake) {
   const struct span serial = intake->is_event ? intake->event.serial : intake->message.original.key;
   return explaining->serial.size > 0 && span_equal(serial, explaining->serial);
@@ -93,7 +58,7 @@ static void take_message(void *context, const struct intake *intake) {
       cause_json(explaining, intake->topic, head->offset), "stamp",
       explain_time(head->timestamp_ms < 0 ? TIME_NONE : head->timestamp_ms), "believed",
       (int)head->is_believed, "event",
-      intake->is_event ? event_json(&intake->event)
+      intake->is_event ? explain_event(&intake->event)
                        : json_pack("{s:s, s:s}", "kind", "refused", "reason", intake->reject.text),
       "results");
 }
@@ -106,29 +71,41 @@ static void take_timer(void *context, const struct timer *timer) {
   const struct lane *lane = lane_of(explaining);
   int64_t due_at_ms;
   const enum timer_kind kind =
-      device_next_timer(lane->policy, &lane->devices[timer->device], &due_at_ms);
+      lane_next_timer(lane, timer->device, &lane->devices[timer->device], &due_at_ms);
   explaining->step = json_pack("{s:s, s:I, s:s, s:o, s:[]}", "step", "timer", "batch",
                                (json_int_t)explaining->batch + 1, "timer", timer_kind_name(kind),
                                "due_at", explain_time(due_at_ms), "results");
 }
 
+/* The device's turn in a sweep. What it comes from has no text here that concerns the device. */
+static void take_sweep(void *context, const struct sweep *sweep) {
+  struct explaining *explaining = context;
+  if (sweep->next != explaining->index) {
+    return;
+  }
+  explaining->step = json_pack(
+      "{s:s, s:I, s:o, s:s, s:[]}", "step", "sweep", "batch", (json_int_t)explaining->batch + 1,
+      "cause", cause_json(explaining, sweep->cause.topic, sweep->cause.offset), "sweep",
+      sweep->kind == SWEEP_EVALUATE ? "policy" : "profile", "results");
+}
+
 /* What was decided. ---------------------------------------------------------------------- */
 
-static json_t *violations_json(const struct lane *lane, violation_set violations) {
+static json_t *violations_json(struct rule_names rules, violation_set violations) {
   json_t *const names = json_array();
-  for (uint32_t rule = 0; rule < lane->policy->rule_count; rule++) {
+  for (uint32_t rule = 0; rule < rules.count; rule++) {
     if ((violations >> rule & 1u) != 0) {
-      json_array_append_new(names, json_string(lane->policy->rule_ids[rule]));
+      json_array_append_new(names, json_string(rules.ids[rule]));
     }
   }
   return names;
 }
 
-static json_t *decided_json(const struct lane *lane, const struct result *result) {
+static json_t *decided_json(const struct result *result) {
   switch (result->kind) {
   case RESULT_COMPLIANCE_CHANGE:
     return json_pack("{s:s, s:o}", "compliance", compliance_name(result->change.compliance),
-                     "violations", violations_json(lane, result->change.violations));
+                     "violations", violations_json(result->rules, result->change.violations));
   case RESULT_NOTIFICATION:
     return json_pack("{s:s}", "template", result->notification.template_name);
   case RESULT_ACCESS_DECISION:
@@ -138,7 +115,7 @@ static json_t *decided_json(const struct lane *lane, const struct result *result
   case RESULT_TICKET:
     return json_pack("{s:s, s:I, s:o}", "action", ticket_action_name(result->ticket.action),
                      "episode", (json_int_t)result->ticket.episode, "violations",
-                     violations_json(lane, result->ticket.violations));
+                     violations_json(result->rules, result->ticket.violations));
   case RESULT_LICENSE:
     return json_pack("{s:s}", "action", license_action_name(result->license.action));
   case RESULT_AUDIT:
@@ -149,6 +126,8 @@ static json_t *decided_json(const struct lane *lane, const struct result *result
     return json_pack("{s:s, s:s}", "error", reject_code_name(result->dead_letter.reject.code),
                      "reason", result->dead_letter.reject.text);
   case RESULT_ACTION:
+    return json_pack("{s:s, s:b}", "action", action_kind_name(result->action.action), "selective",
+                     result->action.is_selective);
   case RESULT_KIND_COUNT:
     break;
   }
@@ -161,23 +140,26 @@ static void take_result(void *context, const struct result *result) {
   if (explaining->step == NULL) {
     return;
   }
-  const struct lane *lane = lane_of(explaining);
   json_array_append_new(json_object_get(explaining->step, "results"),
                         json_pack("{s:I, s:I, s:o, s:s, s:o}", "kind", (json_int_t)result->kind,
                                   "seq", (json_int_t)result->seq, "at", explain_time(result->at_ms),
-                                  "policy", result->policy, "decided", decided_json(lane, result)));
+                                  "policy", result->policy, "decided", decided_json(result)));
 }
 
-static json_t *state_json(const struct lane *lane, const struct device *device) {
+static json_t *state_json(const struct lane *lane, uint32_t index) {
+  const struct device *device = &lane->devices[index];
   int64_t due_at_ms;
-  const char *next = timer_kind_name(device_next_timer(lane->policy, device, &due_at_ms));
+  const struct policy *policy = lane_policy_of(lane, index);
+  const char *next =
+      timer_kind_name(lane_next_timer_under(lane, policy, index, device, &due_at_ms));
   return json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:s?, s:o}", "status",
                    device_status_name((enum device_status)device->status), "compliance",
                    compliance_name((enum compliance)device->compliance), "violations",
-                   violations_json(lane, device->violations), "noncompliant_since",
-                   explain_time(device->noncompliant_since_ms), "email_blocked",
-                   (int)device->email_blocked, "ticket_open", (int)device->ticket_open,
-                   "next_action", next, "next_action_at", explain_time(due_at_ms));
+                   violations_json(policy_rule_names(policy), device->violations),
+                   "noncompliant_since", explain_time(device->noncompliant_since_ms),
+                   "email_blocked", (int)device->email_blocked, "ticket_open",
+                   (int)device->ticket_open, "next_action", next, "next_action_at",
+                   explain_time(due_at_ms));
 }
 
 /* A device that has just come into being is known from here on. */
@@ -209,7 +191,7 @@ static void end_step(void *context) {
     const struct device *device = &lane->devices[explaining->index];
     json_object_set_new(step, "facts", explain_facts(lane, device));
     json_object_set_new(step, "rules", explain_rules(lane, device));
-    json_object_set_new(step, "after", state_json(lane, device));
+    json_object_set_new(step, "after", state_json(lane, explaining->index));
   }
   json_array_append_new(explaining->steps, step);
 }
@@ -254,6 +236,7 @@ static enum status replay(struct explaining *explaining, uint32_t lane, struct e
       .watch = {.context = explaining,
                 .message = take_message,
                 .timer = take_timer,
+                .sweep = take_sweep,
                 .result = take_result,
                 .stepped = end_step},
       .until_ms = options->until_ms,
@@ -285,7 +268,7 @@ static json_t *conclude(struct explaining *explaining) {
   return json_pack("{s:s, s:o, s:I, s:s, s:o, s:O, s:o, s:o, s:o, s:s}", "device_id", id, "serial",
                    text_json(explaining->serial), "lane", (json_int_t)lane->number, "policy",
                    lane->policy->version, "clock", explain_time(lane->clock_ms), "steps",
-                   explaining->steps, "state", state_json(lane, device), "facts",
+                   explaining->steps, "state", state_json(lane, explaining->index), "facts",
                    explain_facts(lane, device), "rules", explain_rules(lane, device), "why", why);
 }
 

@@ -24,6 +24,9 @@ struct explain_options {
 enum status explain_device(const struct explain_options *options, const char *wanted,
                            struct json_t **explanation, struct error *error) MUST_USE;
 
+/* What a message said; the caller owns it. */
+struct json_t *explain_event(const struct event *event);
+
 /* The parts that tell of a device's state; the caller owns what is returned. */
 struct json_t *explain_facts(const struct lane *lane, const struct device *device);
 

@@ -1,15 +1,13 @@
 /* What a device's state says: facts, rules, and why it is blocked or is not. */
 #include "core/app/explain.h"
 #include "core/app/policy_text.h"
+#include "core/app/policy_words.h"
 #include "core/app/yaml_tree.h"
 #include "core/time_text.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define MINUTE_MS INT64_C(60000)
 
 struct json_t *explain_time(int64_t at_ms) {
   char text[TIME_TEXT_SIZE];
@@ -28,93 +26,23 @@ static json_t *text_json(struct span text) {
   return json_stringn((const char *)text.data, text.size);
 }
 
+/* NULL: never reported. */
+static const char *level_name(const struct device *device) {
+  return device->threat_level == 0
+             ? NULL
+             : threat_level_name((enum threat_level)(device->threat_level - 1));
+}
+
 struct json_t *explain_facts(const struct lane *lane, const struct device *device) {
-  return json_pack("{s:o, s:o, s:o, s:o, s:o}", "os_version",
+  return json_pack("{s:o, s:o, s:o, s:o, s:o, s:s?, s:o}", "os_version",
                    text_json(lane_os_version(lane, device)), "antivirus_enabled",
                    tri_json(device->antivirus_enabled), "antivirus_signatures_at",
                    explain_time(device->antivirus_signatures_at_ms), "disk_encrypted",
                    tri_json(device->disk_encrypted), "screen_lock_pin_length",
                    device->has_screen_lock_pin_length ? json_integer(device->screen_lock_pin_length)
-                                                      : json_null());
-}
-
-static const char *tri_name(uint8_t tri) {
-  return tri == TRI_TRUE ? "true" : tri == TRI_FALSE ? "false" : "never reported";
-}
-
-static void put_age(FILE *out, const struct lane *lane, int64_t at_ms) {
-  char text[DURATION_TEXT_SIZE];
-  if (at_ms == TIME_NONE) {
-    fputs("never reported", out);
-  } else {
-    const int64_t age_ms = lane->clock_ms - at_ms;
-    fputs(duration_format(age_ms - age_ms % MINUTE_MS, text), out);
-  }
-}
-
-static void put_fact(FILE *out, const struct lane *lane, const struct device *device,
-                     enum fact fact) {
-  const struct span version = lane_os_version(lane, device);
-  switch (fact) {
-  case FACT_OS_VERSION:
-    fprintf(out, "%.*s", (int)version.size, (const char *)version.data);
-    return;
-  case FACT_ANTIVIRUS_ENABLED:
-    fputs(tri_name(device->antivirus_enabled), out);
-    return;
-  case FACT_DISK_ENCRYPTED:
-    fputs(tri_name(device->disk_encrypted), out);
-    return;
-  case FACT_ANTIVIRUS_SIGNATURES_AGE:
-    put_age(out, lane, device->antivirus_signatures_at_ms);
-    return;
-  case FACT_SCREEN_LOCK_PIN_LENGTH:
-    if (device->has_screen_lock_pin_length) {
-      fprintf(out, "%" PRId32, device->screen_lock_pin_length);
-      return;
-    }
-    break;
-  case FACT_THREAT_DEFENCE_LEVEL:
-  case FACT_THREAT_DEFENCE_AGE:
-  case FACT_COUNT:
-    break;
-  }
-  fputs("never reported", out);
-}
-
-/* The bits of the facts that a condition names. */
-static uint32_t facts_of(const struct policy *policy, uint16_t at) {
-  const struct policy_node *node = &policy->nodes[at];
-  if (node->kind == CONDITION_COMPARISON) {
-    return 1u << node->fact;
-  }
-  uint32_t facts = 0;
-  for (uint16_t child = node->first; child != 0; child = policy->nodes[child].next) {
-    facts |= facts_of(policy, child); /* as deep as the rule is nested */
-  }
-  return facts;
-}
-
-/* What is known of what the rule asks for. The caller frees it. */
-static char *known_facts(const struct lane *lane, const struct device *device,
-                         const struct policy_rule *rule) {
-  char *text = NULL;
-  size_t size;
-  FILE *out = open_memstream(&text, &size);
-  if (out == NULL) {
-    abort();
-  }
-  const uint32_t facts = facts_of(lane->policy, rule->root);
-  const char *separator = "";
-  for (enum fact fact = 0; fact < FACT_COUNT; fact++) {
-    if ((facts >> fact & 1u) != 0) {
-      fprintf(out, "%s%s ", separator, fact_name(fact));
-      put_fact(out, lane, device, fact);
-      separator = ", ";
-    }
-  }
-  fclose(out);
-  return text;
+                                                      : json_null(),
+                   "threat_defence_level", level_name(device), "threat_defence_at",
+                   explain_time(device->threat_at_ms));
 }
 
 struct json_t *explain_rules(const struct lane *lane, const struct device *device) {
@@ -125,7 +53,8 @@ struct json_t *explain_rules(const struct lane *lane, const struct device *devic
   for (uint32_t i = 0; i < policy->rule_count; i++) {
     const struct policy_rule *rule = &policy->rules[i];
     char *const needs = policy_requirement(policy, rule);
-    char *const known = known_facts(lane, device, rule);
+    char *const known =
+        policy_known(policy, i, device, lane_os_version(lane, device), lane->clock_ms);
     json_array_append_new(rules,
                           json_pack("{s:s, s:b, s:s, s:s}", "rule", rule->id, "violated",
                                     (int)(violations >> i & 1u), "needs", needs, "known", known));

@@ -26,6 +26,7 @@ struct found {
   uint32_t lane;
   const char *topic_prefix;
   struct found_topic topics[RECORD_COUNT];
+  struct found_topic audit_of_lane_0; /* opened when it is first needed, in another lane */
 };
 
 enum status found_bounds(struct fetch *fetch, const char *topic, int32_t partition, int64_t *first,
@@ -46,16 +47,21 @@ static enum status ask_bounds(struct found *found, struct found_topic *topic, st
                       error);
 }
 
-static enum status open_topic(struct found *found, uint32_t record, struct error *error) {
-  struct found_topic *topic = &found->topics[record];
+static enum status open_partition(struct found *found, struct found_topic *topic, uint32_t record,
+                                  uint32_t partition, struct error *error) {
   snprintf(topic->name, sizeof topic->name, "%s%s", found->topic_prefix, record_topic_name(record));
-  enum status status = ask_bounds(found, topic, error);
+  enum status status = found_bounds(found->fetch, topic->name, (int32_t)partition, &topic->first,
+                                    &topic->end, error);
   if (status == STATUS_OK) {
     topic->next_offset = topic->first;
-    status = source_open(found->fetch, topic->name, (int32_t)found->lane, topic->first,
+    status = source_open(found->fetch, topic->name, (int32_t)partition, topic->first,
                          &topic->source, error);
   }
   return status;
+}
+
+static enum status open_topic(struct found *found, uint32_t record, struct error *error) {
+  return open_partition(found, &found->topics[record], record, found->lane, error);
 }
 
 static struct found *make(struct fetch *fetch, const char *topic_prefix, uint32_t lane) {
@@ -97,14 +103,31 @@ enum status found_open_devices(struct found *found, struct error *error) {
                                                      : open_topic(found, RECORD_DEVICE, error);
 }
 
-enum status found_rewind_devices(struct found *found, struct error *error) {
-  struct found_topic *topic = &found->topics[RECORD_DEVICE];
+enum status found_seek(struct found *found, uint32_t record, int64_t offset, struct error *error) {
+  struct found_topic *topic = &found->topics[record];
   source_close(topic->source);
   topic->source = NULL;
   topic->count = 0;
-  topic->next_offset = topic->first;
-  return source_open(found->fetch, topic->name, (int32_t)found->lane, topic->first, &topic->source,
-                     error);
+  topic->next_offset = offset < topic->first ? topic->first : offset;
+  return source_open(found->fetch, topic->name, (int32_t)found->lane, topic->next_offset,
+                     &topic->source, error);
+}
+
+enum status found_rewind_devices(struct found *found, struct error *error) {
+  return found_seek(found, RECORD_DEVICE, 0, error);
+}
+
+int64_t found_position(const struct found *found, uint32_t record) {
+  const struct found_topic *topic = &found->topics[record];
+  return topic->count > 0 ? topic->ring[topic->begin].offset : topic->next_offset;
+}
+
+static void close_topic(struct found_topic *topic) {
+  source_close(topic->source);
+  for (size_t i = 0; i < topic->capacity; i++) {
+    buffer_fini(&topic->ring[i].bytes);
+  }
+  free(topic->ring);
 }
 
 void found_close(struct found *found) {
@@ -112,13 +135,9 @@ void found_close(struct found *found) {
     return;
   }
   for (size_t i = 0; i < RECORD_COUNT; i++) {
-    struct found_topic *topic = &found->topics[i];
-    source_close(topic->source);
-    for (size_t j = 0; j < topic->capacity; j++) {
-      buffer_fini(&topic->ring[j].bytes);
-    }
-    free(topic->ring);
+    close_topic(&found->topics[i]);
   }
+  close_topic(&found->audit_of_lane_0);
   free(found);
 }
 
@@ -219,11 +238,37 @@ enum status found_peek(struct found *found, uint32_t record, size_t ahead,
   return STATUS_OK;
 }
 
-void found_pop(struct found *found, uint32_t record) {
-  struct found_topic *topic = &found->topics[record];
+static void pop(struct found_topic *topic) {
   assert(topic->count > 0);
   topic->begin = (topic->begin + 1) % topic->capacity;
   topic->count--;
+}
+
+void found_pop(struct found *found, uint32_t record) {
+  pop(&found->topics[record]);
+}
+
+enum status found_next_of_lane_0(struct found *found, const struct found_record **is,
+                                 struct error *error) {
+  struct found_topic *topic = &found->audit_of_lane_0;
+  enum status status = STATUS_OK;
+  bool has_one = false;
+  assert(found->lane != 0); /* a partition is read by one source at a time */
+  if (topic->source == NULL) {
+    status = open_partition(found, topic, RESULT_AUDIT, 0, error);
+  }
+  if (topic->count > 0) {
+    pop(topic);
+  }
+  if (status == STATUS_OK) {
+    status = take_one(found, topic, RESULT_AUDIT, &has_one, error);
+  }
+  *is = status == STATUS_OK && has_one ? at(topic, 0) : NULL;
+  return status;
+}
+
+uint32_t found_lane(const struct found *found) {
+  return found->lane;
 }
 
 enum status found_look_again(struct found *found, uint32_t record, bool *has_more,
@@ -322,18 +367,48 @@ static bool read_subject(struct span text, uint8_t subject[SUBJECT_SIZE]) {
 }
 
 /* lane, seq, at, cause, event_id, policy, subject. */
-static bool read_body(struct span body, struct found_head *head) {
-  struct bytes bytes = {.at = body.data, .end = body.data + body.size};
+static bool read_body(struct bytes *bytes, struct found_head *head) {
   int64_t at_ms;
   struct span text;
   bool is_set;
   bool is_plain;
-  return bytes_take_long(&bytes, &head->lane) == NULL &&
-         bytes_take_long(&bytes, &head->seq) == NULL && bytes_take_long(&bytes, &at_ms) == NULL &&
-         read_cause(&bytes, head) && read_text(&bytes, &is_set, &text) &&
-         bytes_take_string(&bytes, &text, &is_plain) == NULL &&
-         read_text(&bytes, &head->has_subject, &text) &&
+  return bytes_take_long(bytes, &head->lane) == NULL &&
+         bytes_take_long(bytes, &head->seq) == NULL && bytes_take_long(bytes, &at_ms) == NULL &&
+         read_cause(bytes, head) && read_text(bytes, &is_set, &text) &&
+         bytes_take_string(bytes, &text, &is_plain) == NULL &&
+         read_text(bytes, &head->has_subject, &text) &&
          (!head->has_subject || read_subject(text, head->subject));
+}
+
+/* device_id, serial, actor, action, target. */
+static bool read_persons(struct bytes *bytes, struct found_audit *audit) {
+  struct span text;
+  bool is_set;
+  bool is_plain;
+  uint32_t action;
+  if (!read_text(bytes, &audit->has_device, &text) || !read_text(bytes, &is_set, &text) ||
+      bytes_take_string(bytes, &text, &is_plain) != NULL) {
+    return false;
+  }
+  audit->has_actor = read_subject(text, audit->actor);
+  if (bytes_take_index(bytes, AUDIT_ACTION_COUNT, &action) != NULL ||
+      bytes_take_string(bytes, &text, &is_plain) != NULL) {
+    return false;
+  }
+  audit->has_target = read_subject(text, audit->target);
+  return true;
+}
+
+/* What stands behind the frame of a record of ours; false when it is none. */
+static bool body_of(const struct outgoing *message, const struct frames *frames,
+                    struct bytes *bytes) {
+  const struct span value = message->value;
+  const size_t size = frames->of[message->record].size;
+  if (value.size <= size || memcmp(value.data, frames->of[message->record].bytes, size) != 0) {
+    return false;
+  }
+  *bytes = (struct bytes){.at = value.data + size, .end = value.data + value.size};
+  return true;
 }
 
 bool found_read_head(const struct found_record *record, const struct frames *frames,
@@ -344,8 +419,14 @@ bool found_read_head(const struct found_record *record, const struct frames *fra
     return header_number(message->headers, "muster.lane", &head->lane) &&
            header_number(message->headers, "muster.seq", &head->seq);
   }
-  const size_t size = frames->of[message->record].size;
-  return message->value.size > size &&
-         memcmp(message->value.data, frames->of[message->record].bytes, size) == 0 &&
-         read_body(span_of(message->value.data + size, message->value.size - size), head);
+  struct bytes bytes;
+  return body_of(message, frames, &bytes) && read_body(&bytes, head);
+}
+
+bool found_read_audit(const struct found_record *record, const struct frames *frames,
+                      struct found_audit *audit) {
+  struct bytes bytes;
+  *audit = (struct found_audit){0};
+  return body_of(&record->message, frames, &bytes) && read_body(&bytes, &audit->head) &&
+         read_persons(&bytes, audit);
 }

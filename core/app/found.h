@@ -29,6 +29,14 @@ struct found_head {
   uint8_t subject[SUBJECT_SIZE];
 };
 
+/* What an audit entry says besides of persons. */
+struct found_audit {
+  struct found_head head;
+  bool has_device;
+  bool has_actor, has_target; /* who asked for it, and whom it is about: subjects */
+  uint8_t actor[SUBJECT_SIZE], target[SUBJECT_SIZE];
+};
+
 struct found;
 
 /* Where a partition begins and ends; asks again until KAFKA_DEADLINE_MS while nobody can tell. */
@@ -62,6 +70,13 @@ void found_pop(struct found *found, uint32_t record);
 enum status found_look_again(struct found *found, uint32_t record, bool *has_more,
                              struct error *error) MUST_USE;
 
+/* Goes on with the record at that offset. */
+enum status found_seek(struct found *found, uint32_t record, int64_t offset,
+                       struct error *error) MUST_USE;
+
+/* Of the next record, which may not be there yet. */
+int64_t found_position(const struct found *found, uint32_t record);
+
 /* Where the partition began and ended when it was asked last. */
 int64_t found_first(const struct found *found, uint32_t record);
 int64_t found_end(const struct found *found, uint32_t record);
@@ -69,5 +84,15 @@ int64_t found_end(const struct found *found, uint32_t record);
 /* False when the record is none that this program writes to that topic. */
 bool found_read_head(const struct found_record *record, const struct frames *frames,
                      struct found_head *head) MUST_USE;
+
+/* The same of a record of RESULT_AUDIT, with what it says of persons. */
+bool found_read_audit(const struct found_record *record, const struct frames *frames,
+                      struct found_audit *audit) MUST_USE;
+
+/* Of lane 0's audit entries, which alone tell what became of control messages: the next one, for
+ * whoever reads another lane; NULL at the end. Valid until the next call, or found_close. */
+enum status found_next_of_lane_0(struct found *found, const struct found_record **is,
+                                 struct error *error) MUST_USE;
+uint32_t found_lane(const struct found *found);
 
 #endif

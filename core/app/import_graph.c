@@ -381,11 +381,11 @@ static void put_event_id(json_t *value, struct span device_id, enum topic topic)
   json_object_set_new(value, "event_id", json_string(text));
 }
 
-static void add(struct import_message *messages, size_t *count, enum topic topic, int64_t at_ms,
-                json_t *value) {
+static void add(struct import_message *messages, size_t *count, enum input_record record,
+                int64_t at_ms, json_t *value) {
   assert(value != NULL);
   messages[(*count)++] =
-      (struct import_message){.topic = topic, .timestamp_ms = at_ms, .value = value};
+      (struct import_message){.record = record, .timestamp_ms = at_ms, .value = value};
 }
 
 static json_t *enrollment_value(const struct managed_device *device) {
@@ -431,13 +431,13 @@ enum status graph_convert(const struct json_t *device,
   if (status != STATUS_OK) {
     return status;
   }
-  add(messages, count, TOPIC_ENROLLMENTS, read.enrolled_at_ms, enrollment_value(&read));
+  add(messages, count, INPUT_ENROLLMENT, read.enrolled_at_ms, enrollment_value(&read));
   if (read.was_synced) {
-    add(messages, count, TOPIC_CHECKINS, read.synced_at_ms, checkin_value(&read));
-    add(messages, count, TOPIC_REPORTS, read.synced_at_ms, report_value(&read));
+    add(messages, count, INPUT_CHECKIN, read.synced_at_ms, checkin_value(&read));
+    add(messages, count, INPUT_REPORT, read.synced_at_ms, report_value(&read));
   }
   for (size_t i = 0; i < *count; i++) {
-    put_event_id(messages[i].value, read.id, messages[i].topic);
+    put_event_id(messages[i].value, read.id, input_record_topic(messages[i].record));
   }
   return STATUS_OK;
 }

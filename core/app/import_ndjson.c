@@ -2,8 +2,6 @@
 
 #include <jansson.h>
 #include <string.h>
-#include <unistd.h>
-#include <uuid/uuid.h>
 
 static enum status read_topic(const json_t *object, const char *prefix, enum topic *topic,
                               struct error *error) {
@@ -22,6 +20,33 @@ static enum status read_topic(const json_t *object, const char *prefix, enum top
   }
   return error_set(error, STATUS_REFUSED, "topic: \"%.*s\" is no input topic",
                    (int)(name.size < 80 ? name.size : 80), (const char *)name.data);
+}
+
+/* What tells a record of the control topic from the others, where it is not named. */
+static const char *const telling_fields[INPUT_RECORD_COUNT] = {
+    [INPUT_POLICY] = "hash", [INPUT_ROLE] = "role",
+    [INPUT_TENANT] = "kind", [INPUT_PROFILE_REVISION] = "revision",
+    [INPUT_GROUP] = "group",
+};
+
+static enum status read_record(const json_t *object, const json_t *fields, enum topic topic,
+                               enum input_record *record, struct error *error) {
+  const enum input_record first = topic_first_record(topic);
+  const uint32_t count = topic_record_count(topic);
+  const struct span name = import_text(object, "record");
+  for (*record = first; *record < first + count; (*record)++) {
+    const bool is_it = name.size > 0
+                           ? span_equal(name, span_text(input_record_name(*record)))
+                           : count == 1 || json_object_get(fields, telling_fields[*record]) != NULL;
+    if (is_it) {
+      return STATUS_OK;
+    }
+  }
+  return error_set(error, STATUS_REFUSED,
+                   name.size > 0
+                       ? "record: %s has none of that name"
+                       : "record: missing, and the fields do not tell which of %s's it is",
+                   topic_name(topic));
 }
 
 static enum status read_timestamp(const json_t *object, int64_t now_ms, int64_t *timestamp_ms,
@@ -47,12 +72,13 @@ static enum status read_timestamp(const json_t *object, int64_t now_ms, int64_t 
 /* The fields: those under "value", or all but what says where they go. Takes nothing from
  * `object`, which loses its members. */
 static enum status read_fields(json_t *object, json_t **fields, struct error *error) {
-  static const char *const envelope[] = {"topic",     "timestamp", "value",  "key",
-                                         "partition", "offset",    "headers"};
+  static const char *const envelope[] = {"topic",     "timestamp", "value",   "key",
+                                         "partition", "offset",    "headers", "record"};
   json_t *const value = json_object_get(object, "value");
   if (value == NULL) {
     json_object_del(object, "topic");
     json_object_del(object, "timestamp");
+    json_object_del(object, "record");
     *fields = json_incref(object);
     return STATUS_OK;
   }
@@ -74,37 +100,6 @@ static enum status read_fields(json_t *object, json_t **fields, struct error *er
   return STATUS_OK;
 }
 
-/* libuuid's own random ids cost more than all the rest of a line: they ask the kernel each. */
-static void random_uuid(uuid_t uuid) {
-  static uint8_t pool[256]; /* what one getentropy gives at most */
-  static size_t used = sizeof pool;
-  if (used == sizeof pool) {
-    const int failed = getentropy(pool, sizeof pool);
-    assert(failed == 0);
-    (void)failed;
-    used = 0;
-  }
-  memcpy(uuid, pool + used, sizeof(uuid_t));
-  used += sizeof(uuid_t);
-  uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40); /* version 4 */
-  uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80); /* variant 1 */
-}
-
-static void put_missing(json_t *fields, int64_t timestamp_ms) {
-  const json_t *const event_id = json_object_get(fields, "event_id");
-  if (event_id == NULL || json_is_null(event_id)) {
-    uuid_t uuid;
-    char text[UUID_STR_LEN];
-    random_uuid(uuid);
-    uuid_unparse_lower(uuid, text);
-    json_object_set_new(fields, "event_id", json_string(text));
-  }
-  const json_t *const occurred_at = json_object_get(fields, "occurred_at");
-  if (occurred_at == NULL || json_is_null(occurred_at)) {
-    json_object_set_new(fields, "occurred_at", json_integer(timestamp_ms));
-  }
-}
-
 enum status ndjson_convert(struct span line, const char *topic_prefix, int64_t now_ms,
                            struct import_message *message, struct error *error) {
   json_error_t where;
@@ -113,9 +108,14 @@ enum status ndjson_convert(struct span line, const char *topic_prefix, int64_t n
   if (object == NULL) {
     return error_set(error, STATUS_REFUSED, "not JSON: %s, at byte %d", where.text, where.position);
   }
+  enum topic topic;
   enum status status = json_is_object(object)
-                           ? read_topic(object, topic_prefix, &message->topic, error)
+                           ? read_topic(object, topic_prefix, &topic, error)
                            : error_set(error, STATUS_REFUSED, "not a JSON object");
+  if (status == STATUS_OK) {
+    const json_t *const value = json_object_get(object, "value");
+    status = read_record(object, value != NULL ? value : object, topic, &message->record, error);
+  }
   if (status == STATUS_OK) {
     status = read_timestamp(object, now_ms, &message->timestamp_ms, error);
   }
@@ -123,7 +123,7 @@ enum status ndjson_convert(struct span line, const char *topic_prefix, int64_t n
     status = read_fields(object, &message->value, error);
   }
   if (status == STATUS_OK) {
-    put_missing(message->value, message->timestamp_ms);
+    import_put_missing(message->value, message->timestamp_ms);
   }
   json_decref(object);
   return status;

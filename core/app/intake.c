@@ -3,6 +3,7 @@
 #include "consumers/decode.h"
 #include "consumers/stored.h"
 #include "core/app/kafka_client.h"
+#include "core/app/policy_store.h"
 
 /* A stamp further than this beyond the wall clock is not believed (the public contract). */
 enum { BELIEVED_AHEAD_MS = 5000 };
@@ -47,30 +48,72 @@ static bool key_is_sound(struct intake *intake, const struct intake_rules *rules
   return true;
 }
 
-/* The subject of an enrolment, and its address as it will be kept: with ASCII letters lowered,
- * so that one person has one address whoever writes it first. */
+/* Check-ins and reports, nearly all messages, name nobody. */
+static bool names_persons(const struct event *event) {
+  return event->kind != EVENT_CHECKIN && event->kind != EVENT_REPORT;
+}
+
+static struct named_person *person_of(struct event *event, enum person_field field) {
+  return field == PERSON_USER ? &event->user : &event->actor;
+}
+
+const struct named_person *intake_person(const struct intake *intake, enum person_field field,
+                                         struct span *email) {
+  const struct event *const event = &intake->event;
+  const struct named_person *const person = field == PERSON_USER ? &event->user : &event->actor;
+  if (!intake->is_event || !names_persons(event) || person->email.size == 0) {
+    return NULL;
+  }
+  *email = span_of(intake->emails[field], person->email.size);
+  return person;
+}
+
+/* Where a pseudonymised copy of the message has a subject instead of the address; NULL: nowhere. */
+static const struct stored_patch *patch_of(const struct record *record, struct span email) {
+  const struct stored_record *const stored = record->stored;
+  for (size_t i = 0; stored != NULL && i < stored->patch_count; i++) {
+    if (record->value.data + stored->patches[i].at == email.data) {
+      return &stored->patches[i];
+    }
+  }
+  return NULL;
+}
+
 static void find_subject(struct intake *intake, const struct intake_rules *rules,
-                         const struct record *record) {
-  struct enrollment *enrollment = &intake->event.enrollment;
-  const struct span email = enrollment->user_email;
-  assert(email.size <= sizeof intake->email);
+                         const struct record *record, enum person_field field) {
+  struct named_person *const person = person_of(&intake->event, field);
+  uint8_t *const kept = intake->emails[field];
+  const struct span email = person->email;
+  assert(email.size <= sizeof intake->emails[field]);
   for (size_t i = 0; i < email.size; i++) {
     const uint8_t byte = email.data[i];
-    intake->email[i] = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte | 0x20) : byte;
+    kept[i] = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte | 0x20) : byte;
   }
-  const struct span lowered = span_of(intake->email, email.size);
-  if (record->stored != NULL && record->stored->patch_count > 0) {
-    memcpy(enrollment->subject, record->stored->patches[0].subject, SUBJECT_SIZE);
+  const struct span lowered = span_of(kept, email.size);
+  const struct stored_patch *const patch = patch_of(record, email);
+  if (patch != NULL) {
+    memcpy(person->subject, patch->subject, SUBJECT_SIZE);
     return;
   }
   if (rules->find_subject != NULL) {
-    rules->find_subject(rules->subject_context, record->offset, lowered, enrollment->subject);
+    const struct person_place place = {
+        .topic = intake->topic, .offset = record->offset, .field = field};
+    rules->find_subject(rules->subject_context, &place, lowered, person->subject);
     return;
   }
   if (intake->subjects == NULL) {
     intake->subjects = subject_hash_open(rules->subject_key);
   }
-  subject_hash_of(intake->subjects, lowered, enrollment->subject);
+  subject_hash_of(intake->subjects, lowered, person->subject);
+}
+
+static void find_subjects(struct intake *intake, const struct intake_rules *rules,
+                          const struct record *record) {
+  for (enum person_field field = 0; field < PERSON_FIELD_COUNT; field++) {
+    if (person_of(&intake->event, field)->email.size > 0) {
+      find_subject(intake, rules, record, field);
+    }
+  }
 }
 
 /* Of a message whose content is withheld, what it was refused for is known, and nothing else. */
@@ -117,10 +160,17 @@ static void check(struct intake *intake, const struct intake_rules *rules,
     }
     return;
   }
-  if (!span_equal(intake->event.serial, record->key)) {
+  if (intake->topic != TOPIC_CONTROL && !span_equal(intake->event.serial, record->key)) {
     refuse(intake, REJECT_KEY_MISMATCH, STAGE_VALUE, "the key is not the serial inside");
-  } else if (intake->event.kind == EVENT_ENROLLMENT) {
-    find_subject(intake, rules, record);
+    return;
+  }
+  if (intake->event.kind == EVENT_POLICY &&
+      !policy_store_take(&intake->event.policy, &intake->reject)) {
+    intake->is_event = false;
+    return;
+  }
+  if (names_persons(&intake->event)) {
+    find_subjects(intake, rules, record);
   }
 }
 
@@ -129,22 +179,49 @@ static void append_sized(struct buffer *buffer, struct span bytes, bool is_null)
   buffer_append(buffer, bytes.data, bytes.size);
 }
 
-/* The value with the address replaced by the subject, so that erasing a person leaves every
+size_t intake_persons_in(const struct intake *intake, struct span value,
+                         const struct named_person *persons[PERSON_FIELD_COUNT]) {
+  size_t count = 0;
+  for (enum person_field field = 0; field < PERSON_FIELD_COUNT; field++) {
+    struct span lowered;
+    const struct named_person *const person = intake_person(intake, field, &lowered);
+    if (person != NULL && person->email.data >= value.data &&
+        person->email.data < value.data + value.size) {
+      persons[count++] = person;
+    }
+  }
+  if (count == PERSON_FIELD_COUNT && persons[0]->email.data > persons[1]->email.data) {
+    const struct named_person *const first = persons[0];
+    persons[0] = persons[1];
+    persons[1] = first;
+  }
+  return count;
+}
+
+/* The value with each address replaced by its subject, so that erasing a person leaves every
  * digest verifiable. What could not be decoded is taken as it is. */
 static void append_value(struct intake *intake, const struct record *record) {
   struct buffer *canonical = &intake->canonical;
-  if (!intake->is_event || intake->event.kind != EVENT_ENROLLMENT) {
-    append_sized(canonical, record->value, record->value_is_null);
+  const struct span value = record->value;
+  const struct named_person *persons[PERSON_FIELD_COUNT];
+  const size_t count = intake_persons_in(intake, value, persons);
+  if (count == 0) {
+    append_sized(canonical, value, record->value_is_null);
     return;
   }
-  const struct enrollment *enrollment = &intake->event.enrollment;
-  const uint8_t *email = enrollment->user_email.data;
-  const size_t before = (size_t)(email - record->value.data);
-  const size_t after = record->value.size - before - enrollment->user_email.size;
-  buffer_append_u32(canonical, (uint32_t)(before + SUBJECT_SIZE + after));
-  buffer_append(canonical, record->value.data, before);
-  buffer_append(canonical, enrollment->subject, SUBJECT_SIZE);
-  buffer_append(canonical, email + enrollment->user_email.size, after);
+  size_t size = value.size + count * SUBJECT_SIZE;
+  for (size_t i = 0; i < count; i++) {
+    size -= persons[i]->email.size;
+  }
+  buffer_append_u32(canonical, (uint32_t)size);
+  const uint8_t *at = value.data;
+  for (size_t i = 0; i < count; i++) {
+    const struct span email = persons[i]->email;
+    buffer_append(canonical, at, (size_t)(email.data - at));
+    buffer_append(canonical, persons[i]->subject, SUBJECT_SIZE);
+    at = email.data + email.size;
+  }
+  buffer_append(canonical, at, (size_t)(value.data + value.size - at));
 }
 
 static void make_canonical(struct intake *intake, const struct record *record) {
@@ -185,10 +262,13 @@ static void prepare(struct intake *intake, const struct intake_rules *rules,
   make_canonical(intake, record);
   const bool is_believed =
       record->timestamp_ms >= 0 && record->timestamp_ms <= record->read_at_ms + BELIEVED_AHEAD_MS;
-  *intake->head = (struct head){.state = HEAD_READY,
-                                .is_believed = is_believed,
-                                .timestamp_ms = record->timestamp_ms,
-                                .offset = record->offset};
+  const enum event_kind kind = intake->event.kind;
+  *intake->head = (struct head){
+      .state = HEAD_READY,
+      .begins_batch = intake->is_event && (kind == EVENT_POLICY || kind == EVENT_PROFILE_REVISION),
+      .is_believed = is_believed,
+      .timestamp_ms = record->timestamp_ms,
+      .offset = record->offset};
 }
 
 static bool is_anchor(const struct intake *intake) {

@@ -10,6 +10,14 @@
 #include "core/batch.h"
 #include "producers/buffer.h"
 
+/* Where in the log a person is named by address. */
+enum person_field { PERSON_USER, PERSON_ACTOR, PERSON_FIELD_COUNT };
+struct person_place {
+  enum topic topic;
+  int64_t offset;
+  enum person_field field;
+};
+
 /* What the checks of a message need to know. */
 struct intake_rules {
   const struct schemas *schemas;
@@ -17,9 +25,9 @@ struct intake_rules {
   uint32_t lane, lane_count;
   int64_t message_bytes_max;
   struct span subject_key;
-  /* Without the key: tells the subject of the enrolment at that offset from elsewhere, into
+  /* Without the key: tells the subject of who is named at that place from elsewhere, into
    * `subject`. NULL: it is computed under the key. */
-  void (*find_subject)(void *context, int64_t offset, struct span lowered_email,
+  void (*find_subject)(void *context, const struct person_place *place, struct span lowered_email,
                        uint8_t subject[SUBJECT_SIZE]);
   void *subject_context;
 };
@@ -38,8 +46,9 @@ struct intake {
   bool is_partial;      /* from a file that holds a part of it: its digest cannot be made */
   int64_t unknown_id;   /* the Confluent id that `reject` is about; SCHEMA_ID_NONE: none */
   struct message message;
-  uint8_t email[USER_EMAIL_SIZE_MAX]; /* of an enrolment, ASCII letters lowered */
-  struct subject_hash *subjects;      /* made at the first enrolment */
+  /* Addresses of the event's persons, ASCII letters lowered: intake_person. */
+  uint8_t emails[PERSON_FIELD_COUNT][USER_EMAIL_SIZE_MAX];
+  struct subject_hash *subjects; /* made at the first address */
   struct buffer headers;
   struct buffer canonical; /* the message as digests see it */
 };
@@ -48,6 +57,16 @@ struct intake {
  * was (recreated, truncated), or cannot be read; the lane must stop. */
 enum status intake_refresh(struct intake *intake, const struct intake_rules *rules,
                            struct error *error) MUST_USE;
+
+/* Who is named in that field of the event; NULL: nobody. `email` is the address as it is kept: with
+ * ASCII letters lowered, so that one person has one address whoever writes it first. */
+const struct named_person *intake_person(const struct intake *intake, enum person_field field,
+                                         struct span *email);
+
+/* The persons whose addresses stand in the value, the message's own bytes, in the order of their
+ * places there. Returns how many. */
+size_t intake_persons_in(const struct intake *intake, struct span value,
+                         const struct named_person *persons[PERSON_FIELD_COUNT]);
 
 /* Forgets what was made of the record at hand, which is looked at anew by the next refresh. */
 void intake_reconsider(struct intake *intake);

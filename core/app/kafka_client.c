@@ -11,11 +11,17 @@
 #include <syslog.h>
 #include <time.h>
 
+enum {
+  REFUSALS_MAX = 2,        /* one may come from a broker that has just begun to know its users */
+  METADATA_SLICE_MS = 500, /* the first; the next ones are longer, for brokers that are slow */
+};
+
 /* librdkafka says why a broker is out of reach in its log alone, from its own threads. The
  * newest complaint is kept for the error that a caller returns when its deadline has passed. */
 static struct {
   pthread_mutex_t lock;
   char text[ERROR_TEXT_SIZE / 2];
+  unsigned refusals; /* of who we are */
 } complaint = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void complaint_keep(const char *text) {
@@ -34,6 +40,26 @@ static void take_log(const rd_kafka_t *client, int level, const char *facility, 
     fprintf(stderr, "kafka: %s: %s: %s\n", client != NULL ? rd_kafka_name(client) : "?", facility,
             text);
   }
+}
+
+/* Called by whoever polls a client. librdkafka itself tries for ever. */
+static void take_error(rd_kafka_t *client, int code, const char *reason, void *opaque) {
+  (void)client, (void)reason, (void)opaque;
+  if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+      code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED ||
+      code == RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM) {
+    pthread_mutex_lock(&complaint.lock);
+    complaint.refusals++;
+    pthread_mutex_unlock(&complaint.lock);
+  }
+}
+
+static unsigned refusals(struct rd_kafka_s *client) {
+  rd_kafka_poll(client, 0);
+  pthread_mutex_lock(&complaint.lock);
+  const unsigned count = complaint.refusals;
+  pthread_mutex_unlock(&complaint.lock);
+  return count;
 }
 
 /* Until 2.6.1 librdkafka's SCRAM says its nonce once too often, which Kafka 4.0 and later refuse.
@@ -139,6 +165,7 @@ struct rd_kafka_s *kafka_open(const struct config *config, bool is_producer,
     return NULL;
   }
   char why[256];
+  rd_kafka_conf_set_error_cb(conf, take_error);
   rd_kafka_t *const client =
       rd_kafka_new(is_producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, why, sizeof why);
   if (client == NULL) {
@@ -154,18 +181,36 @@ int64_t kafka_clock_mono_ms(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* The broker has answered, and does not let us in; no waiting mends that. */
+static enum status refused(struct error *error) {
+  char why[sizeof complaint.text];
+  pthread_mutex_lock(&complaint.lock);
+  memcpy(why, complaint.text, sizeof why);
+  pthread_mutex_unlock(&complaint.lock);
+  return error_set(error, STATUS_CONFIG,
+                   "Kafka refuses who we are: %s; see kafka.sasl_username and its password%s", why,
+                   advice(why));
+}
+
 enum status kafka_metadata(struct rd_kafka_s *client, int64_t deadline_mono_ms,
                            const struct rd_kafka_metadata **metadata, struct error *error) {
+  const unsigned refusals_before = refusals(client);
+  int64_t slice_ms = METADATA_SLICE_MS;
   rd_kafka_resp_err_t code;
   do {
-    const int64_t left_ms = deadline_mono_ms - kafka_clock_mono_ms();
+    int64_t left_ms = deadline_mono_ms - kafka_clock_mono_ms();
     if (left_ms <= 0) {
       code = RD_KAFKA_RESP_ERR__TIMED_OUT;
       break;
     }
+    if (refusals(client) - refusals_before >= REFUSALS_MAX) {
+      return refused(error);
+    }
+    left_ms = left_ms < slice_ms ? left_ms : slice_ms;
+    slice_ms *= 2;
     /* All topics: asking for one by name may create it on a broker that is set up so. */
     code = rd_kafka_metadata(client, 1, NULL, metadata, (int)left_ms);
-  } while (code == RD_KAFKA_RESP_ERR__TRANSPORT);
+  } while (code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__TIMED_OUT);
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
     return kafka_error(error, STATUS_UNAVAILABLE, "no answer in time", rd_kafka_err2str(code));
   }

@@ -9,6 +9,13 @@ struct kafka_property {
   const char *value;
 };
 
+/* Of every client that reads: a broker that takes requests and answers none is given up after 5 s,
+ * not after librdkafka's 60, and the checksums of what is read are looked at. */
+#define KAFKA_READ_PROPERTIES                                                                      \
+  {"socket.timeout.ms", "5000"}, {                                                                 \
+    "check.crcs", "true"                                                                           \
+  }
+
 /* Opaque here: rd_kafka_conf_t *, rd_kafka_t * in the files that include librdkafka. */
 struct rd_kafka_conf_s;
 struct rd_kafka_s;
@@ -41,8 +48,9 @@ int32_t kafka_partition_of(enum partitioner partitioner, const void *key, size_t
 /* A monotonic clock for deadlines; tells nothing about the time of day. */
 int64_t kafka_clock_mono_ms(void);
 
-/* Metadata of every topic; never makes one. STATUS_UNAVAILABLE past the deadline. The caller
- * ends it with rd_kafka_metadata_destroy. */
+/* Metadata of every topic; never makes one. STATUS_UNAVAILABLE past the deadline, STATUS_CONFIG
+ * when the broker refuses who we are; the client is one of kafka_open. The caller ends it with
+ * rd_kafka_metadata_destroy. */
 enum status kafka_metadata(struct rd_kafka_s *client, int64_t deadline_mono_ms,
                            const struct rd_kafka_metadata **metadata, struct error *error) MUST_USE;
 

@@ -238,6 +238,7 @@ void lane_commit_next(struct lane_task *task) {
       .streamed = carrier_streamed(carrier),
       .results = buffer_span(&carrier->results),
       .letters = buffer_span(&carrier->letters),
+      .control = buffer_span(&carrier->control),
   };
   struct error error;
   const enum status status = store_commit_begin(task->resources.store, &batch, &error);

@@ -10,7 +10,6 @@ enum {
   CHECKPOINT_MS = 4000,          /* device rows may be 5 s behind (the public contract) */
   MESSAGES_BEHIND_MAX = 1000000, /* that are decided again after a crash, at most */
   TEXTS_SIZE_MAX = 2 << 20,      /* of traceparents kept for device records */
-  TOUCHED_MAX = 50000,           /* rows of one checkpoint: for as long the lane stands still */
   STEPS_PER_TURN = 2000,         /* then the loop gets its turn */
   LINGER_MS = 5,                 /* how long a batch waits for messages that are on their way */
   FRESH_MS = 1000,               /* an unknown serial's message waits until it is this old */
@@ -18,6 +17,12 @@ enum {
   TICK_STALE_MS = 10000,  /* an answer about the ends is of no use after this */
   TICK_TIMEOUT_MS = 5000, /* for each topic's end */
 };
+
+/* Rows of one checkpoint: for as long the lane stands still. The simulator's fleets are small: it
+ * has its own limit, so that checkpoints come also where they seldom do, within a sweep. */
+#ifndef TOUCHED_MAX
+#define TOUCHED_MAX 50000
+#endif
 
 static bool begin_batch(struct lane_task *task) {
   if (task->filling != NULL) {
@@ -38,6 +43,7 @@ static bool begin_batch(struct lane_task *task) {
   }
   carrier_begin(carrier, task->resources.state, task->last_row.batch + 1, clock_mono_ms());
   batch_begin(&task->batch, task->last_row.batch + 1, &task->resources.state->lane, next_offsets);
+  lane_restore_admins(task);
   task->filling = carrier;
   return true;
 }
@@ -125,8 +131,7 @@ static size_t bytes_max(const struct lane_task *task) {
 
 static bool is_full(const struct lane_task *task) {
   const struct config *config = task->options.setup.config;
-  return task->batch.message_count + task->batch.timer_count >=
-             (uint64_t)config->batch.messages_max ||
+  return batch_step_count(&task->batch) >= (uint64_t)config->batch.messages_max ||
          task->batch.not_believed_count >= NOT_BELIEVED_MAX ||
          task->resources.state->lane.touches.texts_size >= (size_t)config->batch.bytes_max ||
          carrier_size(task->filling) +
@@ -139,8 +144,8 @@ static bool is_full(const struct lane_task *task) {
  * another topic. What stood in the topics at the start is all there: nothing is waited for. */
 static bool is_held(const struct lane_task *task, enum topic topic) {
   const struct intake *intake = &task->intakes[topic];
-  return !task->options.until_caught_up && intake->is_event && intake->head->is_believed &&
-         intake->event.kind != EVENT_ENROLLMENT &&
+  return !task->options.until_caught_up && topic != TOPIC_CONTROL && intake->is_event &&
+         intake->head->is_believed && intake->event.kind != EVENT_ENROLLMENT &&
          intake->head->timestamp_ms > clock_wall_ms() - FRESH_MS &&
          lane_find(&task->resources.state->lane, intake->event.serial) == INDEX_NONE;
 }
@@ -158,6 +163,13 @@ static void fire_timer(struct lane_task *task) {
   const struct sink sink = carrier_sink(task->filling);
   const struct lane_step step = step_of(task);
   lane_step_timer(&step, &sink);
+}
+
+static void sweep_device(struct lane_task *task) {
+  task->is_at_end = false;
+  const struct sink sink = carrier_sink(task->filling);
+  const struct lane_step step = step_of(task);
+  lane_step_sweep(&step, &sink);
 }
 
 static void take_message(struct lane_task *task, enum topic topic) {
@@ -278,10 +290,18 @@ static enum status end_recorded(struct lane_task *task, const struct recorded_ba
 /* Decides a recorded batch again, as far as its messages have arrived. True when it is done. */
 static bool redo(struct lane_task *task, const struct recorded_batch *recorded, struct error *error,
                  enum status *status) {
+  const struct lane_step step = step_of(task);
   for (;;) {
     enum topic topic;
     lane_step_believe(task->heads, &recorded->row);
     switch (batch_next(&task->batch, &task->resources.state->lane, task->heads, &topic)) {
+    case NEXT_SWEEP:
+      if (lane_step_sweep_is_cut(&step, &recorded->row)) {
+        *status = end_recorded(task, recorded, error);
+        return *status == STATUS_OK;
+      }
+      sweep_device(task);
+      break;
     case NEXT_WAIT:
       return false;
     case NEXT_TIMER:
@@ -344,6 +364,9 @@ static bool step(struct lane_task *task) {
   case NEXT_WAIT:
   case NEXT_END:
     return false;
+  case NEXT_SWEEP:
+    sweep_device(task);
+    break;
   case NEXT_CLOSE:
     lane_seal(task);
     return task->phase == LANE_RUNNING && !task->is_streaming;

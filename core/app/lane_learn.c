@@ -45,6 +45,20 @@ enum status lane_refresh_all(struct lane_task *task, struct error *error) {
   return status;
 }
 
+void lane_restore_admins(struct lane_task *task) {
+  struct lane *lane = &task->resources.state->lane;
+  const struct recorded_batches *recorded = &task->resources.recorded;
+  if (lane_is_redoing(task)) {
+    const struct buffer *content = &recorded->items[task->redone_count].environment;
+    if (content->size > 0) { /* or else it is that of the batch before */
+      environment_set_admins(buffer_span(content), lane);
+    }
+  } else if (!task->has_own_admins) {
+    environment_set_admins(span_text(task->schemas.text), lane);
+    task->has_own_admins = true;
+  }
+}
+
 enum status lane_restore_schemas(struct lane_task *task, struct error *error) {
   const struct recorded_batches *recorded = &task->resources.recorded;
   if (!lane_is_redoing(task) || recorded->items[task->redone_count].environment.size == 0) {

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OFFSETS_TIMEOUT_MS = 10000, REPUBLISH_BYTES_MAX = 4 << 20 };
+enum { OFFSETS_TIMEOUT_MS = 5000, REPUBLISH_BYTES_MAX = 4 << 20 };
 
 void topic_full_name(const struct config *config, enum topic topic, char name[TOPIC_NAME_SIZE]) {
   snprintf(name, TOPIC_NAME_SIZE, "%s%s", config->kafka.topic_prefix, topic_name(topic));
@@ -24,7 +24,8 @@ int32_t topic_partition(enum topic topic, uint32_t lane) {
 
 static enum status read_position(const struct lane_setup *setup, struct journal_position *position,
                                  struct error *error) {
-  struct rd_kafka_conf_s *conf = kafka_conf(setup->config, NULL, error);
+  static const struct kafka_property properties[] = {KAFKA_READ_PROPERTIES, {NULL, NULL}};
+  struct rd_kafka_conf_s *conf = kafka_conf(setup->config, properties, error);
   return conf == NULL ? STATUS_CONFIG
                       : journal_position_read(conf, setup->config->kafka.topic_prefix, setup->lane,
                                               position, error);
@@ -34,7 +35,8 @@ static enum status take(const struct lane_setup *setup, int64_t epoch_above,
                         struct lane_resources *resources, struct error *error) {
   const enum status status = store_open(setup->config->postgres.dsn, &resources->store, error);
   if (status != STATUS_OK) {
-    return status;
+    /* It was let in when the process began: what is refused now, an operator may be changing. */
+    return status == STATUS_CONFIG ? STATUS_UNAVAILABLE : status;
   }
   resources->ownership.lane = setup->lane;
   memcpy(resources->ownership.owner, setup->owner, OWNER_SIZE);
@@ -107,12 +109,44 @@ static void restore_device(void *context, const struct device_image *device, str
   lane_restore(&state->lane, device);
 }
 
+struct control_restoring {
+  struct lane_state *state;
+  enum status status;
+  struct error *error;
+};
+
+static void restore_control(void *context, const struct store_control *control) {
+  struct control_restoring *restoring = context;
+  if (restoring->status == STATUS_OK) {
+    restoring->status = lane_state_restore_control(restoring->state, control, restoring->error);
+  }
+}
+
+/* What the lane knew, and the sweep that was open, when its device rows were written. */
+static enum status load_control(const struct lane_setup *setup, struct lane_resources *resources,
+                                struct error *error) {
+  const struct journal_row *checkpoint = &resources->head.checkpoint;
+  struct control_restoring restoring = {.state = resources->state, .error = error};
+  enum status status = store_load_control(resources->store, setup->lane, checkpoint->batch,
+                                          restore_control, &restoring, error);
+  if (status == STATUS_OK) {
+    status = restoring.status;
+  }
+  if (status == STATUS_OK) {
+    sweep_restore(&resources->state->lane, &checkpoint->sweep);
+  }
+  return status;
+}
+
 static enum status load(const struct lane_setup *setup, struct lane_resources *resources,
                         struct error *error) {
   resources->state = lane_state_open(setup->lane, setup->lane_count);
   struct lane *lane = &resources->state->lane;
-  enum status status =
-      store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
+  enum status status = load_control(setup, resources, error);
+  if (status == STATUS_OK) {
+    status =
+        store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
+  }
   if (status == STATUS_OK) { /* or the devices may be newer than the rows read before them */
     status = store_check_owner(resources->store, &resources->ownership, error);
   }
@@ -195,17 +229,37 @@ static void replay_environment(void *context, const struct journal_row *row,
   buffer_append(&republish->environment, content.data, content.size);
 }
 
+/* The names of the rules of a policy that was in force when something was decided. */
+static struct rule_names names_under(struct republish *republish, const char *version) {
+  const struct control *control = &republish->resources->state->lane.control;
+  const struct known_policy *known = control_find_policy(control, span_text(version));
+  if (known == NULL && republish->status == STATUS_OK) {
+    republish->status = error_set(republish->error, STATUS_CONFIG,
+                                  "lane %u: a row names policy %s, which was never in force",
+                                  republish->setup->lane, version);
+  }
+  return known == NULL ? (struct rule_names){0} : policy_rule_names(known->policy);
+}
+
 static void replay_result(void *context, const struct result *result, struct span email) {
   struct republish *republish = context;
+  struct result named = *result;
+  named.rules = names_under(republish, result->policy);
   buffer_clear(&republish->canonical);
-  encode_result(&republish->setup->encoding, result, email, &republish->records,
-                &republish->canonical);
+  if (republish->status == STATUS_OK) {
+    encode_result(&republish->setup->encoding, &named, email, &republish->records,
+                  &republish->canonical);
+  }
 }
 
 /* Devices come at the very end: their states are those after the last batch. */
 static void replay_device(void *context, const struct device_image *device, struct span email) {
   struct republish *republish = context;
-  encode_device(&republish->setup->encoding, device, email, &republish->records);
+  struct device_image named = *device;
+  named.rules = names_under(republish, device->policy);
+  if (republish->status == STATUS_OK) {
+    encode_device(&republish->setup->encoding, &named, email, &republish->records);
+  }
 }
 
 static enum status publish_rest(const struct lane_setup *setup, struct lane_resources *resources,
@@ -298,12 +352,19 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
    * queued message takes five times its size. */
   static const struct kafka_property properties[] = {
       {"group.id", "muster-fetch"}, /* the client wants one; nothing is committed under it */
-      {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"},
-      {"auto.offset.reset", "error"},        {"enable.partition.eof", "true"},
-      {"isolation.level", "read_committed"}, {"fetch.error.backoff.ms", "100"},
-      {"queued.min.messages", "10000"},      {"queued.max.messages.kbytes", "384"},
-      {"fetch.message.max.bytes", "131072"}, {"fetch.wait.max.ms", "100"},
-      {"reconnect.backoff.max.ms", "1000"},  {NULL, NULL},
+      {"enable.auto.commit", "false"},
+      {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "error"},
+      {"enable.partition.eof", "true"},
+      {"isolation.level", "read_committed"},
+      {"fetch.error.backoff.ms", "100"},
+      {"queued.min.messages", "10000"},
+      {"queued.max.messages.kbytes", "384"},
+      {"fetch.message.max.bytes", "131072"},
+      {"fetch.wait.max.ms", "100"},
+      {"reconnect.backoff.max.ms", "1000"},
+      {"check.crcs", "true"},
+      {NULL, NULL},
   };
   struct rd_kafka_conf_s *conf = kafka_conf(setup->config, properties, error);
   if (conf == NULL) {

@@ -1,6 +1,7 @@
 #include "core/app/lane_state.h"
 
 #include "core/app/policy_shipped.h"
+#include "core/app/policy_store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,25 @@ void lane_state_close(struct lane_state *state) {
   }
 }
 
+enum status lane_state_restore_control(struct lane_state *state,
+                                       const struct store_control *control, struct error *error) {
+  struct event event = control->event;
+  const struct control *known = &state->lane.control;
+  if (event.kind == EVENT_POLICY && control_find_policy(known, event.policy.version) == NULL) {
+    struct reject reject;
+    event.policy.has_text = event.policy.text.size > 0;
+    if (!policy_store_take(&event.policy, &reject) || event.policy.policy == NULL) {
+      return error_set(error, STATUS_CONFIG,
+                       "lane %u: muster.policy has no text, or another, of policy %.*s, which came "
+                       "into force with batch %llu",
+                       state->lane.number, (int)event.policy.version.size,
+                       (const char *)event.policy.version.data, (unsigned long long)control->batch);
+    }
+  }
+  sweep_apply_control(&state->lane, &event, &control->cause, control->at_ms);
+  return STATUS_OK;
+}
+
 uint32_t lane_state_person(struct lane_state *state, const uint8_t subject[SUBJECT_SIZE],
                            struct span email, bool *is_new) {
   const uint32_t person = lane_person(&state->lane, subject);
@@ -50,6 +70,16 @@ uint32_t lane_state_person(struct lane_state *state, const uint8_t subject[SUBJE
     addresses->ends[addresses->count++] = addresses->text.size;
   }
   return person;
+}
+
+void lane_state_name(struct lane_state *state, const struct span *emails) {
+  struct addresses *addresses = &state->addresses;
+  assert(addresses->count == state->lane.persons.count);
+  buffer_clear(&addresses->text);
+  for (uint32_t person = 0; person < addresses->count; person++) {
+    buffer_append(&addresses->text, emails[person].data, emails[person].size);
+    addresses->ends[person] = addresses->text.size;
+  }
 }
 
 struct span lane_state_address(const struct lane_state *state, uint32_t person) {

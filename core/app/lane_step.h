@@ -16,12 +16,18 @@ struct lane_step {
 };
 
 /* Takes and decides the message that `topic` shows; results go to the sink, a person that is new
- * to the carrier's rows, the message to its digest. */
+ * to the carrier's rows, the message to its digest; with no carrier neither is kept. */
 void lane_step_message(const struct lane_step *step, struct carrier *carrier,
                        const struct sink *sink, enum topic topic);
 
 /* Fires the lane's first timer; the lane must have one. */
 void lane_step_timer(const struct lane_step *step, const struct sink *sink);
+
+/* Takes the open sweep's next device; the lane must have one. */
+void lane_step_sweep(const struct lane_step *step, const struct sink *sink);
+
+/* Whether the recorded batch was cut where the open sweep stands. */
+bool lane_step_sweep_is_cut(const struct lane_step *step, const struct journal_row *row);
 
 /* What was believed then is believed now, whatever the wall clock says. */
 void lane_step_believe(struct head heads[TOPIC_COUNT], const struct journal_row *row);

@@ -193,6 +193,8 @@ static void begin_running(struct lane_task *task) {
   task->phase = LANE_RUNNING;
   task->last_row = task->resources.head.checkpoint;
   task->redone_count = 0;
+  task->has_own_admins = false;
+  environment_set_admins(buffer_span(&task->resources.environment), &task->resources.state->lane);
   task->is_settled = task->resources.published_batch >= task->resources.head.row.batch &&
                      !task->resources.has_republished;
   task->checkpoint_mono_ms = clock_mono_ms() - lane % STAGGER_COUNT * STAGGER_MS;

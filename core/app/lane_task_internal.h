@@ -41,6 +41,7 @@ struct lane_task {
   int64_t retry_ms;
 
   struct lane_schemas schemas;
+  bool has_own_admins;            /* the lane's admins are those of our own environment */
   bool has_schema;                /* of a head, to be learnt when the open batch has ended */
   bool has_told_of_schema;        /* that it waits for one */
   int64_t asked_ids[TOPIC_COUNT]; /* that heads wait for; SCHEMA_ID_NONE each */
@@ -72,6 +73,9 @@ void lane_pump(struct lane_task *task);
 
 /* Nothing from there on is taken of the topic; -1: no such place. */
 int64_t lane_stop_offset(const struct lane_task *task, enum topic topic);
+
+/* The admins of the environment that the next batch is decided under are the lane's. */
+void lane_restore_admins(struct lane_task *task);
 
 /* Knows the schemas that the recorded batch at hand was decided with, or else the last one. */
 enum status lane_restore_schemas(struct lane_task *task, struct error *error);

@@ -21,6 +21,8 @@ struct outbox {
     int32_t partition_count;
   } topics[TOPIC_COUNT];
   uint64_t sent_count;
+  int32_t last_partition;
+  int64_t last_offset; /* -1: nothing is acknowledged */
   uint64_t lost_count; /* of which nothing is known */
   char lost_reason[128];
 };
@@ -46,6 +48,8 @@ static void take_report(rd_kafka_t *client, const rd_kafka_message_t *message, v
   struct outbox *const outbox = opaque;
   if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
     outbox->sent_count++;
+    outbox->last_partition = message->partition;
+    outbox->last_offset = message->offset;
   } else if (is_refusal(message->err)) {
     outbox->refused(outbox->context, (uint64_t)(uintptr_t)message->_private,
                     rd_kafka_err2str(message->err));
@@ -78,7 +82,8 @@ enum status outbox_open(const struct config *config, outbox_refused_fn refused, 
     return STATUS_CONFIG;
   }
   struct outbox *const made = memory_zeroed(1, sizeof *made);
-  *made = (struct outbox){.config = config, .refused = refused, .context = context};
+  *made =
+      (struct outbox){.config = config, .refused = refused, .context = context, .last_offset = -1};
   rd_kafka_conf_set_opaque(conf, made);
   rd_kafka_conf_set_dr_msg_cb(conf, take_report);
   char why[256];
@@ -181,6 +186,11 @@ enum status outbox_flush(struct outbox *outbox, struct error *error) {
 
 uint64_t outbox_sent_count(const struct outbox *outbox) {
   return outbox->sent_count;
+}
+
+void outbox_last(const struct outbox *outbox, int32_t *partition, int64_t *offset) {
+  *partition = outbox->last_partition;
+  *offset = outbox->last_offset;
 }
 
 void outbox_close(struct outbox *outbox) {

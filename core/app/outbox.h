@@ -36,6 +36,9 @@ enum status outbox_flush(struct outbox *outbox, struct error *error) MUST_USE;
 
 uint64_t outbox_sent_count(const struct outbox *outbox); /* acknowledged so far */
 
+/* Where the message stands that was acknowledged last; offset -1: none was. */
+void outbox_last(const struct outbox *outbox, int32_t *partition, int64_t *offset);
+
 /* NULL is allowed. What is not flushed may be lost. */
 void outbox_close(struct outbox *outbox);
 

@@ -1,4 +1,4 @@
-/* Shared by the files that read a policy: core/app/policy_yaml.c and policy_rule_yaml.c. */
+/* Shared by the files that read a policy: core/app/policy_*yaml.c. */
 #ifndef MUSTER_APP_POLICY_BIND_H
 #define MUSTER_APP_POLICY_BIND_H
 
@@ -29,6 +29,17 @@ typedef void (*bind_item_fn)(struct policy_binder *binder, const struct tree_nod
                              uint32_t index, void *context);
 void bind_items(struct policy_binder *binder, const struct tree_node *node, uint32_t count_max,
                 const char *what, bind_item_fn bind, void *context);
+
+/* The same of what must be a list. */
+void bind_list(struct policy_binder *binder, const struct tree_node *node, uint32_t count_max,
+               const char *what, bind_item_fn bind, void *context);
+
+/* The value of `escalation`. */
+void bind_escalation(struct policy_binder *binder, const struct tree_node *node);
+
+/* The value of a rule's `applies_to`; NULL: every device. */
+void bind_scope(struct policy_binder *binder, const struct tree_node *node,
+                struct policy_scope *scope);
 
 /* A rule, the next of the policy. */
 void bind_rule(struct policy_binder *binder, const struct tree_node *node);

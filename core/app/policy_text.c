@@ -28,15 +28,12 @@ static FILE *begin_line(struct writing *writing, const char *format, ...) {
   struct policy_lines *lines = writing->lines;
   lines->items = memory_grown(lines->items, lines->count + 1, sizeof lines->items[0]);
   lines->items[lines->count].key = text_copy(key);
-  writing->out = open_memstream(&writing->value, &writing->value_size);
-  if (writing->out == NULL) {
-    abort();
-  }
+  writing->out = text_stream(&writing->value, &writing->value_size);
   return writing->out;
 }
 
 static void end_line(struct writing *writing) {
-  fclose(writing->out);
+  text_stream_end(writing->out, &writing->value);
   writing->lines->items[writing->lines->count++].value = writing->value;
 }
 
@@ -45,7 +42,7 @@ static void put_line(struct writing *writing, const char *key, const char *value
   end_line(writing);
 }
 
-static void put_operand(FILE *out, const struct policy *policy, const struct policy_node *node) {
+void policy_put_operand(FILE *out, const struct policy *policy, const struct policy_node *node) {
   char text[DURATION_TEXT_SIZE];
   switch ((enum operand)node->operand) {
   case OPERAND_UNKNOWN:
@@ -82,7 +79,7 @@ static void put_condition(FILE *out, const struct policy *policy, uint16_t at) {
   switch ((enum condition_kind)node->kind) {
   case CONDITION_COMPARISON:
     fprintf(out, "[%s, %s, ", fact_name(node->fact), relation_name(node->relation));
-    put_operand(out, policy, node);
+    policy_put_operand(out, policy, node);
     fputc(']', out);
     return;
   case CONDITION_NOT:
@@ -104,13 +101,22 @@ static void put_condition(FILE *out, const struct policy *policy, uint16_t at) {
 char *policy_requirement(const struct policy *policy, const struct policy_rule *rule) {
   char *text = NULL;
   size_t size;
-  FILE *out = open_memstream(&text, &size);
-  if (out == NULL) {
-    abort();
-  }
+  FILE *out = text_stream(&text, &size);
   put_condition(out, policy, rule->root);
-  fclose(out);
+  text_stream_end(out, &text);
   return text;
+}
+
+const char *choice_platform(uint32_t platform) {
+  return platform_name(platform);
+}
+
+const char *choice_profile(uint32_t profile) {
+  return profile_name(profile);
+}
+
+const char *choice_ownership(uint32_t ownership) {
+  return ownership_name(ownership);
 }
 
 /* "platforms WINDOWS, MACOS"; nothing when all of them are meant. */
@@ -128,16 +134,41 @@ static const char *put_names(FILE *out, const char *separator, const char *what,
   return "; ";
 }
 
-static const char *name_platform(uint32_t platform) {
-  return platform_name(platform);
+/* In order of their names: the order in which a file names them means nothing. */
+static const char *put_groups(FILE *out, const char *separator, const char *what,
+                              const struct policy *policy, uint16_t groups) {
+  const char *last = "";
+  for (;;) {
+    const char *next = NULL;
+    for (uint32_t i = 0; i < policy->group_count; i++) {
+      const char *name = policy->groups[i];
+      if ((groups >> i & 1u) != 0 && strcmp(name, last) > 0 &&
+          (next == NULL || strcmp(name, next) < 0)) {
+        next = name;
+      }
+    }
+    if (next == NULL) {
+      return last[0] == '\0' ? separator : "; ";
+    }
+    if (last[0] == '\0') {
+      fprintf(out, "%s%s %s", separator, what, next);
+    } else {
+      fprintf(out, ", %s", next);
+    }
+    last = next;
+  }
 }
 
-static const char *name_profile(uint32_t profile) {
-  return profile_name(profile);
-}
-
-static const char *name_ownership(uint32_t ownership) {
-  return ownership_name(ownership);
+static void put_scope(FILE *out, const struct policy *policy, const struct policy_scope *scope) {
+  const char *separator = "";
+  separator =
+      put_names(out, separator, "platforms", scope->platforms, PLATFORM_COUNT, choice_platform);
+  separator = put_names(out, separator, "profiles", scope->profiles, PROFILE_COUNT, choice_profile);
+  separator =
+      put_names(out, separator, "ownership", scope->ownerships, OWNERSHIP_COUNT, choice_ownership);
+  separator = put_groups(out, separator, "user_groups", policy, scope->user_groups);
+  separator = put_groups(out, separator, "device_groups", policy, scope->device_groups);
+  fputs(separator[0] == '\0' ? "every device" : "", out);
 }
 
 static void put_rule(struct writing *writing, const struct policy *policy,
@@ -146,15 +177,7 @@ static void put_rule(struct writing *writing, const struct policy *policy,
   end_line(writing);
   fputs(rule->remediation, begin_line(writing, "rules.%s.remediation", rule->id));
   end_line(writing);
-  FILE *out = begin_line(writing, "rules.%s.applies_to", rule->id);
-  const char *separator = "";
-  separator =
-      put_names(out, separator, "platforms", rule->scope.platforms, PLATFORM_COUNT, name_platform);
-  separator =
-      put_names(out, separator, "profiles", rule->scope.profiles, PROFILE_COUNT, name_profile);
-  separator = put_names(out, separator, "ownership", rule->scope.ownerships, OWNERSHIP_COUNT,
-                        name_ownership);
-  fputs(separator[0] == '\0' ? "every device" : "", out);
+  put_scope(begin_line(writing, "rules.%s.applies_to", rule->id), policy, &rule->scope);
   end_line(writing);
   put_condition(begin_line(writing, "rules.%s.require", rule->id), policy, rule->root);
   end_line(writing);
@@ -188,8 +211,13 @@ static void put_plan(struct writing *writing, const char *name, const struct pol
         separator = ", ";
       }
     }
-    fprintf(out, "%s%s", stage->opens_ticket ? separator : "",
-            stage->opens_ticket ? "open ticket" : "");
+    if (stage->opens_ticket) {
+      fprintf(out, "%sopen ticket", separator);
+      separator = ", ";
+    }
+    if (stage->retires) {
+      fprintf(out, "%sretire device", separator);
+    }
     end_line(writing);
   }
 }
@@ -212,6 +240,36 @@ static void put_escalation(struct writing *writing, const struct policy *policy)
             "%02" PRId32 ":%02" PRId32 " to %02" PRId32 ":%02" PRId32 " UTC%c%02d:%02d",
             quiet->from_min / 60, quiet->from_min % 60, quiet->to_min / 60, quiet->to_min % 60,
             offset_min < 0 ? '-' : '+', abs(offset_min) / 60, abs(offset_min) % 60);
+    end_line(writing);
+  }
+}
+
+/* Only what differs from a policy that says nothing. */
+static void put_commands(struct writing *writing, const struct policy *policy) {
+  const struct policy_commands *commands = &policy->commands;
+  char text[DURATION_TEXT_SIZE];
+  if (policy->pushes_profile) {
+    put_line(writing, "on_enrolment", "push_profile");
+  }
+  if (commands->of_users != 1u << COMMAND_SYNC) {
+    FILE *out = begin_line(writing, "commands.users_may");
+    const char *separator = "";
+    for (enum command_kind kind = 0; kind < COMMAND_COUNT; kind++) {
+      if ((commands->of_users >> kind & 1u) != 0) {
+        fprintf(out, "%s%s", separator, command_name(kind));
+        separator = ", ";
+      }
+    }
+    fputs(separator[0] == '\0' ? "none" : "", out);
+    end_line(writing);
+  }
+  if (commands->wipe_approvals > 0) {
+    fprintf(begin_line(writing, "commands.wipe.approvals"), "%" PRIu32, commands->wipe_approvals);
+    end_line(writing);
+  }
+  if (commands->wipe_limit > 0) {
+    fprintf(begin_line(writing, "commands.wipe.limit"), "%" PRIu32 " per %s", commands->wipe_limit,
+            duration_format(commands->wipe_limit_per_ms, text));
     end_line(writing);
   }
 }
@@ -255,6 +313,7 @@ void policy_lines_init(struct policy_lines *lines, const struct policy *policy) 
   }
   put_rules(&writing, policy);
   put_escalation(&writing, policy);
+  put_commands(&writing, policy);
   put_exemptions(&writing, policy);
 }
 

@@ -8,6 +8,8 @@
 #include "core/app/digest.h"
 #include "core/policy.h"
 
+#include <stdio.h>
+
 struct policy_line {
   char *key;   /* "rules.antivirus.require" */
   char *value; /* on one line */
@@ -24,6 +26,14 @@ void policy_lines_fini(struct policy_lines *lines);
 
 /* What a rule requires, as its file has it, on one line. The caller frees it. */
 char *policy_requirement(const struct policy *policy, const struct policy_rule *rule);
+
+/* Writes what a comparison compares with, as its file has it. */
+void policy_put_operand(FILE *out, const struct policy *policy, const struct policy_node *node);
+
+/* Names by number, for whoever goes through all of them. */
+const char *choice_platform(uint32_t platform);
+const char *choice_profile(uint32_t profile);
+const char *choice_ownership(uint32_t ownership);
 
 /* SHA-256 over "key\tvalue\n" of all lines. */
 void policy_hash(const struct policy *policy, uint8_t hash[DIGEST_SIZE]);

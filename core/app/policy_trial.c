@@ -41,6 +41,14 @@ static void put_ticket(FILE *out, const struct policy *policy, const struct resu
   put_violations(out, policy, result->ticket.violations);
 }
 
+/* "push_profile", "wipe selective". */
+static void put_action(FILE *out, const struct result *result) {
+  for (const char *at = action_kind_name(result->action.action); *at != '\0'; at++) {
+    fputc(*at == '_' ? '_' : *at + ('a' - 'A'), out);
+  }
+  fputs(result->action.is_selective ? " selective" : "", out);
+}
+
 /* False when the result is none that a test tells. */
 static bool put_result(FILE *out, const struct policy *policy, const struct result *result) {
   switch (result->kind) {
@@ -61,8 +69,10 @@ static bool put_result(FILE *out, const struct policy *policy, const struct resu
   case RESULT_DEAD_LETTER:
     fprintf(out, "dead letter %s", reject_code_name(result->dead_letter.reject.code));
     return true;
-  case RESULT_LICENSE:
   case RESULT_ACTION:
+    put_action(out, result);
+    return true;
+  case RESULT_LICENSE:
   case RESULT_AUDIT:
   case RESULT_KIND_COUNT:
     break;
@@ -74,16 +84,13 @@ static void take(void *context, const struct result *result) {
   struct run *run = context;
   char *text = NULL;
   size_t size = 0;
-  FILE *out = open_memstream(&text, &size);
+  FILE *out = text_stream(&text, &size);
   char at[DURATION_TEXT_SIZE];
-  if (out == NULL) {
-    abort();
-  }
   fprintf(out, "%s %.*s%s", duration_format(result->at_ms - run->trial->start_at_ms, at),
           (int)result->serial.size, (const char *)result->serial.data,
           result->serial.size > 0 ? " " : "");
   const bool is_told = put_result(out, run->lane.policy, result);
-  fclose(out);
+  text_stream_end(out, &text);
   if (result->kind == RESULT_COMPLIANCE_CHANGE) {
     *run->fired |= result->change.violations;
   }
@@ -114,6 +121,14 @@ static enum topic topic_of(const struct event *event) {
     return TOPIC_CHECKINS;
   case EVENT_REPORT:
     return TOPIC_REPORTS;
+  case EVENT_COMMAND:
+    return TOPIC_COMMANDS;
+  case EVENT_POLICY:
+  case EVENT_ROLE:
+  case EVENT_TENANT:
+  case EVENT_PROFILE_REVISION:
+  case EVENT_GROUP:
+    return TOPIC_CONTROL;
   }
   assert(false);
   return TOPIC_COUNT;

@@ -1,4 +1,5 @@
 /* Files of policy tests, read strictly: docs/policies.md. */
+#include "core/app/policy_text.h"
 #include "core/app/policy_trial.h"
 #include "core/app/text.h"
 #include "core/time_text.h"
@@ -22,6 +23,7 @@ enum {
   SIGNATURES_AGE,
   DISK_ENCRYPTED,
   PIN_LENGTH,
+  THREAT_DEFENCE,
   FIELD_COUNT
 };
 static const char *const field_names[FIELD_COUNT] = {"at",
@@ -36,7 +38,8 @@ static const char *const field_names[FIELD_COUNT] = {"at",
                                                      "antivirus_enabled",
                                                      "antivirus_signatures_age",
                                                      "disk_encrypted",
-                                                     "screen_lock_pin_length"};
+                                                     "screen_lock_pin_length",
+                                                     "threat_defence"};
 
 /* The kinds of event that a field belongs to, as bits. */
 static const uint8_t field_kinds[FIELD_COUNT] = {
@@ -53,6 +56,7 @@ static const uint8_t field_kinds[FIELD_COUNT] = {
     [SIGNATURES_AGE] = 1u << EVENT_REPORT,
     [DISK_ENCRYPTED] = 1u << EVENT_REPORT,
     [PIN_LENGTH] = 1u << EVENT_REPORT,
+    [THREAT_DEFENCE] = 1u << EVENT_REPORT,
 };
 
 struct reader {
@@ -104,27 +108,15 @@ static uint32_t read_choice(struct reader *reader, size_t field, const char *(*n
   return i < count ? (uint32_t)i : fallback;
 }
 
-static const char *name_platform(uint32_t platform) {
-  return platform_name(platform);
-}
-
-static const char *name_profile(uint32_t profile) {
-  return profile_name(profile);
-}
-
-static const char *name_ownership(uint32_t ownership) {
-  return ownership_name(ownership);
-}
-
 static void read_enrollment(struct reader *reader, struct enrollment *enrollment) {
   const uint32_t platform =
-      read_choice(reader, PLATFORM, name_platform, PLATFORM_COUNT, PLATFORM_WINDOWS);
+      read_choice(reader, PLATFORM, choice_platform, PLATFORM_COUNT, PLATFORM_WINDOWS);
   const bool is_mobile = platform == PLATFORM_IOS || platform == PLATFORM_ANDROID;
   enrollment->platform = platform;
-  enrollment->profile = read_choice(reader, PROFILE, name_profile, PROFILE_COUNT,
+  enrollment->profile = read_choice(reader, PROFILE, choice_profile, PROFILE_COUNT,
                                     is_mobile ? PROFILE_MOBILE : PROFILE_STANDARD);
   enrollment->ownership =
-      read_choice(reader, OWNERSHIP, name_ownership, OWNERSHIP_COUNT, OWNERSHIP_CORPORATE);
+      read_choice(reader, OWNERSHIP, choice_ownership, OWNERSHIP_COUNT, OWNERSHIP_CORPORATE);
   enrollment->os_version = span_text("0");
   if (reader->values[OS_VERSION] != NULL) {
     read_span(reader, OS_VERSION, OS_VERSION_SIZE_MAX, &enrollment->os_version);
@@ -154,6 +146,30 @@ static enum tri read_tri(struct reader *reader, size_t field) {
   return value ? TRI_TRUE : TRI_FALSE;
 }
 
+/* {level: low, age: 2h}; what is left out is not reported. */
+static void read_threat_defence(struct reader *reader, struct report *report, int64_t stamp_ms) {
+  enum { LEVEL, AGE, COUNT };
+  static const char *const names[COUNT] = {"level", "age"};
+  const char *levels[THREAT_LEVEL_COUNT];
+  const struct tree_node *values[COUNT];
+  for (enum threat_level level = 0; level < THREAT_LEVEL_COUNT; level++) {
+    levels[level] = threat_level_name(level);
+  }
+  tree_fields(reader->values[THREAT_DEFENCE], field_names[THREAT_DEFENCE], names, COUNT, values,
+              reader->findings);
+  if (values[LEVEL] != NULL) {
+    const size_t level =
+        tree_choice(values[LEVEL], "level", levels, THREAT_LEVEL_COUNT, reader->findings);
+    report->has_threat_level = level < THREAT_LEVEL_COUNT;
+    report->threat_level = (enum threat_level)(report->has_threat_level ? level : 0);
+  }
+  int64_t age_ms = 0;
+  if (values[AGE] != NULL) {
+    report->has_threat_at = tree_duration(values[AGE], "age", &age_ms, reader->findings);
+    report->threat_at_ms = stamp_ms - age_ms;
+  }
+}
+
 static void read_report(struct reader *reader, struct report *report, int64_t stamp_ms) {
   report->antivirus_enabled = read_tri(reader, ANTIVIRUS_ENABLED);
   report->disk_encrypted = read_tri(reader, DISK_ENCRYPTED);
@@ -166,6 +182,9 @@ static void read_report(struct reader *reader, struct report *report, int64_t st
     report->has_antivirus_signatures_at = tree_duration(
         reader->values[SIGNATURES_AGE], field_names[SIGNATURES_AGE], &age_ms, reader->findings);
     report->antivirus_signatures_at_ms = stamp_ms - age_ms;
+  }
+  if (reader->values[THREAT_DEFENCE] != NULL) {
+    read_threat_defence(reader, report, stamp_ms);
   }
   int64_t length = 0;
   if (reader->values[PIN_LENGTH] != NULL) {
@@ -242,6 +261,14 @@ static void read_event(struct reader *reader, const struct tree_node *node) {
     break;
   case EVENT_REPORT:
     read_report(reader, &made.event.report, trial->start_at_ms + made.at_ms);
+    break;
+  case EVENT_COMMAND:
+  case EVENT_POLICY:
+  case EVENT_ROLE:
+  case EVENT_TENANT:
+  case EVENT_PROFILE_REVISION:
+  case EVENT_GROUP:
+    assert(false);
   }
   trial->events = memory_grown(trial->events, trial->event_count + 1, sizeof trial->events[0]);
   trial->events[trial->event_count++] = made;

@@ -12,7 +12,9 @@
 #include "core/app/others.h"
 #include "core/app/policy_shipped.h"
 #include "core/app/preflight.h"
+#include "core/app/readiness.h"
 #include "core/app/schema_cache.h"
+#include "core/app/watchdog.h"
 #include "core/app/worker.h"
 
 #include <openssl/rand.h>
@@ -66,7 +68,9 @@ struct processor {
   int64_t progress_mono_ms, stop_mono_ms, polled_mono_ms, preflight_mono_ms;
   int64_t loaded_mono_ms; /* when the first lane was; -1: none yet */
   enum status status;
-  struct error error;
+  struct error error; /* the newest; in the end the one that counts */
+  struct readiness readiness;
+  struct watchdog *watchdog;
   uv_timer_t tick;
   uv_poll_t membership_poll, http_poll;
   uv_signal_t terminate, interrupt;
@@ -75,6 +79,12 @@ struct processor {
 static void check_stopped(struct processor *processor);
 static void check_caught_up(struct processor *processor);
 static void open_lanes(struct processor *processor);
+static void note_well(struct processor *processor);
+
+static void note_failure(struct processor *processor, const struct error *error) {
+  processor->error = *error;
+  readiness_note(&processor->readiness, error, clock_mono_ms());
+}
 
 /* Ends the run: every lane publishes what it has decided and is given up. The first reason
  * given is the one that counts. */
@@ -121,7 +131,7 @@ static void on_others(void *context) {
   processor->others_are_looked_at = false;
   processor->others_mono_ms = clock_mono_ms();
   if (others->status != STATUS_OK) {
-    processor->error = others->error;
+    note_failure(processor, &others->error);
   } else {
     for (uint32_t lane = 0; lane < processor->setup.lane_count; lane++) {
       processor->is_done[lane] =
@@ -189,7 +199,7 @@ static void on_failed(void *context, struct lane_task *task, enum status status,
                       const struct error *error) {
   (void)task;
   struct processor *processor = context;
-  processor->error = *error;
+  note_failure(processor, error);
   /* Alone on its own, a lane that needs an operator does not end the others. */
   if (status == STATUS_CONFIG && processor->until_caught_up) {
     stop(processor, status, error);
@@ -319,7 +329,7 @@ static void poll_membership(struct processor *processor) {
   struct error error;
   if (membership_error(processor->membership, &error)) {
     log_warning("Kafka group", LOG_TEXT("error", error.text));
-    processor->error = error;
+    note_failure(processor, &error);
   }
   switch (event) {
   case MEMBERSHIP_NOTHING:
@@ -419,7 +429,7 @@ static void on_schema(void *context) {
 
 static void on_registry_failed(void *context, const struct error *error) {
   struct processor *processor = context;
-  processor->error = *error;
+  note_failure(processor, error);
 }
 
 static bool is_over(void *context) {
@@ -482,7 +492,7 @@ static void on_preflight(void *context) {
     status = join(processor, &error);
   }
   if (status == STATUS_UNAVAILABLE) {
-    processor->error = error;
+    note_failure(processor, &error);
     processor->preflight_mono_ms = clock_mono_ms() + PREFLIGHT_RETRY_MS;
     log_warning("not yet: trying again", LOG_TEXT("error", error.text));
   } else if (status != STATUS_OK) {
@@ -533,6 +543,8 @@ static void check_deadlines(struct processor *processor) {
 
 static void on_tick(uv_timer_t *timer) {
   struct processor *processor = timer->data;
+  watchdog_turn(processor->watchdog);
+  note_well(processor);
   if (processor->membership != NULL) {
     poll_membership(processor);
   } else if (!processor->preflight_is_running && !processor->is_stopping &&
@@ -565,11 +577,27 @@ static bool answer_live(void *context, char *text, size_t size) {
   return true;
 }
 
+/* What is wrong with a lane; NULL: nothing. `*since_mono_ms` is when that began, if it is known. */
+static const char *lane_trouble(const struct processor *processor, const struct lane_task *task,
+                                int64_t now_mono_ms, int64_t *since_mono_ms) {
+  const int64_t oldest = lane_task_oldest_mono_ms(task);
+  if (lane_task_phase(task) != LANE_RUNNING) {
+    return "a lane is not running";
+  }
+  if (oldest >= 0 && now_mono_ms - oldest > STALLED_MS) {
+    *since_mono_ms = oldest;
+    return "a batch is not getting out";
+  }
+  return lane_task_waits_for_schema(task) && schema_cache_is_out_of_reach(processor->schema_cache)
+             ? "a lane waits for the schema registry"
+             : NULL;
+}
+
 /* Progress, not state: a lane whose batch does not get out is not ready, whatever it says. */
-static bool answer_ready(void *context, char *text, size_t size) {
-  const struct processor *processor = context;
+static const char *trouble(const struct processor *processor, int64_t *since_mono_ms) {
   const int64_t now_mono_ms = clock_mono_ms();
   const char *reason = NULL;
+  *since_mono_ms = -1;
   if (processor->is_stopping) {
     reason = "stopping";
   } else if (processor->membership == NULL) {
@@ -580,24 +608,30 @@ static bool answer_ready(void *context, char *text, size_t size) {
     reason = "the group has not been polled";
   }
   for (size_t lane = 0; reason == NULL && lane < processor->setup.lane_count; lane++) {
-    const struct lane_task *task = processor->tasks[lane];
-    if (task == NULL) {
-      continue;
-    }
-    const int64_t oldest = lane_task_oldest_mono_ms(task);
-    if (lane_task_phase(task) != LANE_RUNNING) {
-      reason = "a lane is not running";
-    } else if (oldest >= 0 && now_mono_ms - oldest > STALLED_MS) {
-      reason = "a batch is not getting out";
-    } else if (lane_task_waits_for_schema(task) &&
-               schema_cache_is_out_of_reach(processor->schema_cache)) {
-      reason = "a lane waits for the schema registry";
+    if (processor->tasks[lane] != NULL) {
+      reason = lane_trouble(processor, processor->tasks[lane], now_mono_ms, since_mono_ms);
     }
   }
-  snprintf(text, size, "%s%s%s\n", reason == NULL ? "ready" : reason,
-           reason != NULL && processor->error.text[0] != '\0' ? ": " : "",
-           reason != NULL ? processor->error.text : "");
+  return reason;
+}
+
+static bool answer_ready(void *context, char *text, size_t size) {
+  const struct processor *processor = context;
+  int64_t since_mono_ms;
+  const char *reason = trouble(processor, &since_mono_ms);
+  if (reason == NULL) {
+    snprintf(text, size, "ready\n");
+  } else {
+    readiness_tell(&processor->readiness, reason, since_mono_ms, text, size);
+  }
   return reason == NULL;
+}
+
+static void note_well(struct processor *processor) {
+  int64_t since_mono_ms;
+  if (trouble(processor, &since_mono_ms) == NULL) {
+    readiness_well(&processor->readiness, clock_mono_ms());
+  }
 }
 
 static void answer_metrics(void *context, FILE *stream) {
@@ -711,14 +745,15 @@ static void run_loop(struct processor *processor) {
   processor->worker = worker_open(&processor->loop);
   watch(processor);
   begin_preflight(processor);
+  processor->watchdog = watchdog_start(processor->config->loop.stall_max_s * 1000);
   uv_run(&processor->loop, UV_RUN_DEFAULT);
+  watchdog_stop(processor->watchdog);
   const int busy = uv_loop_close(&processor->loop);
   assert(busy == 0);
 }
 
 enum status processor_run(const struct config *config, bool until_caught_up,
                           struct processor_summary *summary, struct error *error) {
-  const struct policy *policy = policy_default();
   struct processor processor = {
       .config = config,
       .until_caught_up = until_caught_up,
@@ -729,7 +764,6 @@ enum status processor_run(const struct config *config, bool until_caught_up,
       .environment = {.config = config},
       .setup = {.config = config,
                 .encoding = {.topic_prefix = config->kafka.topic_prefix,
-                             .rules = {.ids = policy->rule_ids, .count = policy->rule_count},
                              .message_bytes_max = (uint64_t)config->kafka.message_bytes_max,
                              .cloudevents = config->kafka.cloudevents}},
       .progress_mono_ms = clock_mono_ms(),

@@ -66,6 +66,7 @@ static enum status commit_batch(struct rebuild *rebuild, const struct recorded_b
       .devices = buffer_span(&carrier->devices),
       .streamed = carrier_streamed(carrier),
       .results = buffer_span(&carrier->results),
+      .control = buffer_span(&carrier->control),
   };
   const enum status status = commit(rebuild, &batch);
   if (is_streaming) {
@@ -144,6 +145,7 @@ static enum status rebuild_batches(struct rebuild *rebuild) {
       .subject_key = options->subject_key,
       .until_ms = TIME_NONE,
       .keeps_touches = true,
+      .makes_rows = true,
       .needs_subjects = true,
   };
   enum status status = replay_lane_open(&replaying, &rebuild->lane, &rebuild->result->error);

@@ -89,6 +89,7 @@ struct recorded_batch *recorded_add_json(struct recorded_batches *batches, const
   const json_t *counts = json_object_get(record, "counts");
   const json_t *digests = json_object_get(record, "digests");
   const json_t *timer = json_object_get(json_object_get(record, "cursors"), "timer");
+  const json_t *sweep = json_object_get(json_object_get(record, "cursors"), "sweep");
   struct journal_row row = {
       .lane = (uint32_t)integer_of(record, "lane"),
       .batch = (uint64_t)integer_of(record, "batch"),
@@ -108,6 +109,10 @@ struct recorded_batch *recorded_add_json(struct recorded_batches *batches, const
         .device_number = (uint64_t)integer_of(timer, "device_number"),
         .kind = (uint32_t)integer_of(timer, "kind"),
     };
+  }
+  if (json_is_object(sweep)) {
+    row.sweep = (struct sweep_cursor){
+        .is_set = true, .device_number = (uint64_t)integer_of(sweep, "device_number")};
   }
   digest_of_hex(record, "environment", row.environment);
   digest_of_hex(digests, "inputs", row.inputs);

@@ -36,13 +36,13 @@ enum status registry_of_config(const struct config *config, bool (*is_over)(void
 }
 
 static enum status register_one(struct registry *registry, const struct config *config,
-                                const char *topic, const struct writer *writer, int64_t *id,
+                                const char *subject, const struct writer *writer, int64_t *id,
                                 struct error *error) {
-  char subject[SUBJECT_NAME_SIZE];
+  char whole[SUBJECT_NAME_SIZE];
   uint32_t registered;
-  snprintf(subject, sizeof subject, "%s%s-value", config->kafka.topic_prefix, topic);
+  snprintf(whole, sizeof whole, "%s%s", config->kafka.topic_prefix, subject);
   const enum status status =
-      registry_register(registry, subject, schemas_own_text(writer), &registered, error);
+      registry_register(registry, whole, schemas_own_text(writer), &registered, error);
   *id = status == STATUS_OK ? (int64_t)registered : SCHEMA_ID_NONE;
   return status;
 }
@@ -54,23 +54,25 @@ enum status registry_register_outputs(struct registry *registry, const struct co
   for (uint32_t record = 0; record < RECORD_COUNT && status == STATUS_OK; record++) {
     ids->of[record] = SCHEMA_ID_NONE;
     if (record != RESULT_DEAD_LETTER) { /* goes as it came */
+      char subject[SUBJECT_NAME_SIZE];
+      snprintf(subject, sizeof subject, "%s-value", record_topic_name(record));
       status =
-          register_one(registry, config, record_topic_name(record),
-                       schemas_find_own(schemas, record_name(record)), &ids->of[record], error);
+          register_one(registry, config, subject, schemas_find_own(schemas, record_name(record)),
+                       &ids->of[record], error);
     }
   }
   return status;
 }
 
 enum status registry_register_patiently(struct registry *registry, const struct config *config,
-                                        struct schemas *schemas, const char *topic,
+                                        struct schemas *schemas, const char *subject,
                                         const struct writer *writer, int64_t *id,
                                         struct error *error) {
   const int64_t deadline_mono_ms = clock_mono_ms() + REGISTRY_PATIENCE_MS;
-  enum status status = register_one(registry, config, topic, writer, id, error);
+  enum status status = register_one(registry, config, subject, writer, id, error);
   while (status == STATUS_UNAVAILABLE && clock_mono_ms() < deadline_mono_ms) {
     nanosleep(&(struct timespec){.tv_nsec = RETRY_MS * 1000000L}, NULL);
-    status = register_one(registry, config, topic, writer, id, error);
+    status = register_one(registry, config, subject, writer, id, error);
   }
   if (status == STATUS_OK) {
     status = schemas_put(schemas, *id, "the schema registry", schemas_own_text(writer), error);

@@ -19,11 +19,12 @@ enum status registry_register_outputs(struct registry *registry, const struct co
                                       const struct schemas *schemas, struct output_ids *ids,
                                       struct error *error) MUST_USE;
 
-/* Registers one schema of ours under the topic's subject and lets `schemas` know it by its id. The
- * topic is without its prefix. Tries again for REGISTRY_PATIENCE_MS while there is no answer. */
+/* Registers one schema of ours under a subject, which is given without the prefix
+ * ("checkins-value"), and lets `schemas` know it by its id. Tries again for REGISTRY_PATIENCE_MS
+ * while there is no answer. */
 enum { REGISTRY_PATIENCE_MS = 30000 };
 enum status registry_register_patiently(struct registry *registry, const struct config *config,
-                                        struct schemas *schemas, const char *topic,
+                                        struct schemas *schemas, const char *subject,
                                         const struct writer *writer, int64_t *id,
                                         struct error *error) MUST_USE;
 

@@ -5,7 +5,6 @@
 #include "core/app/found.h"
 #include "core/app/kafka_client.h"
 #include "core/app/lane_start.h"
-#include "core/app/policy_shipped.h"
 #include "core/app/text.h"
 
 #include <inttypes.h>
@@ -36,6 +35,9 @@ struct replay {
   struct encoding encoding;
   struct intake_rules rules;
   bool has_environment, has_key;
+  struct buffer environment_content;
+  struct policy_texts policies;
+  bool goes_on;           /* from a snapshot, whose row is `previous` */
   uint64_t partial_count; /* of the batch */
   uint8_t environment[DIGEST_SIZE];
 };
@@ -70,6 +72,7 @@ struct replay *replay_open(const struct replay_options *options, struct fetch *f
   replay->fetch = fetch;
   replay->state = lane_state_open(options->lane, options->lane_count);
   replay->carrier = carrier_open(&replay->encoding);
+  replay->carrier->makes_no_rows = !options->makes_rows;
   return replay;
 }
 
@@ -83,6 +86,8 @@ void replay_close(struct replay *replay) {
     buffer_fini(&replay->batch_last[topic]);
   }
   batch_fini(&replay->batch, &heap_memory);
+  buffer_fini(&replay->environment_content);
+  policy_texts_fini(&replay->policies);
   carrier_close(replay->carrier);
   lane_state_close(replay->state);
   recorded_environment_fini(&replay->recorded);
@@ -93,11 +98,9 @@ void replay_close(struct replay *replay) {
 static void apply_environment(struct replay *replay) {
   const struct replay_options *options = &replay->options;
   const struct recorded_environment *recorded = &replay->recorded;
-  const struct policy *policy = policy_default();
   replay->encoding = (struct encoding){
       .topic_prefix = recorded->settings.kafka.topic_prefix,
       .lane = options->lane,
-      .rules = {policy->rule_ids, policy->rule_count},
       .message_bytes_max = (uint64_t)recorded->settings.kafka.message_bytes_max,
       .cloudevents = recorded->settings.kafka.cloudevents,
   };
@@ -141,8 +144,13 @@ static void take_environment(struct replay *replay, const struct recorded_batch 
     return;
   }
   apply_environment(replay);
+  environment_set_admins(buffer_span(&batch->environment), &replay->state->lane);
   replay->has_environment = true;
   memcpy(replay->environment, batch->row.environment, DIGEST_SIZE);
+  if (replay->environment_content.data != batch->environment.data) {
+    buffer_clear(&replay->environment_content);
+    buffer_append(&replay->environment_content, batch->environment.data, batch->environment.size);
+  }
 }
 
 void replay_take_environment(struct replay *replay, const struct recorded_batch *recorded,
@@ -158,6 +166,20 @@ void replay_take_environment(struct replay *replay, const struct recorded_batch 
     snprintf(reason, REPLAY_REASON_SIZE,
              "its environment began, but the journal has no record of what it is");
   }
+}
+
+void replay_go_on(struct replay *replay, struct snapshot *snapshot, enum replay_outcome *outcome,
+                  char reason[REPLAY_REASON_SIZE]) {
+  struct recorded_batch last = {.row = snapshot->row, .environment = snapshot->environment};
+  assert(!replay->is_open);
+  take_environment(replay, &last, outcome, reason);
+  lane_state_close(replay->state);
+  replay->state = snapshot->state;
+  snapshot->state = NULL;
+  replay->policies = snapshot->policies;
+  snapshot->policies = (struct policy_texts){0};
+  replay->previous = snapshot->row;
+  replay->goes_on = true;
 }
 
 static enum status ask_bounds(struct replay *replay, enum topic topic, struct error *error) {
@@ -184,7 +206,9 @@ static enum status open_inputs(struct replay *replay, const struct journal_row *
                                struct error *error) {
   enum status status = STATUS_OK;
   for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
-    status = open_input(replay, topic, row->ranges[topic].from, error);
+    const int64_t from =
+        replay->goes_on ? replay->previous.ranges[topic].to : row->ranges[topic].from;
+    status = open_input(replay, topic, from, error);
   }
   replay->is_open = status == STATUS_OK;
   return status;
@@ -250,7 +274,9 @@ static void begin(struct replay *replay, const struct journal_row *row) {
 static void take_result(void *context, const struct result *result) {
   struct replay *replay = context;
   const struct sink sink = carrier_sink(replay->carrier);
-  sink.take(sink.context, result);
+  if (!replay->options.decides_only) {
+    sink.take(sink.context, result);
+  }
   if (replay->options.watch.result != NULL) {
     replay->options.watch.result(replay->options.watch.context, result);
   }
@@ -281,6 +307,32 @@ static void fire_timer(struct replay *replay) {
   end_step(replay);
 }
 
+static void sweep_device(struct replay *replay) {
+  const struct replay_watch *watch = &replay->options.watch;
+  const struct lane_step step = step_of(replay);
+  const struct sink sink = {.context = replay, .take = take_result};
+  if (watch->sweep != NULL) {
+    watch->sweep(watch->context, &replay->state->lane.control.sweep);
+  }
+  lane_step_sweep(&step, &sink);
+  end_step(replay);
+}
+
+/* The text of a policy that becomes known is kept: a snapshot has it. */
+static void take_policy(struct replay *replay, const struct lane_step *step,
+                        struct carrier *carrier, enum topic topic) {
+  const struct sink sink = {.context = replay, .take = take_result};
+  const struct policy_change *change = &replay->intakes[topic].event.policy;
+  const uint32_t known = replay->state->lane.control.policy_count;
+  struct buffer text = {0};
+  buffer_append(&text, change->text.data, change->has_text ? change->text.size : 0);
+  lane_step_message(step, carrier, &sink, topic);
+  if (replay->state->lane.control.policy_count > known) {
+    policy_texts_add(&replay->policies, buffer_span(&text));
+  }
+  buffer_fini(&text);
+}
+
 static void take_message(struct replay *replay, enum topic topic) {
   const struct replay_watch *watch = &replay->options.watch;
   const struct lane_step step = step_of(replay);
@@ -289,7 +341,13 @@ static void take_message(struct replay *replay, enum topic topic) {
     watch->message(watch->context, &replay->intakes[topic]);
   }
   replay->partial_count += replay->intakes[topic].is_partial ? 1 : 0;
-  lane_step_message(&step, replay->carrier, &sink, topic);
+  struct carrier *const carrier = replay->options.decides_only ? NULL : replay->carrier;
+  const struct event *event = &replay->intakes[topic].event;
+  if (replay->intakes[topic].is_event && event->kind == EVENT_POLICY) {
+    take_policy(replay, &step, carrier, topic);
+  } else {
+    lane_step_message(&step, carrier, &sink, topic);
+  }
   end_step(replay);
 }
 
@@ -342,10 +400,17 @@ static enum status decide_messages(struct replay *replay, const struct journal_r
                                    enum replay_outcome *outcome, struct error *error) {
   int64_t deadline_mono_ms = clock_mono_ms() + KAFKA_DEADLINE_MS;
   enum status status = refresh(replay, error);
+  const struct lane_step step = step_of(replay);
   while (status == STATUS_OK) {
     enum topic topic;
     lane_step_believe(replay->heads, row);
     switch (batch_next(&replay->batch, &replay->state->lane, replay->heads, &topic)) {
+    case NEXT_SWEEP:
+      if (lane_step_sweep_is_cut(&step, row)) {
+        return STATUS_OK;
+      }
+      sweep_device(replay);
+      break;
     case NEXT_WAIT:
       if (clock_mono_ms() > deadline_mono_ms) {
         return kafka_error(error, STATUS_UNAVAILABLE, "the input topics", "nothing comes");
@@ -445,7 +510,11 @@ enum status replay_decide(struct replay *replay, const struct recorded_batch *re
     /* Behind the last message there may be offsets that no reader sees. */
     replay->intakes[topic].next_offset = row->ranges[topic].to;
   }
-  seal(replay, recorded);
+  if (replay->options.decides_only) {
+    lane_end_batch(&replay->state->lane);
+  } else {
+    seal(replay, recorded);
+  }
   return STATUS_OK;
 }
 
@@ -482,6 +551,18 @@ const struct encoding *replay_encoding(const struct replay *replay) {
 const struct schemas *replay_schemas(const struct replay *replay) {
   const struct schemas *recorded = replay->recorded.schemas;
   return recorded != NULL ? recorded : replay->options.schemas;
+}
+
+const struct policy_texts *replay_policy_texts(const struct replay *replay) {
+  return &replay->policies;
+}
+
+const struct intake_rules *replay_rules(const struct replay *replay) {
+  return &replay->rules;
+}
+
+struct span replay_environment(const struct replay *replay) {
+  return buffer_span(&replay->environment_content);
 }
 
 bool replay_has_key(const struct replay *replay) {

@@ -1,9 +1,9 @@
 /* A lane decided again, batch by batch, from what its journal recorded.
  *
- * Batches are handed in, in order from the first (there are no snapshots yet); their messages are
- * read from the input topics by the same intake, merged by the same core and decided by the same
- * steps as in a run. What comes out is looked at by the caller: the batch's row and its records,
- * as a run would have published them; the lane's state; and, through a watch, each step.
+ * Batches are handed in, in order from the first, or from the one after a snapshot; their messages
+ * are read from the input topics by the same intake, merged by the same core and decided by the
+ * same steps as in a run. What comes out is looked at by the caller: the batch's row and its
+ * records, as a run would have published them; the lane's state; and, through a watch, each step.
  *
  * Nothing is written anywhere: the inputs are assigned, not subscribed, and nothing is committed.
  * What the journal says of the world (stamps not believed, where a batch ended, which timers ended
@@ -22,6 +22,7 @@
 
 #include "core/app/lane_step.h"
 #include "core/app/recorded.h"
+#include "core/app/snapshot.h"
 
 struct replay;
 
@@ -30,6 +31,7 @@ struct replay_watch {
   void *context;
   void (*message)(void *context, const struct intake *intake); /* before it is decided */
   void (*timer)(void *context, const struct timer *timer);     /* before it fires */
+  void (*sweep)(void *context, const struct sweep *sweep);     /* before its next device */
   void (*result)(void *context, const struct result *result);
   void (*stepped)(void *context); /* the step is over: the lane shows what it changed */
 };
@@ -39,12 +41,14 @@ struct replay_options {
   const struct schemas *schemas;
   uint32_t lane, lane_count;
   struct span subject_key; /* empty: find_subject tells */
-  void (*find_subject)(void *context, int64_t offset, struct span lowered_email,
+  void (*find_subject)(void *context, const struct person_place *place, struct span lowered_email,
                        uint8_t subject[SUBJECT_SIZE]);
   void *subject_context;
   struct replay_watch watch;
   int64_t until_ms;   /* no step later than this is taken; TIME_NONE: no bound */
   bool keeps_touches; /* until the caller clears the lane's; else each batch begins without */
+  bool makes_rows;    /* the carrier has those of results, for a database */
+  bool decides_only;  /* results and digests are not made: there is no row and no record */
 };
 
 /* The client that reads a lane: for the replay, and for whoever reads its outputs beside. */
@@ -74,6 +78,11 @@ enum replay_outcome {
   REPLAY_BROKEN,
 };
 enum { REPLAY_REASON_SIZE = 512 };
+
+/* Begins after the snapshot's batch, before anything was decided; takes its state. With any outcome
+ * but REPLAY_DECIDED its environment cannot be taken over, and `reason` tells why. */
+void replay_go_on(struct replay *replay, struct snapshot *snapshot, enum replay_outcome *outcome,
+                  char reason[REPLAY_REASON_SIZE]);
 
 /* Takes over the environment that the next batch is decided under; replay_decide does it, too. For
  * whoever must read results of the batch before it is decided (replay_encoding). */
@@ -107,6 +116,15 @@ const struct encoding *replay_encoding(const struct replay *replay);
 /* What is known in the environment that batches are decided under now: what the program knows, the
  * ids of our records and what was fetched. Valid until the next environment. */
 const struct schemas *replay_schemas(const struct replay *replay);
+
+/* The texts of the policies that the lane has come to know. */
+const struct policy_texts *replay_policy_texts(const struct replay *replay);
+
+/* How messages are read in that environment. */
+const struct intake_rules *replay_rules(const struct replay *replay);
+
+/* The content of that environment. */
+struct span replay_environment(const struct replay *replay);
 
 /* Whether the key given is the one in force; false without a key. */
 bool replay_has_key(const struct replay *replay);

@@ -140,9 +140,9 @@ static char *reason_of_no_use(const struct schema_cache *cache, uint32_t id,
     reason = text_copy(error.text);
   } else {
     const struct writer *writer = schemas_find_id(scratch, id);
-    for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
-      if (reason == NULL && writer->reasons[topic] != NULL && !writer_is_of_use(writer)) {
-        reason = text_copy(writer->reasons[topic]);
+    for (size_t record = 0; record < INPUT_RECORD_COUNT; record++) {
+      if (reason == NULL && writer->reasons[record] != NULL && !writer_is_of_use(writer)) {
+        reason = text_copy(writer->reasons[record]);
       }
     }
   }

@@ -126,6 +126,8 @@ const struct setting settings[] = {
      .maximum = 1 << 30},
     {FIELD(batch, memory_max), .type = SETTING_BYTES, .fallback = "33554432", .minimum = 1 << 20,
      .maximum = INT64_C(1) << 40},
+    {FIELD(loop, stall_max_s), .type = SETTING_COUNT, .fallback = "30", .minimum = 0,
+     .maximum = 3600},
     {TEXT(log, format, "logfmt"), .choices = log_formats},
     {TEXT(log, level, "info"), .choices = log_levels},
 };

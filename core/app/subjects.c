@@ -9,7 +9,14 @@
 
 struct noted {
   int64_t offset;
-  uint8_t subject[SUBJECT_SIZE];
+  bool is_set[PERSON_FIELD_COUNT];
+  uint8_t subjects[PERSON_FIELD_COUNT][SUBJECT_SIZE];
+};
+
+/* Of a topic, by offset; those before `next` are over. */
+struct noted_list {
+  struct noted *items;
+  uint32_t count, capacity, next;
 };
 
 struct known {
@@ -18,25 +25,28 @@ struct known {
 };
 
 struct subjects {
-  struct noted *noted;
-  uint32_t noted_count, noted_capacity, next;
+  struct noted_list noted[TOPIC_COUNT];
+  int64_t control_offset; /* of the last control message that lane 0's entries told of; -1: none */
   struct known *known;
   uint32_t known_count, known_capacity;
   struct buffer texts;
   struct table by_email;
   uint64_t unknown_count;
-  int64_t conflict_offset; /* -1: none */
+  bool has_conflict;
+  struct person_place conflict;
 };
 
 struct subjects *subjects_open(void) {
   struct subjects *subjects = memory_zeroed(1, sizeof *subjects);
-  subjects->conflict_offset = -1;
+  subjects->control_offset = -1;
   return subjects;
 }
 
 void subjects_close(struct subjects *subjects) {
   if (subjects != NULL) {
-    free(subjects->noted);
+    for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+      free(subjects->noted[topic].items);
+    }
     free(subjects->known);
     buffer_fini(&subjects->texts);
     table_fini(&subjects->by_email, &heap_memory);
@@ -44,41 +54,109 @@ void subjects_close(struct subjects *subjects) {
   }
 }
 
+/* Lane 0's entries about control messages are read ahead of the batches of other lanes. */
 void subjects_begin(struct subjects *subjects) {
-  subjects->noted_count = subjects->next = 0;
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    if (topic != TOPIC_CONTROL) {
+      subjects->noted[topic].count = subjects->noted[topic].next = 0;
+    }
+  }
   subjects->unknown_count = 0;
-  subjects->conflict_offset = -1;
+  subjects->has_conflict = false;
 }
 
-void subjects_note(struct subjects *subjects, int64_t offset, const uint8_t subject[SUBJECT_SIZE]) {
-  subjects->noted = memory_grow(&heap_memory, subjects->noted, subjects->noted_count,
-                                &subjects->noted_capacity, sizeof *subjects->noted);
-  struct noted *noted = &subjects->noted[subjects->noted_count++];
-  noted->offset = offset;
-  memcpy(noted->subject, subject, SUBJECT_SIZE);
+void subjects_note(struct subjects *subjects, const struct person_place *place,
+                   const uint8_t subject[SUBJECT_SIZE]) {
+  struct noted_list *list = &subjects->noted[place->topic];
+  if (list->count == 0 || list->items[list->count - 1].offset != place->offset) {
+    list->items =
+        memory_grow(&heap_memory, list->items, list->count, &list->capacity, sizeof *list->items);
+    list->items[list->count++] = (struct noted){.offset = place->offset};
+  }
+  struct noted *noted = &list->items[list->count - 1];
+  if (!noted->is_set[place->field]) {
+    noted->is_set[place->field] = true;
+    memcpy(noted->subjects[place->field], subject, SUBJECT_SIZE);
+  }
 }
 
-enum status subjects_note_found(struct subjects *subjects, struct found *found,
-                                const struct encoding *encoding, uint64_t last_seq,
-                                struct error *error) {
-  char enrollments[256];
-  snprintf(enrollments, sizeof enrollments, "%s%s", encoding->topic_prefix,
-           topic_name(TOPIC_ENROLLMENTS));
-  for (size_t ahead = 0;; ahead++) {
+static bool is_topic(const struct encoding *encoding, struct span whole_name, enum topic topic) {
+  char name[256];
+  snprintf(name, sizeof name, "%s%s", encoding->topic_prefix, topic_name(topic));
+  return span_equal(whole_name, span_text(name));
+}
+
+/* Of an entry about a device the subject is the device's user, whom a command does not name. */
+static void note_audit(struct subjects *subjects, const struct encoding *encoding,
+                       const struct found_audit *audit) {
+  const struct found_head *head = &audit->head;
+  struct person_place place = {.offset = head->cause_offset, .field = PERSON_USER};
+  if (!head->has_cause) {
+    return;
+  }
+  if (is_topic(encoding, head->cause_topic, TOPIC_ENROLLMENTS)) {
+    place.topic = TOPIC_ENROLLMENTS;
+    if (head->has_subject) {
+      subjects_note(subjects, &place, head->subject);
+    }
+    return;
+  }
+  const bool is_control = is_topic(encoding, head->cause_topic, TOPIC_CONTROL);
+  if (!is_control && !is_topic(encoding, head->cause_topic, TOPIC_COMMANDS)) {
+    return;
+  }
+  place.topic = is_control ? TOPIC_CONTROL : TOPIC_COMMANDS;
+  if (is_control && audit->has_device) {
+    return; /* what followed for a device */
+  }
+  if (is_control && (head->has_subject || audit->has_target)) {
+    subjects_note(subjects, &place, head->has_subject ? head->subject : audit->target);
+  }
+  if (audit->has_actor) {
+    place.field = PERSON_ACTOR;
+    subjects_note(subjects, &place, audit->actor);
+  }
+}
+
+/* Reads lane 0's entries on, until they have told of all control messages before `to`. */
+static enum status note_control(struct subjects *subjects, struct found *found,
+                                const struct encoding *encoding, int64_t to, struct error *error) {
+  while (subjects->control_offset < to - 1) {
     const struct found_record *record;
-    struct found_head head;
-    const enum status status = found_peek(found, RESULT_AUDIT, ahead, &record, error);
+    struct found_audit audit;
+    const enum status status = found_next_of_lane_0(found, &record, error);
     if (status != STATUS_OK || record == NULL) {
       return status;
     }
-    if (!found_read_head(record, &encoding->frames, &head) || head.seq > (int64_t)last_seq) {
-      return STATUS_OK;
-    }
-    if (head.has_cause && head.has_subject &&
-        span_equal(head.cause_topic, span_text(enrollments))) {
-      subjects_note(subjects, head.cause_offset, head.subject);
+    if (found_read_audit(record, &encoding->frames, &audit) && audit.head.has_cause &&
+        is_topic(encoding, audit.head.cause_topic, TOPIC_CONTROL)) {
+      note_audit(subjects, encoding, &audit);
+      subjects->control_offset = audit.head.cause_offset;
     }
   }
+  return STATUS_OK;
+}
+
+enum status subjects_note_found(struct subjects *subjects, struct found *found,
+                                const struct encoding *encoding, const struct journal_row *row,
+                                struct error *error) {
+  for (size_t ahead = 0;; ahead++) {
+    const struct found_record *record;
+    struct found_audit audit;
+    const enum status status = found_peek(found, RESULT_AUDIT, ahead, &record, error);
+    if (status != STATUS_OK) {
+      return status;
+    }
+    if (record == NULL || !found_read_audit(record, &encoding->frames, &audit) ||
+        audit.head.seq > (int64_t)row->last_seq) {
+      break;
+    }
+    note_audit(subjects, encoding, &audit);
+  }
+  const struct offset_range *control = &row->ranges[TOPIC_CONTROL];
+  return found_lane(found) != 0 && control->to > control->from
+             ? note_control(subjects, found, encoding, control->to, error)
+             : STATUS_OK;
 }
 
 static struct span email_of(const struct subjects *subjects, uint32_t index) {
@@ -94,14 +172,17 @@ static uint64_t email_hash(const void *context, uint32_t index) {
   return hash_bytes(email_of(context, index));
 }
 
-static const struct noted *find_noted(struct subjects *subjects, int64_t offset) {
-  while (subjects->next < subjects->noted_count &&
-         subjects->noted[subjects->next].offset < offset) {
-    subjects->next++;
+/* NULL when nothing is noted of that place. */
+static const uint8_t *find_noted(struct subjects *subjects, const struct person_place *place) {
+  struct noted_list *list = &subjects->noted[place->topic];
+  while (list->next < list->count && list->items[list->next].offset < place->offset) {
+    list->next++;
   }
-  const bool is_there =
-      subjects->next < subjects->noted_count && subjects->noted[subjects->next].offset == offset;
-  return is_there ? &subjects->noted[subjects->next] : NULL;
+  if (list->next == list->count || list->items[list->next].offset != place->offset) {
+    return NULL;
+  }
+  const struct noted *noted = &list->items[list->next];
+  return noted->is_set[place->field] ? noted->subjects[place->field] : NULL;
 }
 
 static void add_known(struct subjects *subjects, uint64_t hash, struct span email,
@@ -115,22 +196,31 @@ static void add_known(struct subjects *subjects, uint64_t hash, struct span emai
   table_add(&subjects->by_email, &heap_memory, hash, index, email_hash, subjects);
 }
 
-void subjects_find(void *context, int64_t offset, struct span lowered_email,
+void subjects_learn(struct subjects *subjects, struct span lowered_email,
+                    const uint8_t subject[SUBJECT_SIZE]) {
+  const uint64_t hash = hash_bytes(lowered_email);
+  if (table_find(&subjects->by_email, hash, lowered_email, email_equal, subjects) == INDEX_NONE) {
+    add_known(subjects, hash, lowered_email, subject);
+  }
+}
+
+void subjects_find(void *context, const struct person_place *place, struct span lowered_email,
                    uint8_t subject[SUBJECT_SIZE]) {
   struct subjects *subjects = context;
-  const struct noted *noted = find_noted(subjects, offset);
+  const uint8_t *noted = find_noted(subjects, place);
   const uint64_t hash = hash_bytes(lowered_email);
   const uint32_t index =
       table_find(&subjects->by_email, hash, lowered_email, email_equal, subjects);
   const uint8_t *known = index == INDEX_NONE ? NULL : subjects->known[index].subject;
-  if (noted != NULL && known != NULL && memcmp(noted->subject, known, SUBJECT_SIZE) != 0 &&
-      subjects->conflict_offset < 0) {
-    subjects->conflict_offset = offset;
+  if (noted != NULL && known != NULL && memcmp(noted, known, SUBJECT_SIZE) != 0 &&
+      !subjects->has_conflict) {
+    subjects->has_conflict = true;
+    subjects->conflict = *place;
   }
   if (noted != NULL) {
-    memcpy(subject, noted->subject, SUBJECT_SIZE);
+    memcpy(subject, noted, SUBJECT_SIZE);
     if (known == NULL) {
-      add_known(subjects, hash, lowered_email, noted->subject);
+      add_known(subjects, hash, lowered_email, noted);
     }
   } else if (known != NULL) {
     memcpy(subject, known, SUBJECT_SIZE);
@@ -144,7 +234,7 @@ uint64_t subjects_unknown(const struct subjects *subjects) {
   return subjects->unknown_count;
 }
 
-bool subjects_conflict(const struct subjects *subjects, int64_t *offset) {
-  *offset = subjects->conflict_offset;
-  return subjects->conflict_offset >= 0;
+bool subjects_conflict(const struct subjects *subjects, struct person_place *place) {
+  *place = subjects->conflict;
+  return subjects->has_conflict;
 }

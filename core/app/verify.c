@@ -111,8 +111,10 @@ static void compare_rows(struct verify *verify, const struct journal_row *found,
   struct journal_row expected = *replay_row(verify->replay);
   if (subjects_unknown(verify->subjects) > 0) {
     memcpy(expected.inputs, found->inputs, DIGEST_SIZE);
-    memcpy(expected.last_message[TOPIC_ENROLLMENTS], found->last_message[TOPIC_ENROLLMENTS],
-           DIGEST_SIZE);
+    static const enum topic naming[] = {TOPIC_CONTROL, TOPIC_ENROLLMENTS, TOPIC_COMMANDS};
+    for (size_t i = 0; i < COUNT_OF(naming); i++) {
+      memcpy(expected.last_message[naming[i]], found->last_message[naming[i]], DIGEST_SIZE);
+    }
   }
   if (inputs_are_partial(verify)) {
     memcpy(expected.inputs, found->inputs, DIGEST_SIZE);
@@ -205,23 +207,23 @@ static bool excuse_expired_journal(struct verify *verify, const struct journal_r
   return true;
 }
 
-/* Before a batch is decided without the key: whose enrolments these were. */
+/* Before a batch is decided without the key: who is named in its messages. */
 static enum status note_subjects(struct verify *verify, const struct journal_row *row) {
   subjects_begin(verify->subjects);
   return verify->options->subject_key.size > 0
              ? STATUS_OK
              : subjects_note_found(verify->subjects, verify->found, replay_encoding(verify->replay),
-                                   row->last_seq, verify->error);
+                                   row, verify->error);
 }
 
 static void check_subjects(struct verify *verify, const struct journal_row *row) {
-  int64_t offset;
-  if (subjects_conflict(verify->subjects, &offset)) {
+  struct person_place place;
+  if (subjects_conflict(verify->subjects, &place)) {
     json_t *finding = finding_begin("subject changed", lane_of(verify), row->batch);
     finding_explain(finding,
-                    "the address of the enrolment at offset %" PRId64
-                    " was recorded under another subject before",
-                    offset);
+                    "an address in the message at offset %" PRId64
+                    " of %s was recorded under another subject before",
+                    place.offset, topic_name(place.topic));
     verify_diverge(verify, finding);
   }
   verify->result->unknown_subjects += subjects_unknown(verify->subjects);
@@ -305,6 +307,22 @@ static enum status compare_batch(struct verify *verify, const struct journal_ent
   return status;
 }
 
+/* Of the offsets that the inputs have, how many the batches so far have taken. */
+static void note_progress(struct verify *verify, const struct journal_row *row) {
+  struct verify_progress *progress = verify->options->progress;
+  uint64_t read = 0;
+  uint64_t to_read = 0;
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    const int64_t first = replay_input_first(verify->replay, topic);
+    const int64_t end = replay_input_end(verify->replay, topic);
+    const int64_t to = row->ranges[topic].to;
+    read += to > first ? (uint64_t)(to - first) : 0;
+    to_read += end > first ? (uint64_t)(end - first) : 0;
+  }
+  atomic_store(&progress->read, read);
+  atomic_store(&progress->to_read, to_read);
+}
+
 static void count_batch(struct verify *verify, const struct recorded_batch *batch) {
   struct verify_result *result = verify->result;
   struct verify_progress *progress = verify->options->progress;
@@ -320,6 +338,7 @@ static void count_batch(struct verify *verify, const struct recorded_batch *batc
   result->partial += inputs_are_partial(verify) || results_are_partial(verify) ? 1 : 0;
   result->messages += row->message_count;
   result->timers += row->timer_count;
+  note_progress(verify, row);
   atomic_fetch_add(&progress->batches, 1);
   atomic_fetch_add(&progress->messages, row->message_count);
   atomic_fetch_add(&progress->results, row->last_seq + 1 - row->first_seq);
@@ -467,6 +486,9 @@ static enum status verify_batches(struct verify *verify) {
       return STATUS_OK;
     } else {
       status = verify_batch(verify, &entry);
+      if (status == STATUS_OK && !verify_is_over(verify)) {
+        status = verify_save(verify, &entry);
+      }
     }
     if (status == STATUS_OK && verify->result->verdict == VERDICT_UNVERIFIABLE) {
       return has_one ? find_whole(verify, &entry.batch->row) : STATUS_OK;
@@ -548,7 +570,13 @@ void verify_lane(const struct verify_options *options, struct verify_result *res
   *result = (struct verify_result){.verdict = VERDICT_VERIFIED};
   result->status = open_parts(&verify);
   if (result->status == STATUS_OK) {
+    result->status = verify_load(&verify);
+  }
+  if (result->status == STATUS_OK && !verify_is_over(&verify)) {
     result->status = verify_batches(&verify);
+  }
+  if (result->status == STATUS_OK) {
+    result->status = verify_save_end(&verify);
     result->has_key = replay_has_key(verify.replay);
     if (verify.tree.frontier.hash == NULL) {
       journal_tree_init(&verify.tree);

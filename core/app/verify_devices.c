@@ -21,6 +21,7 @@ enum { BEHIND_MS = 6000, SHORT_DIGEST_SIZE = 16 }; /* rows may be 5 s behind */
 struct device_note {
   uint64_t seq;
   int64_t at_ms, cause_offset, found_offset;
+  const struct policy *policy; /* in force then */
   uint8_t cause_topic;
   bool is_found;
   uint8_t expected[SHORT_DIGEST_SIZE], found[SHORT_DIGEST_SIZE];
@@ -29,11 +30,14 @@ struct device_note {
 struct device_notes {
   struct device_note *items; /* by index in the lane */
   uint32_t count;
+  struct digest *digest; /* kept: making one costs more than a short digest does */
 };
 
-static void short_digest(struct span bytes, uint8_t digest[SHORT_DIGEST_SIZE]) {
+static void short_digest(const struct device_notes *notes, struct span bytes,
+                         uint8_t digest[SHORT_DIGEST_SIZE]) {
   uint8_t whole[DIGEST_SIZE];
-  digest_of(bytes, whole);
+  digest_update(notes->digest, bytes);
+  digest_final(notes->digest, whole);
   memcpy(digest, whole, SHORT_DIGEST_SIZE);
 }
 
@@ -48,10 +52,11 @@ static uint32_t index_of(const struct verify *verify, struct span key) {
   return index < lane->device_count ? (uint32_t)index : INDEX_NONE;
 }
 
-static struct device_note *note_of(struct verify *verify, uint32_t index) {
-  const uint32_t count = replay_state(verify->replay)->lane.device_count;
+/* The note of a device, of `count` that there are. */
+static struct device_note *note_among(struct verify *verify, uint32_t index, uint32_t count) {
   if (verify->notes == NULL) {
     verify->notes = memory_zeroed(1, sizeof *verify->notes);
+    verify->notes->digest = digest_open();
   }
   struct device_notes *notes = verify->notes;
   if (count > notes->count) {
@@ -61,6 +66,10 @@ static struct device_note *note_of(struct verify *verify, uint32_t index) {
     notes->count = room;
   }
   return &notes->items[index];
+}
+
+static struct device_note *note_of(struct verify *verify, uint32_t index) {
+  return note_among(verify, index, replay_state(verify->replay)->lane.device_count);
 }
 
 void verify_note_devices(struct verify *verify) {
@@ -79,12 +88,51 @@ void verify_note_devices(struct verify *verify) {
     note->at_ms = touch->at_ms;
     note->cause_offset = touch->cause.offset;
     note->cause_topic = (uint8_t)touch->cause.topic;
-    short_digest(record.value, note->expected);
+    note->policy = touch->policy;
+    short_digest(verify->notes, record.value, note->expected);
+  }
+}
+
+void verify_put_notes(const struct verify *verify, struct device_changes *changes,
+                      struct buffer *bytes) {
+  const uint32_t count = replay_state(verify->replay)->lane.device_count;
+  device_changes_reach(changes, count);
+  buffer_append_u32(bytes, count);
+  for (uint32_t i = 0; i < count; i++) {
+    const struct device_note *note = &verify->notes->items[i];
+    struct device_change *change = &changes->items[i];
+    change->seq = note->seq;
+    change->at_ms = note->at_ms;
+    change->cause_offset = note->cause_offset;
+    change->cause_topic = note->cause_topic;
+    change->policy = note->policy;
+    buffer_append(bytes, note->expected, SHORT_DIGEST_SIZE);
+  }
+}
+
+void verify_take_notes(struct verify *verify, struct binary *binary) {
+  const uint32_t count = binary_take_u32(binary);
+  for (uint32_t i = 0; i < count && !binary->is_short; i++) {
+    struct device_note *note = note_among(verify, i, count);
+    binary_take_bytes(binary, note->expected, SHORT_DIGEST_SIZE);
+  }
+}
+
+void verify_take_changes(struct verify *verify, const struct device_changes *changes) {
+  for (uint32_t i = 0; i < changes->count; i++) {
+    const struct device_change *change = &changes->items[i];
+    struct device_note *note = note_among(verify, i, changes->count);
+    note->seq = change->seq;
+    note->at_ms = change->at_ms;
+    note->cause_offset = change->cause_offset;
+    note->cause_topic = change->cause_topic;
+    note->policy = change->policy;
   }
 }
 
 void verify_close_notes(struct verify *verify) {
   if (verify->notes != NULL) {
+    digest_close(verify->notes->digest);
     free(verify->notes->items);
     free(verify->notes);
   }
@@ -108,6 +156,7 @@ static json_t *expected_value(struct verify *verify, uint32_t index) {
   lane_image(&state->lane, index, NULL, ids, &image);
   image.seq = note->seq;
   image.at_ms = note->at_ms;
+  image.policy = note->policy->version;
   image.cause = (struct cause){.topic = note->cause_topic, .offset = note->cause_offset};
   encode_device(replay_encoding(verify->replay), &image, lane_state_address(state, image.person),
                 &records);
@@ -191,7 +240,7 @@ static enum status read_newest(struct verify *verify) {
     struct device_note *note = note_of(verify, index);
     note->found_offset = found->offset;
     note->is_found = true;
-    short_digest(found->message.value, note->found);
+    short_digest(verify->notes, found->message.value, note->found);
     found_pop(verify->found, RECORD_DEVICE);
   }
 }
@@ -305,6 +354,8 @@ static const char devices_sql[] =
     "SELECT to_jsonb(d) - '{next_action,next_action_at}'::text[] || jsonb_build_object("
     "'at', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
     "'noncompliant_since', to_char(noncompliant_since AT TIME ZONE 'UTC', "
+    "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+    "'overdue_since', to_char(overdue_since AT TIME ZONE 'UTC', "
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
     "'last_sync_at', to_char(last_sync_at AT TIME ZONE 'UTC', "
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')) "

@@ -35,6 +35,12 @@ static void add(struct findings *findings, uint32_t line, uint32_t column, const
   finding->line = line;
   finding->column = column;
   vsnprintf(finding->text, sizeof finding->text, format, arguments);
+  /* What it quotes of the file stays on its line, and does nothing to a terminal. */
+  for (char *at = finding->text; *at != '\0'; at++) {
+    if ((unsigned char)*at < ' ' || *at == 0x7f) {
+      *at = '?';
+    }
+  }
 }
 
 void finding_add(struct findings *findings, uint32_t line, uint32_t column, const char *format,

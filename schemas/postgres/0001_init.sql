@@ -33,7 +33,9 @@ CREATE INDEX person_user_email ON muster.person USING hash (user_email);
 -- A row reflects its lane's checkpoint_batch. What has few values stands in `flags`, from the lowest
 -- bit: platform (4 bits), profile (4), ownership (2), status (4), compliance (2), stage (4),
 -- antivirus_enabled (2), disk_encrypted (2), next action (4), email_blocked, sap_blocked,
--- ticket_open; in `escalation`: mail_held, overdue_stage, overdue_mail_held (4 each). A column each would cost every row 4 bytes on its way and every copy its reading.
+-- ticket_open, has_license; in `escalation`: mail_held, overdue_stage, overdue_mail_held (4 each),
+-- threat level (3; 0: never reported). A column each would cost every row 4 bytes on its way and
+-- every copy its reading.
 CREATE TABLE muster.device_row (
   number bigint NOT NULL,
   changed_batch bigint NOT NULL, -- the batch of its last change that the topic shows
@@ -47,6 +49,8 @@ CREATE TABLE muster.device_row (
   antivirus_signatures_at timestamptz,
   clean_since timestamptz,
   next_due_at timestamptz,
+  threat_at timestamptz,
+  overdue_since timestamptz,     -- of the last change, too
   lane integer NOT NULL,
   episode integer NOT NULL,
   violations integer NOT NULL,
@@ -60,6 +64,7 @@ CREATE TABLE muster.device_row (
   enrollment_ids bytea NOT NULL,
   policy text NOT NULL,
   traceparent bytea,
+  wipe bytea, -- the last one asked for: state, reason, times, who asked and who approved
   PRIMARY KEY (lane, number)
 ) WITH (fillfactor = 45);
 -- Looked up by equality alone, for which a hash costs a third of a tree's descent.
@@ -84,13 +89,13 @@ CREATE TABLE muster.result_row (
   kind smallint NOT NULL,
   cause_topic smallint,
   symbol smallint,      -- compliance, decision or action; of a dead letter the error's code
-  outcome smallint,     -- of a dead letter the stage
+  outcome smallint,     -- of a dead letter the stage, of an action 1 when it is selective
   policy text NOT NULL,
   serial text,
   subject bytea,
-  name text,            -- template, resource or actor
+  name text,            -- template, resource, actor, or an action's parameter
   reason text,          -- of a dead letter the error's text
-  target text,          -- of a dead letter the key, when it is text
+  target text,          -- of a dead letter the key, when it is text; the parameter's value
   traceparent bytea
 );
 CREATE INDEX result_row_seq ON muster.result_row USING brin (lane, seq) WITH (pages_per_range = 32);
@@ -118,6 +123,7 @@ CREATE TABLE muster.journal_row (
   clock_after timestamptz,
   timer_due_at timestamptz, -- the last timer fired, if any
   timer_device bigint,
+  sweep_device bigint, -- the batch was cut within a sweep, behind this device; 0: before the first
   message_count bigint NOT NULL,
   dead_letter_count bigint NOT NULL,
   timer_count bigint NOT NULL,
@@ -148,12 +154,15 @@ CREATE TABLE muster.environment (
   PRIMARY KEY (lane, batch)
 );
 
--- The rules behind the bits of `violations`, in policy order.
+-- The rules behind the bits of `violations`, in policy order, and what is known of the policies
+-- that came into force: a version means one content for ever.
 CREATE TABLE muster.policy (
   version text PRIMARY KEY,
-  rule_ids text[] NOT NULL
+  rule_ids text[] NOT NULL,
+  hash bytea,   -- null, as the text: of the policy that lanes begin with
+  content text  -- its file
 );
-INSERT INTO muster.policy VALUES
+INSERT INTO muster.policy (version, rule_ids) VALUES
   ('default', '{os_out_of_date,antivirus,not_encrypted,weak_screen_lock}');
 
 -- Sets of violations with their names: a join with it is five times as fast as naming the bits of
@@ -170,6 +179,42 @@ SELECT version, violations, ARRAY(
   WHERE (violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)
 FROM muster.policy, generate_series(0, (1 << cardinality(rule_ids)) - 1) violations;
 
+-- Notes a policy that comes into force in a lane; the first of them does. Sets of few rules are
+-- named ahead.
+CREATE FUNCTION muster.keep_policy(version text, hash bytea, content text, rule_ids text[])
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  INSERT INTO muster.policy (version, rule_ids, hash, content)
+  VALUES (keep_policy.version, keep_policy.rule_ids, keep_policy.hash, keep_policy.content)
+  ON CONFLICT DO NOTHING;
+  IF FOUND AND cardinality(keep_policy.rule_ids) <= 8 THEN
+    INSERT INTO muster.rule_set
+    SELECT keep_policy.version, violations, ARRAY(
+      SELECT rule FROM unnest(keep_policy.rule_ids) WITH ORDINALITY rules (rule, place)
+      WHERE (violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)
+    FROM generate_series(0, (1 << cardinality(keep_policy.rule_ids)) - 1) violations;
+  END IF;
+END $$;
+
+-- What control messages changed in a lane beside its devices, in the batch that took them: with
+-- this a lane is loaded, however much the control topic has lost. Numbers are those of core/*.h.
+CREATE TABLE muster.control_row (
+  control_offset bigint NOT NULL,
+  batch bigint NOT NULL,
+  at timestamptz NOT NULL,
+  event_id uuid NOT NULL,
+  lane integer NOT NULL,
+  kind smallint NOT NULL,
+  symbol smallint NOT NULL, -- role, tenant event or profile
+  is_off boolean NOT NULL,  -- taken away, over, out of the group
+  name text,                -- policy, group or revision
+  serial text,
+  subject bytea,
+  traceparent bytea,
+  PRIMARY KEY (lane, control_offset)
+);
+
 CREATE TABLE muster.secret (
   name text PRIMARY KEY,
   value bytea NOT NULL
@@ -185,6 +230,10 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.result_
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.journal_row
   EXECUTE FUNCTION muster.refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.environment
+  EXECUTE FUNCTION muster.refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.control_row
+  EXECUTE FUNCTION muster.refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON muster.policy
   EXECUTE FUNCTION muster.refuse_change();
 
 -- Refuses a batch whose results do not go on from those of the batch before.
@@ -293,33 +342,50 @@ END $$;
 
 -- Names for numbers: the order is that of core/*.h. Each is one expression and no less volatile
 -- than what it calls, so that a view's plan holds the expression itself and calls nothing.
-CREATE FUNCTION muster.device_id(number bigint) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.device_id(number bigint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN 'D' || CASE WHEN number < 1000 THEN lpad(number::text, 3, '0') ELSE number::text END;
 CREATE INDEX device_row_device_id ON muster.device_row USING hash (muster.device_id(number));
 CREATE FUNCTION muster.bits(flags integer, place integer, width integer) RETURNS integer LANGUAGE sql
-IMMUTABLE RETURN (flags >> place) & ((1 << width) - 1);
-CREATE FUNCTION muster.time_text(at timestamptz) RETURNS text LANGUAGE sql STABLE
+IMMUTABLE PARALLEL SAFE RETURN (flags >> place) & ((1 << width) - 1);
+CREATE FUNCTION muster.time_text(at timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
-CREATE FUNCTION muster.topic_name(topic integer) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.topic_name(topic integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{control,enrollments,commands,checkins,compliance-reports}'::text[])[topic + 1];
-CREATE FUNCTION muster.kind_topic(kind smallint) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.kind_topic(kind smallint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{compliance-changes,notifications,access-decisions,tickets,licenses,actions,audit,'
   'dead-letters}'::text[])[kind + 1];
-CREATE FUNCTION muster.compliance_name(number integer) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.compliance_name(number integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{UNKNOWN,COMPLIANT,NONCOMPLIANT}'::text[])[number + 1];
-CREATE FUNCTION muster.audit_action_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.audit_action_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{ASSIGN,CREATE,DELETE,MANAGE,REMOTE_TASK,UPDATE}'::text[])[number + 1];
-CREATE FUNCTION muster.outcome_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.outcome_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{OK,REFUSED,FAILED}'::text[])[number + 1];
 -- Spelled out, since that is three times as fast as building it; names of topics need no escape.
 CREATE FUNCTION muster.cause(prefix text, lane integer, topic smallint, "offset" bigint)
-RETURNS jsonb LANGUAGE sql IMMUTABLE
+RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN "offset" IS NOT NULL THEN ('{"topic": "' || prefix || muster.topic_name(topic)
   || '", "partition": ' || CASE topic WHEN 0 THEN 0 ELSE lane END || ', "offset": ' || "offset"
   || '}')::jsonb END;
 
-CREATE VIEW muster.devices AS
-SELECT muster.device_id(d.number) AS device_id, d.serial, p.user_email,
+-- All that is known of a device, for this program's own commands; what is public of it is below.
+CREATE VIEW muster.device_detail AS
+SELECT d.number, d.flags, d.escalation, d.episode, d.pending_since, d.clean_since,
+  d.antivirus_signatures_at, d.screen_lock_pin_length, d.threat_at, y.content AS policy_file,
+  -- One that is pending: its bytes are a state, a reason, two times, who asked and who approved.
+  CASE WHEN get_byte(d.wipe, 0) IN (1, 2, 3) THEN jsonb_build_object(
+    'state', ('{UNAPPROVED,ARMED,OVERDUE}'::text[])[get_byte(d.wipe, 0)],
+    'reason', ('{LOST,STOLEN,TERMINATED,BREACH}'::text[])[get_byte(d.wipe, 1) + 1],
+    'asked_at', muster.time_text(to_timestamp(
+      ('x' || encode(substring(d.wipe FROM 3 FOR 8), 'hex'))::bit(64)::bigint / 1000.0)),
+    'asked_by', coalesce(
+      (SELECT a.user_email FROM muster.person a WHERE a.subject = substring(d.wipe FROM 19 FOR 16)),
+      encode(substring(d.wipe FROM 19 FOR 16), 'hex')),
+    'approvals', (length(d.wipe) - 34) / 16) END AS wipe,
+  (SELECT j.clock_after FROM muster.journal_row j WHERE j.lane = d.lane ORDER BY j.batch DESC LIMIT 1)
+    AS clock,
+  (SELECT j.last_seq FROM muster.journal_row j WHERE j.lane = d.lane ORDER BY j.batch DESC LIMIT 1)
+    AS last_seq,
+  muster.device_id(d.number) AS device_id, d.serial, p.user_email,
   encode(d.subject, 'hex') AS subject,
   ('{WINDOWS,MACOS,IOS,ANDROID,LINUX}'::text[])[muster.bits(d.flags, 0, 4) + 1] AS platform,
   ('{STANDARD,MOBILE,EXECUTIVE}'::text[])[muster.bits(d.flags, 4, 4) + 1] AS profile,
@@ -332,8 +398,8 @@ SELECT muster.device_id(d.number) AS device_id, d.serial, p.user_email,
     WHERE (d.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)) AS violations,
   d.noncompliant_since, muster.bits(d.flags, 28, 1) = 1 AS email_blocked,
   muster.bits(d.flags, 29, 1) = 1 AS sap_blocked, muster.bits(d.flags, 30, 1) = 1 AS ticket_open,
-  NULL::timestamptz AS overdue_since, -- no policy has this stage yet
-  d.last_sync_at, ('{fail,block,ticket,notify,clean,mail,overdue,mail}'::text[])[muster.bits(d.flags, 24, 4)] AS next_action, d.next_due_at AS next_action_at,
+  d.overdue_since,
+  d.last_sync_at, ('{fail,block,ticket,notify,clean,mail,overdue,mail,retire,wipe_overdue}'::text[])[muster.bits(d.flags, 24, 4)] AS next_action, d.next_due_at AS next_action_at,
   d.lane, d.seq, d.at, muster.cause(l.topic_prefix, d.lane, d.cause_topic, d.cause_offset) AS cause,
   d.event_id, d.policy
 FROM muster.device_row d
@@ -341,6 +407,12 @@ LEFT JOIN muster.person p ON p.subject = d.subject
 LEFT JOIN muster.lane l ON l.lane = d.lane
 LEFT JOIN muster.policy y ON y.version = d.policy
 LEFT JOIN muster.rule_set s ON s.policy = d.policy AND s.violations = d.violations;
+
+CREATE VIEW muster.devices AS
+SELECT device_id, serial, user_email, subject, platform, profile, ownership, os_version, status,
+  compliance, violations, noncompliant_since, email_blocked, sap_blocked, ticket_open, overdue_since,
+  last_sync_at, next_action, next_action_at, lane, seq, at, cause, event_id, policy
+FROM muster.device_detail;
 
 CREATE VIEW muster.compliance_history AS
 SELECT r.lane, r.seq, r.at, muster.cause(l.topic_prefix, r.lane, r.cause_topic, r.cause_offset)
@@ -366,8 +438,25 @@ FROM muster.result_row r
 LEFT JOIN muster.lane l ON l.lane = r.lane
 WHERE r.kind = 6;
 
-CREATE VIEW muster.results AS
-SELECT r.lane, r.seq, r.at, l.topic_prefix || muster.kind_topic(r.kind) AS topic,
+-- What the control topic changed, as lane 0 took it, and who asked for it: for this program's own
+-- commands. Numbers are those of core/*.h.
+CREATE VIEW muster.control_detail AS
+SELECT c.control_offset, c.at, c.kind, c.symbol, c.is_off, c.name, c.serial,
+  encode(c.subject, 'hex') AS subject, p.user_email, r.name AS actor, a.user_email AS actor_email,
+  encode(y.hash, 'hex') AS hash, y.content
+FROM muster.control_row c
+LEFT JOIN muster.person p ON p.subject = c.subject
+LEFT JOIN muster.journal_row j ON j.lane = c.lane AND j.batch = c.batch
+LEFT JOIN muster.result_row r ON r.lane = c.lane AND r.seq BETWEEN j.first_seq AND j.last_seq
+  AND r.kind = 6 AND r.device IS NULL AND r.cause_topic = 0 AND r.cause_offset = c.control_offset
+LEFT JOIN muster.person a
+  ON a.subject = CASE WHEN r.name ~ '^[0-9a-f]{32}$' THEN decode(r.name, 'hex') END
+LEFT JOIN muster.policy y ON c.kind = 4 AND y.version = c.name
+WHERE c.lane = 0;
+
+-- With the device's number, by which a device's results are found.
+CREATE VIEW muster.result_detail AS
+SELECT r.device AS number, r.lane, r.seq, r.at, l.topic_prefix || muster.kind_topic(r.kind) AS topic,
   CASE r.kind WHEN 7 THEN r.target ELSE coalesce(muster.device_id(r.device), r.lane::text) END
     AS key,
   muster.device_id(r.device) AS device_id,
@@ -394,6 +483,10 @@ SELECT r.lane, r.seq, r.at, l.topic_prefix || muster.kind_topic(r.kind) AS topic
           SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
           WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)))
       WHEN 4 THEN jsonb_build_object('action', ('{ASSIGN,RELEASE}'::text[])[r.symbol + 1])
+      WHEN 5 THEN jsonb_build_object(
+        'action', ('{PUSH_PROFILE,WIPE,RETIRE,RENAME,SYNC}'::text[])[r.symbol + 1],
+        'selective', r.outcome = 1, 'parameters',
+        CASE WHEN r.name IS NULL THEN '{}' ELSE jsonb_build_object(r.name, r.target) END)
       WHEN 6 THEN jsonb_build_object('actor', r.name,
         'action', muster.audit_action_name(r.symbol), 'target', r.target,
         'outcome', muster.outcome_name(r.outcome), 'reason', r.reason)
@@ -404,6 +497,9 @@ LEFT JOIN muster.lane l ON l.lane = r.lane
 LEFT JOIN muster.person p ON p.subject = r.subject
 LEFT JOIN muster.policy y ON y.version = r.policy
 LEFT JOIN muster.rule_set s ON s.policy = r.policy AND s.violations = r.violations;
+
+CREATE VIEW muster.results AS
+SELECT lane, seq, at, topic, key, device_id, value FROM muster.result_detail;
 
 CREATE VIEW muster.journal AS
 SELECT 'BATCH' AS kind, j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after,
@@ -416,7 +512,8 @@ SELECT 'BATCH' AS kind, j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before
     AS not_believed,
   jsonb_build_object('timer', CASE WHEN j.timer_due_at IS NOT NULL THEN jsonb_build_object(
     'due_at', muster.time_text(j.timer_due_at), 'device_number', j.timer_device,
-    'kind', j.timer_kind) END) AS cursors,
+    'kind', j.timer_kind) END, 'sweep', CASE WHEN j.sweep_device IS NOT NULL THEN
+    jsonb_build_object('device_number', j.sweep_device) END) AS cursors,
   encode(j.environment, 'hex') AS environment,
   jsonb_build_object('messages', j.message_count, 'results', j.last_seq + 1 - j.first_seq,
     'dead_letters', j.dead_letter_count, 'timers', j.timer_count, 'devices', j.device_count)
@@ -432,7 +529,7 @@ SELECT 'BATCH' AS kind, j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before
 FROM muster.journal_row j LEFT JOIN muster.lane l ON l.lane = j.lane
 UNION ALL
 SELECT 'ENVIRONMENT', e.lane, e.batch, j.first_seq, j.first_seq - 1, j.clock_before,
-  j.clock_before, '[]', '[]', '{"timer": null}', encode(e.digest, 'hex'),
+  j.clock_before, '[]', '[]', '{"timer": null, "sweep": null}', encode(e.digest, 'hex'),
   '{"messages": 0, "results": 0, "dead_letters": 0, "timers": 0, "devices": 0}',
   '{"inputs": "", "results": "", "chain": "", "last_messages": []}', j.epoch,
   replace(j.owner::text, '-', ''), j.committed_at, e.content
@@ -450,25 +547,26 @@ BEGIN
   LOOP
     EXECUTE format('GRANT USAGE ON SCHEMA muster TO %I', role);
     EXECUTE format('GRANT SELECT ON muster.devices, muster.compliance_history, muster.results, '
-      'muster.migrations TO %I', role);
+      'muster.device_detail, muster.result_detail, muster.migrations TO %I', role);
     IF role <> 'muster_reader' THEN
-      EXECUTE format('GRANT SELECT ON muster.journal, muster.audit TO %I', role);
+      EXECUTE format('GRANT SELECT ON muster.journal, muster.audit, muster.control_detail TO %I', role);
     END IF;
     -- What a replay compares with: no address, no key.
     IF role = 'muster_auditor' THEN
       EXECUTE format('GRANT SELECT ON muster.lane, muster.device_row, muster.result_row, '
-        'muster.letter, muster.journal_row, muster.environment, muster.policy, muster.rule_set '
-        'TO %I', role);
+        'muster.letter, muster.journal_row, muster.environment, muster.control_row, '
+        'muster.policy, muster.rule_set TO %I', role);
     END IF;
     IF role = 'muster_writer' THEN
       EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA muster TO %I', role);
       EXECUTE format('GRANT INSERT ON muster.person, muster.result_row, muster.letter, '
-        'muster.journal_row, muster.environment TO %I', role);
+        'muster.journal_row, muster.environment, muster.control_row, muster.policy, '
+        'muster.rule_set TO %I', role);
       EXECUTE format('GRANT INSERT, UPDATE ON muster.device_row TO %I', role);
       EXECUTE format('GRANT EXECUTE ON FUNCTION muster.check_lanes, muster.end_owner, '
-        'muster.take_lane, muster.fence, muster.check_written TO %I', role);
+        'muster.take_lane, muster.fence, muster.check_written, muster.keep_policy TO %I', role);
     END IF;
   END LOOP;
 END $$;
 REVOKE ALL ON FUNCTION muster.check_lanes, muster.end_owner, muster.take_lane, muster.fence,
-  muster.check_written, muster.continue_numbers, muster.grant_roles FROM PUBLIC;
+  muster.check_written, muster.keep_policy, muster.continue_numbers, muster.grant_roles FROM PUBLIC;

@@ -230,6 +230,7 @@ static size_t encode_report(const struct probe *probe, size_t number, struct spa
   at = put_nullable_time(at, now_ms - DAY_MS);           /* its signatures */
   at = put_boolean(put_is_set(at, true), turn % 2 == 1); /* disk_encrypted */
   at = put_long(put_is_set(at, true), 6);                /* PIN */
+  at = put_is_set(put_is_set(at, false), false);         /* no threat defence */
   return (size_t)(at - value);
 }
 

@@ -170,7 +170,8 @@ static void append_device(const struct fleet *fleet, uint64_t index, struct span
       .policy = policy_default()->version,
   };
   fill_subject(fleet, index, image.subject);
-  image.next_timer = device_next_timer(policy_default(), &image.state, &image.next_due_at_ms);
+  const struct lane alone = {.policy = policy_default()};
+  image.next_timer = lane_next_timer(&alone, 0, &image.state, &image.next_due_at_ms);
   store_append_device(rows, &image);
 }
 

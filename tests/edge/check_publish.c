@@ -67,10 +67,8 @@ static struct publisher *open_publisher(void) {
 }
 
 static struct encoding an_encoding(void) {
-  struct encoding encoding = {.topic_prefix = prefix,
-                              .lane = LANE,
-                              .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
-                              .message_bytes_max = MESSAGE_BYTES_MAX};
+  struct encoding encoding = {
+      .topic_prefix = prefix, .lane = LANE, .message_bytes_max = MESSAGE_BYTES_MAX};
   for (uint32_t record = 0; record < RECORD_COUNT; record++) {
     encoding.frames.of[record].size = 10;
     memcpy(encoding.frames.of[record].bytes, "\xc3\x01schemaid", 10);
@@ -86,6 +84,7 @@ static void add_license(struct buffer *records, uint64_t seq) {
                                 .at_ms = INT64_C(1700000000000) + (int64_t)seq,
                                 .cause = {.offset = -1},
                                 .policy = "default",
+                                .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
                                 .device_number = seq,
                                 .serial = span_text("SN-1")};
   encode_result(&encoding, &result, span_text("ada@example.org"), records, &canonical);

@@ -10,9 +10,11 @@ struct expected {
 static void check_row(void *context, const struct journal_row *row,
                       const struct journal_witness *witness) {
   struct expected *const seen = context;
-  ck_assert_int_eq(seen->result_count, seen->row_count == 0 ? 0 : 8);
+  ck_assert_int_eq(seen->result_count, seen->row_count == 0 ? 0 : (int)COUNT_OF(kinds));
   const uint64_t batch = (uint64_t)++seen->row_count;
-  const struct journal_row expected = batch == 1 ? sample_row(1, 1, 8) : sample_row(2, 9, 8);
+  const struct journal_row expected = batch == 1
+                                          ? sample_row(1, 1, COUNT_OF(kinds))
+                                          : sample_row(2, COUNT_OF(kinds) + 1, COUNT_OF(kinds));
   ck_assert_uint_eq(row->not_believed_count, expected.not_believed_count);
   for (size_t i = 0; i < row->not_believed_count; i++) {
     ck_assert_int_eq(row->not_believed[i].topic, unbelieved[i].topic);
@@ -106,6 +108,11 @@ static void check_detail(const struct result *result, const struct result *expec
     check_dead_letter(result, expected);
     break;
   case RESULT_ACTION:
+    ck_assert_int_eq(result->action.action, expected->action.action);
+    ck_assert(result->action.is_selective == expected->action.is_selective);
+    ck_assert_pstr_eq(result->action.parameter, expected->action.parameter);
+    ck_assert(span_equal(result->action.parameter_value, expected->action.parameter_value));
+    break;
   case RESULT_KIND_COUNT:
     ck_abort();
   }
@@ -148,6 +155,9 @@ static void check_device(void *context, const struct device_image *device, struc
   ck_assert_int_eq(device->at_ms, expected.at_ms);
   ck_assert_str_eq(device->policy, expected.policy);
   check_cause(&device->cause, &expected.cause);
+  ck_assert_int_eq(device->overdue_since_ms, expected.overdue_since_ms);
+  ck_assert_ptr_nonnull(device->wipe);
+  ck_assert_mem_eq(device->wipe, expected.wipe, sizeof *expected.wipe);
 }
 
 /* Two batches: the first with an environment, the second decided nothing. */
@@ -157,7 +167,7 @@ static void commit_two(struct store *store, const struct ownership_of_lane *lane
   sample.batch.environment = span_text("{\"it's\": \"\xc3\xa4\"}");
   must(commit(store, &sample));
   sample_fini(&sample);
-  sample = (struct sample){.row = sample_row(2, 9, 8)};
+  sample = (struct sample){.row = sample_row(2, COUNT_OF(kinds) + 1, COUNT_OF(kinds))};
   sample.batch = (struct store_batch){.lane = lane, .committed_at_ms = AT_MS + 50};
   must(commit(store, &sample));
 }
@@ -243,7 +253,12 @@ START_TEST(views_tell_what_was_committed) {
           "FROM muster.results",
           "muster.compliance-changes D006,muster.notifications D006,"
           "muster.access-decisions D006,muster.tickets D006,muster.licenses D006,"
-          "muster.audit 1,muster.dead-letters -,muster.dead-letters -");
+          "muster.audit 1,muster.dead-letters -,muster.dead-letters -,"
+          "muster.actions D006,muster.actions D006");
+  answers("SELECT string_agg(concat_ws(' ', value->>'action', value->'selective', "
+          "value->'parameters'), ',' ORDER BY seq) FROM muster.results WHERE seq > 8",
+          "SYNC false {},WIPE true {\"reason\": \"lost\"}");
+  answers("SELECT overdue_since = at - interval '4 ms' FROM muster.devices", "t");
   answers("SELECT value FROM muster.results WHERE seq = 4",
           "{\"at\": \"2026-11-01T00:00:00.127Z\", \"seq\": 4, \"lane\": 1, \"cause\": null, "
           "\"action\": \"RESOLVE\", \"policy\": \"default\", \"serial\": \"SN-6\", \"subject\": "
@@ -254,12 +269,13 @@ START_TEST(views_tell_what_was_committed) {
   answers("SELECT string_agg(kind || batch || coalesce(content, ''), ' ' ORDER BY batch, kind DESC)"
           " FROM muster.journal",
           "ENVIRONMENT1{\"it's\": \"\xc3\xa4\"} BATCH1 BATCH2");
-  answers("SELECT concat_ws('|', ranges->4, not_believed->0, cursors, counts->'results', owner) "
-          "FROM muster.journal WHERE kind = 'BATCH' AND batch = 1",
-          "{\"to\": 45, \"from\": 40, \"topic\": \"muster.compliance-reports\"}|{\"topic\": "
-          "\"muster.compliance-reports\", \"offset\": 7}|{\"timer\": {\"kind\": 1, \"due_at\": "
-          "\"2026-11-01T00:00:00.116Z\", \"device_number\": 6}}|8|"
-          "0102030405060708090a0b0c0d0e0f10");
+  answers(
+      "SELECT concat_ws('|', ranges->4, not_believed->0, cursors, counts->'results', owner) "
+      "FROM muster.journal WHERE kind = 'BATCH' AND batch = 1",
+      "{\"to\": 45, \"from\": 40, \"topic\": \"muster.compliance-reports\"}|{\"topic\": "
+      "\"muster.compliance-reports\", \"offset\": 7}|{\"sweep\": null, \"timer\": {\"kind\": 1, \"due_at\": "
+      "\"2026-11-01T00:00:00.116Z\", \"device_number\": 6}}|10|"
+      "0102030405060708090a0b0c0d0e0f10");
   answers("SELECT jsonb_array_length(digests->'last_messages') FROM muster.journal "
           "WHERE kind = 'BATCH' AND batch = 1",
           "4");

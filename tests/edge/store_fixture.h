@@ -194,11 +194,23 @@ static inline struct result sample_result(enum result_kind kind, uint64_t seq) {
     result.device_number = 0;
     break;
   case RESULT_ACTION:
+    result.action.action = seq % 2 == 1 ? ACTION_SYNC : ACTION_WIPE;
+    result.action.is_selective = seq % 2 == 0;
+    result.action.parameter = seq % 2 == 1 ? NULL : "reason";
+    result.action.parameter_value = seq % 2 == 1 ? (struct span){0} : span_text("lost");
+    break;
   case RESULT_KIND_COUNT:
     ck_abort();
   }
   return result;
 }
+
+static const struct wipe sample_wipe = {.reason = WIPE_BREACH,
+                                        .asker = {0xaa, 1},
+                                        .asked_at_ms = AT_MS - 20,
+                                        .armed_at_ms = 0,
+                                        .approver_count = 2,
+                                        .approvers = {{0xbb, 2}, {0xcc, 3}}};
 
 static inline struct device_image sample_device(uint64_t number, const char *serial) {
   struct device_image image = {.number = number,
@@ -231,7 +243,14 @@ static inline struct device_image sample_device(uint64_t number, const char *ser
                                 .antivirus_enabled = TRI_FALSE,
                                 .disk_encrypted = TRI_TRUE,
                                 .email_blocked = true,
-                                .ticket_open = true};
+                                .ticket_open = true,
+                                .has_license = true,
+                                .threat_level = 1 + THREAT_HIGH,
+                                .threat_at_ms = AT_MS - 3,
+                                .overdue_stage = 1,
+                                .wipe = WIPE_UNAPPROVED};
+  image.overdue_since_ms = AT_MS - 4;
+  image.wipe = &sample_wipe;
   return image;
 }
 
@@ -261,8 +280,16 @@ static inline struct journal_row sample_row(uint64_t batch, uint64_t first_seq, 
 }
 
 static const enum result_kind kinds[] = {
-    RESULT_COMPLIANCE_CHANGE, RESULT_NOTIFICATION, RESULT_ACCESS_DECISION, RESULT_TICKET,
-    RESULT_LICENSE,           RESULT_AUDIT,        RESULT_DEAD_LETTER,     RESULT_DEAD_LETTER,
+    RESULT_COMPLIANCE_CHANGE,
+    RESULT_NOTIFICATION,
+    RESULT_ACCESS_DECISION,
+    RESULT_TICKET,
+    RESULT_LICENSE,
+    RESULT_AUDIT,
+    RESULT_DEAD_LETTER,
+    RESULT_DEAD_LETTER,
+    RESULT_ACTION,
+    RESULT_ACTION,
 };
 
 /* A batch with `count` results of every kind in turn and one device. */

@@ -15,7 +15,9 @@
 
 enum { BODY_SIZE_MAX = 1 << 16 };
 
-static const char *const names[] = {"Enrollment", "CheckIn", "ComplianceReport"};
+static const char *const names[] = {"Enrollment",  "CheckIn",         "ComplianceReport",
+                                    "Command",     "Policy",          "RoleChange",
+                                    "TenantEvent", "ProfileRevision", "GroupChange"};
 
 struct subject {
   const struct writer *writer;

@@ -15,7 +15,8 @@ import uuid
 import fastavro
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-NAMES = ("Enrollment", "CheckIn", "ComplianceReport")
+NAMES = ("Enrollment", "CheckIn", "ComplianceReport", "Command", "Policy", "RoleChange", "TenantEvent",
+         "ProfileRevision", "GroupChange")
 SCHEMAS = [json.loads((ROOT / f"schemas/{name}.avsc").read_text()) for name in NAMES]
 
 

@@ -41,6 +41,11 @@ static const char *const foreign[] = {
     "{\"name\":\"pad\",\"type\":{\"type\":\"fixed\",\"name\":\"Pad\",\"size\":5}},"
     "{\"name\":\"disk_encrypted\",\"type\":\"boolean\"},"
     "{\"name\":\"number\",\"type\":[\"double\",\"float\",\"bytes\"]}]}",
+    "{\"type\":\"record\",\"name\":\"GroupChange\",\"fields\":["
+    "{\"name\":\"serial\",\"type\":[\"string\",\"null\"]},"
+    "{\"name\":\"change\",\"type\":{\"type\":\"enum\",\"name\":\"GroupChangeKind\","
+    "\"symbols\":[\"REMOVE\",\"ADD\"]}},{\"name\":\"group\",\"type\":\"string\"},"
+    "{\"name\":\"event_id\",\"type\":\"string\"},{\"name\":\"occurred_at\",\"type\":\"long\"}]}",
 };
 
 static struct schemas *schemas_once(void) {
@@ -59,15 +64,15 @@ static struct schemas *schemas_once(void) {
 }
 
 /* Ours in an Avro single object, or a foreign one in Confluent's format. */
-static size_t frame(const struct schemas *schemas, uint8_t choice, enum topic topic,
+static size_t frame(const struct schemas *schemas, uint8_t choice, enum input_record record,
                     uint8_t *value) {
-  const uint32_t id = choice / TOPIC_COUNT % (COUNT_OF(foreign) + 1);
+  const uint32_t id = choice / INPUT_RECORD_COUNT % (COUNT_OF(foreign) + 1);
   if (id > 0) {
     memset(value, 0, 4);
     value[4] = (uint8_t)id;
     return 5;
   }
-  const uint64_t fingerprint = schemas_reader(schemas, topic)->fingerprint;
+  const uint64_t fingerprint = schemas_reader(schemas, record)->fingerprint;
   value[0] = 0xc3;
   value[1] = 0x01;
   for (size_t i = 0; i < 8; i++) {
@@ -81,29 +86,52 @@ static bool is_inside(struct span inner, struct span value) {
          (inner.data >= value.data && inner.data + inner.size <= value.data + value.size);
 }
 
+static bool is_short_name(struct span name) {
+  return name.size >= 1 && name.size <= SHORT_NAME_SIZE_MAX && span_is_printable_ascii(name);
+}
+
+static void check_command(const struct device_command *command) {
+  HOLDS(command->kind < COMMAND_COUNT);
+  HOLDS(command->kind != COMMAND_WIPE || (command->has_wipe_reason && command->has_confirm));
+  HOLDS(command->kind != COMMAND_SET_STATUS || command->has_status);
+  HOLDS(command->kind != COMMAND_RENAME || command->name.size > 0);
+  HOLDS(command->name.size <= SHORT_NAME_SIZE_MAX && span_is_utf8_text(command->name));
+  HOLDS(command->note.size <= NOTE_SIZE_MAX && span_is_utf8_text(command->note));
+}
+
 static void check_event(const struct event *event, enum topic topic) {
-  HOLDS(event->serial.size >= 1 && event->serial.size <= SERIAL_SIZE_MAX);
+  const bool has_serial =
+      topic != TOPIC_CONTROL || (event->kind == EVENT_GROUP && event->user.email.size == 0);
+  HOLDS(event->serial.size <= SERIAL_SIZE_MAX && (event->serial.size >= 1) == has_serial);
   HOLDS(span_is_printable_ascii(event->serial));
   HOLDS(event->occurred_at_ms >= EVENT_TIME_MIN_MS && event->occurred_at_ms <= EVENT_TIME_MAX_MS);
-  if (topic == TOPIC_ENROLLMENTS) {
-    HOLDS(event->kind == EVENT_ENROLLMENT);
-    HOLDS(event->enrollment.user_email.size >= 1 &&
-          event->enrollment.user_email.size <= USER_EMAIL_SIZE_MAX);
-    HOLDS(span_is_utf8_text(event->enrollment.user_email));
+  HOLDS(event->user.email.size <= USER_EMAIL_SIZE_MAX && span_is_utf8_text(event->user.email));
+  HOLDS(event->actor.email.size <= USER_EMAIL_SIZE_MAX && span_is_utf8_text(event->actor.email));
+  HOLDS(input_record_topic((enum input_record)event->kind) == topic);
+  if (event->kind == EVENT_ENROLLMENT) {
+    HOLDS(event->user.email.size >= 1);
     HOLDS(event->enrollment.platform < PLATFORM_COUNT);
+  } else if (event->kind == EVENT_COMMAND) {
+    check_command(&event->command);
+  } else if (event->kind == EVENT_POLICY) {
+    HOLDS(is_short_name(event->policy.version) && event->policy.policy == NULL);
+  } else if (event->kind == EVENT_ROLE) {
+    HOLDS(event->user.email.size >= 1);
+  } else if (event->kind == EVENT_GROUP) {
+    HOLDS(is_short_name(event->group.group));
   }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const enum topic topics[] = {TOPIC_ENROLLMENTS, TOPIC_CHECKINS, TOPIC_REPORTS};
   struct schemas *const schemas = schemas_once();
   if (size == 0 || size > VALUE_SIZE_MAX) {
     return 0;
   }
-  const enum topic topic = topics[data[0] % COUNT_OF(topics)];
+  const enum input_record record = data[0] % INPUT_RECORD_COUNT;
+  const enum topic topic = input_record_topic(record);
   /* Exactly as many bytes as there are, so that one read too many is seen. */
   uint8_t head[16];
-  const size_t head_size = data[0] >= 0xf0 ? 0 : frame(schemas, data[0], topic, head);
+  const size_t head_size = data[0] >= 0xf0 ? 0 : frame(schemas, data[0], record, head);
   uint8_t *const bytes = malloc(head_size + size - 1 + (head_size + size == 1));
   HOLDS(bytes != NULL);
   memcpy(bytes, head, head_size);

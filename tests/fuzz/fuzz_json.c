@@ -13,7 +13,7 @@
 static struct schemas *schemas;
 
 static void encode(const struct import_message *message) {
-  const struct writer *const writer = schemas_reader(schemas, message->topic);
+  const struct writer *const writer = schemas_reader(schemas, message->record);
   uint8_t *data;
   size_t size;
   struct error error;
@@ -21,7 +21,8 @@ static void encode(const struct import_message *message) {
   struct reject reject;
   if (writer != NULL && avro_json_to_value(writer, SCHEMA_ID_NONE, message->value, &data, &size,
                                            &error) == STATUS_OK) {
-    const bool is_event = decode(schemas, message->topic, span_of(data, size), &event, &reject);
+    const bool is_event =
+        decode(schemas, input_record_topic(message->record), span_of(data, size), &event, &reject);
     HOLDS(is_event || reject.code == REJECT_MALFORMED); /* never of a schema that nobody knows */
     free(data);
   }

@@ -37,28 +37,45 @@ RECORDS = (
                         consent={"notice_version": "1", "given_at": AT})),
     ("CheckIn", dict(event_id=UUID, occurred_at=AT, serial="S-1", os_version="10.0.22631", trigger="ON_DEMAND")),
     ("ComplianceReport", dict(event_id=UUID, occurred_at=AT, serial="S-1", os_version="13", antivirus_enabled=True,
-                              antivirus_signatures_at=AT, disk_encrypted=None, screen_lock_pin_length=6)),
+                              antivirus_signatures_at=AT, disk_encrypted=None, screen_lock_pin_length=6,
+                              threat_defence_level="LOW", threat_defence_at=AT)),
+    ("Command", dict(event_id=UUID, occurred_at=AT, serial="S-1", command="WIPE", actor_email="a@example.org",
+                     wipe_reason="LOST", confirm="S-1", note="by phone")),
+    ("Policy", dict(event_id=UUID, occurred_at=AT, version="2025-06", hash="0f" * 32, text="version: 2025-06\n")),
+    ("RoleChange", dict(event_id=UUID, occurred_at=AT, user_email="u@example.org", role="ADMIN", change="GRANT",
+                        actor_email="a@example.org")),
+    ("TenantEvent", dict(event_id=UUID, occurred_at=AT, kind="UPSTREAM_OUTAGE", change="BEGIN")),
+    ("ProfileRevision", dict(event_id=UUID, occurred_at=AT, profile="MOBILE", revision="r-7")),
+    ("GroupChange", dict(event_id=UUID, occurred_at=AT, group="pilot", serial="S-1", change="ADD")),
 )
+FOREIGN = 4  # schemas of others in fuzz_decode.c
+
+
+def choice(record, foreign=0, whole=False):
+    """The first byte that means this to fuzz_decode.c."""
+    return bytes([next(c for c in range(0xf0 if whole else 0, 0x100 if whole else 0xf0)
+                       if c % len(RECORDS) == record and (whole or c // len(RECORDS) % (FOREIGN + 1) == foreign))])
 
 
 def decode():
-    for topic, (name, record) in enumerate(RECORDS):
+    for number, (name, record) in enumerate(RECORDS):
         value = body(ours(name), record)
-        seed("decode", f"own-{name}", bytes([topic]) + value)
+        seed("decode", f"own-{name}", choice(number) + value)
         head = fastavro.schema.fingerprint(fastavro.schema.to_parsing_canonical_form(ours(name)), "CRC-64-AVRO")
-        seed("decode", f"whole-{name}", bytes([0xf0 + topic]) + b"\xc3\x01" + bytes.fromhex(head) + value)
-        seed("decode", f"framed-{name}", bytes([0xf0 + topic]) + b"\x00\x00\x00\x00\x07" + value)
-        for id in (1, 2, 3):
-            choice = next(c for c in range(0xf0) if c % 3 == topic and c // 5 % 4 == id)
-            seed("decode", f"foreign-{id}-{name}", bytes([choice]) + value)
+        seed("decode", f"whole-{name}", choice(number, whole=True) + b"\xc3\x01" + bytes.fromhex(head) + value)
+        seed("decode", f"framed-{name}", choice(number, whole=True) + b"\x00\x00\x00\x00\x07" + value)
+        for foreign in range(1, FOREIGN + 1):
+            seed("decode", f"foreign-{foreign}-{name}", choice(number, foreign) + value)
 
 
 def json_lines():
-    for topic, name in (("enrollments", 0), ("checkins", 1), ("compliance-reports", 2)):
-        record = {"topic": topic, "timestamp": AT, **RECORDS[name][1]}
-        seed("json", f"line-{topic}", b"\0" + json.dumps(record).encode())
-        seed("json", f"cat-{topic}", b"\0" + json.dumps(
-            {"topic": "muster." + topic, "timestamp": "2025-06-02T08:00:00Z", "value": RECORDS[name][1]}).encode())
+    topics = ("enrollments", "checkins", "compliance-reports", "commands") + 5 * ("control",)
+    for topic, (name, fields) in zip(topics, RECORDS):
+        kind = topic if topic != "control" else topic + "-" + name
+        named = {"record": name} if topic == "control" else {}
+        seed("json", f"line-{kind}", b"\0" + json.dumps({"topic": topic, "timestamp": AT, **named, **fields}).encode())
+        seed("json", f"cat-{kind}", b"\0" + json.dumps(
+            {"topic": "muster." + topic, "timestamp": "2025-06-02T08:00:00Z", "value": fields}).encode())
     graph = json.loads((ROOT / "tests/data/graph-manageddevices.json").read_text())
     devices = graph["value"] if isinstance(graph, dict) else graph
     seed("json", "graph-page", b"\x41" + json.dumps({"value": devices[:2], "@odata.nextLink": "x"}).encode())
@@ -117,8 +134,19 @@ def pack():
     seed("pack", "checkpoint", b"muster.example/muster.journal/0\n42\n" + b"A" * 43 + b"=\n\n\xe2\x80\x94 PeterNeumann " + b"x08g" * 24 + b"\n")
 
 
+def policy():
+    for path in sorted((ROOT / "policies").glob("*.yaml")):
+        seed("policy", path.stem, (b"t" if path.stem.endswith("_test") else b"p") + path.read_bytes())
+    rules = "".join(f"  - {{id: r{n}, title: T, remediation: R, require: {require}}}\n" for n, require in enumerate((
+        "{any: [[os_version, is_not, 1.2], {not: [os_version, at_least, minimum_os]}]}",
+        "{all: [[threat_defence_level, at_most, low], [threat_defence_age, below, 1h30m]]}",
+        "{not: {any: [[disk_encrypted, is, unknown], [screen_lock_pin_length, below, 4]]}}")))
+    seed("policy", "nested", ("pversion: n\ntitle: N\nrules:\n" + rules).encode())
+
+
 decode()
 pack()
 json_lines()
+policy()
 config()
 registry()

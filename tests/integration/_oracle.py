@@ -31,6 +31,7 @@ PENDING_MAX = 30 * 60_000
 BLOCK_AFTER = 24 * HOUR
 SIGNATURES_AGE_MAX = 168 * HOUR
 TIME_MAX = 253402300799999
+PIN_LENGTH_MIN = 6
 RULES = ("os_out_of_date", "antivirus", "not_encrypted", "weak_screen_lock")
 OS_MIN = {"WINDOWS": (10, 0, 22631), "MACOS": (14,), "IOS": (17,), "ANDROID": (13,), "LINUX": None}
 PROFILES = {"STANDARD": {"WINDOWS", "MACOS", "LINUX"}, "MOBILE": {"IOS", "ANDROID"}, "EXECUTIVE": set(OS_MIN)}
@@ -471,7 +472,7 @@ class Lane:
         violated = (is_out_of_date(device.platform, device.os_version),
                     device.platform in ("WINDOWS", "MACOS") and not antivirus_holds,
                     not device.encrypted,
-                    device.pin_length is None or device.pin_length < 6)
+                    device.pin_length is None or device.pin_length < PIN_LENGTH_MIN)
         return tuple(rule for rule, is_violated in zip(RULES, violated) if is_violated)
 
     def evaluate(self, device):

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (AclBinding, AclOperation, AclPermissionType, 
 from _world import ROOT, free_port, wait_until
 
 PASSWORDS = {name: f"topsecret-{name}" for name in
-             ("admin", "muster", "gateway", "mailer", "stranger", "no_group", "no_txn", "no_output", "no_journal",
+             ("admin", "muster", "gateway", "mailer", "auditor", "stranger", "no_group", "no_txn", "no_output", "no_journal",
               "no_input")}
 
 

@@ -80,9 +80,10 @@ def standstill(value):
 
 def free_port():
     """Below the range that clients are given ports from, as scripts/stack does."""
+    first, last = map(int, os.environ.get("MUSTER_PORTS", "20000-31999").split("-"))
     while True:
         with socket.socket() as s, contextlib.suppress(OSError):
-            s.bind(("127.0.0.1", random.randrange(20000, 32000)))
+            s.bind(("127.0.0.1", random.randint(first, last)))
             return s.getsockname()[1]
 
 
@@ -403,8 +404,8 @@ privacy:
     def start(self, *arguments, http=None):
         return Process(self, arguments, http or f"127.0.0.1:{free_port()}")
 
-    def input_ends(self):
-        return self.ends([(topic, lane) for topic in INPUTS for lane in range(self.lanes)])
+    def input_ends(self, timeout=DEADLINE_S):
+        return self.ends([(topic, lane) for topic in INPUTS for lane in range(self.lanes)], timeout)
 
     def is_caught_up(self, ends=None):
         """Whether all that stands in the topics, or stood before ends, is in the journal; no, when
@@ -449,12 +450,12 @@ privacy:
                          "auto.offset.reset": "earliest", "enable.partition.eof": True,
                          "enable.auto.commit": False})
 
-    def ends(self, places):
+    def ends(self, places, timeout=DEADLINE_S):
         """{(topic, partition): end offset}"""
         consumer = self.consumer()
         try:
             return {(topic, lane): consumer.get_watermark_offsets(
-                TopicPartition(self.prefix + topic, lane), timeout=DEADLINE_S)[1] for topic, lane in places}
+                TopicPartition(self.prefix + topic, lane), timeout=timeout)[1] for topic, lane in places}
         finally:
             consumer.close()
 
@@ -626,6 +627,9 @@ def chain_of(record, previous, prefix):
     out += struct.pack(">QQQQ", counts["messages"], counts["dead_letters"], counts["timers"], counts["devices"])
     for digest in (record["environment"], record["digests"]["inputs"], record["digests"]["results"]):
         out += bytes.fromhex(digest)
+    sweep = record["cursors"]["sweep"]
+    if sweep is not None:
+        out += struct.pack(">QQ", 1, sweep["device_number"])
     return hashlib.sha256(out).digest()
 
 

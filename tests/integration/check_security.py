@@ -114,7 +114,8 @@ def kafka_by_role(make):
         def config(user, **more):
             return configured(directory, user, dsn, kafka, user, "sec.", "secure", **more)
         run(config("admin"), "topics", "create", "--partitions", "2")
-        kafka.grant("run=User:muster", "produce=User:gateway", "read=User:mailer", prefix="sec.", group="secure")
+        kafka.grant("run=User:muster", "produce=User:gateway", "read=User:mailer", "audit=User:auditor",
+                    prefix="sec.", group="secure")
         run(config("muster"), "migrate")
         run(config("gateway"), "produce", "-", text=LINES)
         done = run(config("muster"), "run", "--until-caught-up", "-o", "json")
@@ -141,11 +142,46 @@ def kafka_by_role(make):
         denied("mailer writes", lambda: produce_as(kafka, "mailer", "sec.notifications"))
         denied("mailer reads an input", lambda: read_as(kafka, "mailer", "sec.enrollments"))
         denied("a stranger reads", lambda: read_as(kafka, "stranger", "sec.audit"))
+        audited(kafka, config)
         done = run(config("stranger"), "run", "--until-caught-up", status=(EX_CONFIG, EX_UNAVAILABLE))
         print("  a stranger runs:", done.stderr.splitlines()[-1])
         by_scram(directory, config)
         secrets_and_their_ways(directory, kafka, config)
         certificates_and_names(directory, kafka, config)
+
+
+def audited(kafka, config):
+    """An auditor holds every decision against the log, with the right to read topics and no other; and
+    without a database."""
+    auditor = config("auditor")
+    nowhere = {"MUSTER_POSTGRES__DSN": "host=127.0.0.1 port=1"}
+    done = run(auditor, "replay", "verify", "-o", "json", env=nowhere)
+    print("  an auditor:", done.stdout.splitlines()[-1][:180])
+    run(auditor, "replay", "explain", "K-1", env=nowhere)
+    admin = AdminClient(kafka.client("auditor"))
+    for topic in ("enrollments", "commands", "control", "compliance-changes", "audit", "journal", "dead-letters"):
+        denied(f"the auditor writes {topic}", lambda: produce_as(kafka, "auditor", f"sec.{topic}"))
+    denied("the auditor fences a lane", lambda: transact_as(kafka, "auditor", "secure.sec.lane-0"))
+    denied("the auditor makes a topic", lambda: [f.result(20) for f in admin.create_topics(
+        [NewTopic("sec.more", 1, 1)]).values()])
+    denied("the auditor deletes a topic", lambda: [f.result(20) for f in admin.delete_topics(["sec.journal"]).values()])
+    denied("the auditor deletes records", lambda: [f.result(20) for f in admin.delete_records(
+        [TopicPartition("sec.journal", 0, 1)]).values()])
+    denied("the auditor joins muster's group", lambda: join_as(kafka, "auditor", "sec.audit", "secure"))
+    # A reader of results alone cannot audit: the inputs are not shown to it.
+    done = run(config("mailer"), "replay", "verify", status=EX_CONFIG)
+    print("  a mailer audits:", done.stderr.splitlines()[-1][:180])
+
+
+def join_as(kafka, user, topic, group):
+    consumer = Consumer(kafka.client(user, **{"group.id": group}))
+    try:
+        consumer.subscribe([topic])
+        message = consumer.poll(15)
+        if message is not None and message.error() is not None:
+            raise KafkaException(message.error())
+    finally:
+        consumer.close()
 
 
 def by_scram(directory, config):
@@ -155,7 +191,7 @@ def by_scram(directory, config):
     if subprocess.run(["pkg-config", "--atleast-version=2.6.1", "rdkafka"], check=False).returncode == 0:
         run(scram, "run", "--until-caught-up")
         return
-    done = run(scram, "topics", "cat", "journal", status=EX_UNAVAILABLE)
+    done = run(scram, "topics", "cat", "journal", status=EX_CONFIG)
     assert "librdkafka 2.6.1" in done.stderr, done.stderr
     print("  by SCRAM:", done.stderr.strip()[-160:])
     (library,) = pathlib.Path(confluent_kafka.__file__).parent.parent.glob("confluent_kafka.libs/librdkafka*.so*")
@@ -164,7 +200,7 @@ def by_scram(directory, config):
     done = run(scram, "run", "--until-caught-up", "-o", "json", env=newer)
     assert json.loads(done.stdout.splitlines()[-1])["messages"] == 0
     run(config("muster", sasl_mechanism="SCRAM-SHA-512", sasl_password_file=None), "topics", "cat", "journal",
-        status=EX_UNAVAILABLE, env={**newer, "MUSTER_KAFKA__SASL_PASSWORD": "topsecret-wrong"})
+        status=EX_CONFIG, env={**newer, "MUSTER_KAFKA__SASL_PASSWORD": "topsecret-wrong"})
 
 
 def secrets_and_their_ways(directory, kafka, config):
@@ -178,7 +214,7 @@ def secrets_and_their_ways(directory, kafka, config):
     assert 'sasl_password: "***"' in shown, shown
     bare = config("muster", sasl_password_file=None)  # the same file again
     for env in ({}, {"MUSTER_KAFKA__SASL_PASSWORD": "topsecret-wrong"}):
-        done = run(bare, "run", "--until-caught-up", status=(EX_CONFIG, EX_UNAVAILABLE), env=env)
+        done = run(bare, "run", "--until-caught-up", status=EX_CONFIG, env=env)
         print("  a wrong password:" if env else "  no password:", done.stderr.splitlines()[-1])
         assert "sasl" in done.stderr.lower() or "authentication" in done.stderr.lower(), done.stderr
     done = run(config("muster", sasl_password_file="/nowhere"), "run", "--until-caught-up", status=EX_CONFIG)
@@ -405,12 +441,12 @@ def verified(directory, server):
     migrate(f"{trusted} password=${{PG_PASSWORD}}", env={"PG_PASSWORD": "topsecret-pg"})
     shown = run(str(config), "config", "show", env={"PG_PASSWORD": "topsecret-pg"}).stdout
     assert "password=***" in shown, shown
-    migrate(trusted, "password", env={"PGPASSWORD": "topsecret-wrong"}, status=failed)
-    migrate(trusted, "password", status=failed)
+    migrate(trusted, "password", env={"PGPASSWORD": "topsecret-wrong"}, status=EX_CONFIG)
+    migrate(trusted, "password", status=EX_CONFIG)
     migrate(f"{base} sslrootcert={directory}/other.pem passfile={passfile}", "certificate verify failed", status=failed)
     migrate(f"{base} sslrootcert=/nowhere passfile={passfile}", "root certificate", status=failed)
     migrate(f"{trusted} passfile={passfile}".replace("localhost", "127.0.0.1"), "does not match", status=failed)
-    migrate(f"{trusted} sslmode=disable passfile={passfile}", "no encryption", status=failed)
+    migrate(f"{trusted} sslmode=disable passfile={passfile}", "no encryption", status=EX_CONFIG)
     migrate("host=localhost password=top topsecret", "neither", status=EX_CONFIG)
     server.show("elsewhere")
     migrate(f"{trusted} passfile={passfile}", "does not match", status=failed)

@@ -58,12 +58,13 @@ static void put_device_id(const struct render *render, uint64_t number) {
   fputs(id, render->out);
 }
 
-static void put_violations(const struct render *render, violation_set violations) {
+static void put_violations(const struct render *render, struct rule_names rules,
+                           violation_set violations) {
   const char *separator = "";
   fputc('[', render->out);
-  for (size_t rule = 0; rule < render->policy->rule_count; rule++) {
+  for (uint32_t rule = 0; rule < rules.count; rule++) {
     if ((violations >> rule & 1u) != 0) {
-      fprintf(render->out, "%s%s", separator, render->policy->rule_ids[rule]);
+      fprintf(render->out, "%s%s", separator, rules.ids[rule]);
       separator = ",";
     }
   }
@@ -72,7 +73,7 @@ static void put_violations(const struct render *render, violation_set violations
 
 static void put_change(const struct render *render, const struct result *result) {
   fprintf(render->out, "%s ", compliance_name(result->change.compliance));
-  put_violations(render, result->change.violations);
+  put_violations(render, result->rules, result->change.violations);
   if (result->change.noncompliant_since_ms != TIME_NONE) {
     fputs(" since ", render->out);
     render_time(render, result->change.noncompliant_since_ms);
@@ -83,12 +84,40 @@ static void put_ticket(const struct render *render, const struct result *result)
   fprintf(render->out, "%s ", ticket_action_name(result->ticket.action));
   put_device_id(render, result->device_number);
   fprintf(render->out, "/%" PRIu32 " ", result->ticket.episode);
-  put_violations(render, result->ticket.violations);
+  put_violations(render, result->rules, result->ticket.violations);
+}
+
+/* A subject in hex is shown as the text that it was made of. */
+static void put_named(const struct render *render, struct span text) {
+  static const char digits[] = "0123456789abcdef";
+  uint8_t subject[SUBJECT_SIZE] = {0};
+  bool is_subject = text.size == 2 * sizeof subject;
+  for (size_t i = 0; i < text.size && is_subject; i++) {
+    const char *at = memchr(digits, text.data[i], 16);
+    is_subject = at != NULL;
+    subject[i / 2] = (uint8_t)(subject[i / 2] << 4 | (is_subject ? at - digits : 0));
+  }
+  if (is_subject) {
+    put_padded(render, subject, sizeof subject);
+  } else {
+    put_span(render, text);
+  }
+}
+
+static void put_action(const struct render *render, const struct result *result) {
+  fprintf(render->out, "%s%s", action_kind_name(result->action.action),
+          result->action.is_selective ? " selective" : "");
+  if (result->action.parameter != NULL) {
+    fprintf(render->out, " %s=", result->action.parameter);
+    put_span(render, result->action.parameter_value);
+  }
 }
 
 static void put_audit(const struct render *render, const struct result *result) {
-  fprintf(render->out, "by %s %s ", result->audit.actor, audit_action_name(result->audit.action));
-  put_span(render, result->audit.target);
+  fputs("by ", render->out);
+  put_named(render, span_text(result->audit.actor));
+  fprintf(render->out, " %s ", audit_action_name(result->audit.action));
+  put_named(render, result->audit.target);
   fprintf(render->out, " %s \"%s\"", outcome_name(result->audit.outcome), result->audit.reason);
 }
 
@@ -120,6 +149,7 @@ static void put_part(const struct render *render, const struct result *result) {
     fputs(license_action_name(result->license.action), render->out);
     break;
   case RESULT_ACTION:
+    put_action(render, result);
     break;
   case RESULT_AUDIT:
     put_audit(render, result);
@@ -178,6 +208,11 @@ void render_timer(const struct render *render, const struct timer_cursor *timer)
   render_time(render, timer->due_at_ms);
 }
 
+void render_sweep(const struct render *render, uint64_t device_number) {
+  fputs("sweep ", render->out);
+  put_device_id(render, device_number);
+}
+
 void render_message(const struct render *render, enum topic topic, const struct head *head) {
   fprintf(render->out, "%s/%" PRId64 " ", topic_name(topic), head->offset);
   put_stamp(render, head->timestamp_ms);
@@ -206,17 +241,29 @@ static void put_facts(const struct render *render, const struct device *device) 
   if (device->has_screen_lock_pin_length) {
     fprintf(render->out, " pin=%" PRId32, device->screen_lock_pin_length);
   }
+  if (device->threat_level > 0) {
+    fprintf(render->out, " threat=%s",
+            threat_level_name((enum threat_level)(device->threat_level - 1)));
+  }
+  put_instant(render, " threat-at=", device->threat_at_ms);
 }
 
-static void put_standing(const struct render *render, const struct device *device) {
+static void put_wipe(const struct render *render, const struct device *device) {
+  static const char *const states[WIPE_STATE_COUNT] = {"", " wipe-unapproved", " wipe-armed",
+                                                       " wipe-overdue", ""};
+  fputs(states[device->wipe], render->out);
+}
+
+static void put_standing(const struct render *render, const struct device_image *image) {
+  const struct device *device = &image->state;
   /* Of the default policy's plan; another's are told by number. */
   static const char *const stages[] = {"", " notified", " escalated"};
-  const bool is_default = strcmp(render->policy->version, "default") == 0;
+  const bool is_default = strcmp(image->policy, "default") == 0;
   fprintf(render->out, "%s %s", device_status_name(device->status),
           compliance_name(device->compliance));
   if (device->compliance == COMPLIANCE_NONCOMPLIANT) {
     fputc(' ', render->out);
-    put_violations(render, device->violations);
+    put_violations(render, image->rules, device->violations);
   }
   put_instant(render, " since ", device->noncompliant_since_ms);
   if (is_default) {
@@ -231,6 +278,7 @@ static void put_standing(const struct render *render, const struct device *devic
   fputs(device->email_blocked ? " email-blocked" : "", render->out);
   fputs(device->sap_blocked ? " sap-blocked" : "", render->out);
   fputs(device->ticket_open ? " ticket-open" : "", render->out);
+  put_wipe(render, device);
   if (device->episode > 0) {
     fprintf(render->out, " episode=%" PRIu32, device->episode);
   }
@@ -248,7 +296,7 @@ void render_device(const struct render *render, const struct device_image *image
           platform_name(device->platform), ownership_name(device->ownership));
   put_span(render, image->os_version);
   fputc(' ', render->out);
-  put_standing(render, device);
+  put_standing(render, image);
   put_instant(render, " synced=", device->last_sync_at_ms);
   put_facts(render, device);
   if (image->next_timer != TIMER_KIND_NONE) {
@@ -286,5 +334,9 @@ void render_batch(const struct render *render, const struct journal_row *row) {
   if (row->timer.is_set) {
     fputs(", last ", render->out);
     render_timer(render, &row->timer);
+  }
+  if (row->sweep.is_set) {
+    fputs(", swept to ", render->out);
+    put_device_id(render, row->sweep.device_number);
   }
 }

@@ -26,6 +26,9 @@ void render_result(const struct render *render, const struct result *result);
 /* timer block D001 T+24h */
 void render_timer(const struct render *render, const struct timer_cursor *timer);
 
+/* sweep D001 */
+void render_sweep(const struct render *render, uint64_t device_number);
+
 /* checkins/0 T+1h, with "(not believed)" where that holds */
 void render_message(const struct render *render, enum topic topic, const struct head *head);
 

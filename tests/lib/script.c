@@ -1,4 +1,4 @@
-#include "tests/lib/script.h"
+#include "tests/lib/script_words.h"
 
 #include <stdlib.h>
 
@@ -7,15 +7,10 @@ static const char *const platforms[] = {PLATFORM_LIST(NAME)};
 static const char *const profiles[] = {PROFILE_LIST(NAME)};
 static const char *const ownerships[] = {OWNERSHIP_LIST(NAME)};
 static const char *const statuses[] = {STATUS_SYMBOLS(NAME)};
+static const char *const levels[] = {"secured", "low", "medium", "high"};
 static const char *const answers[] = {"unknown", "off", "on"}; /* as enum tri */
 
-/* The words left of a line, and the one that is being looked at. */
-struct words {
-  struct span rest;
-  struct span word;
-};
-
-static bool take_word(struct words *words) {
+bool take_word(struct words *words) {
   size_t size = 0;
   while (size < words->rest.size && words->rest.data[size] != ' ') {
     size++;
@@ -26,12 +21,11 @@ static bool take_word(struct words *words) {
   return size > 0;
 }
 
-static bool is_word(struct span word, const char *text) {
+bool is_word(struct span word, const char *text) {
   return span_equal(word, span_text(text));
 }
 
-/* Whether the word is "name=value"; then the value. */
-static bool take_value(struct span word, const char *name, struct span *value) {
+bool take_value(struct span word, const char *name, struct span *value) {
   const size_t size = strlen(name);
   if (word.size <= size || memcmp(word.data, name, size) != 0 || word.data[size] != '=') {
     return false;
@@ -40,7 +34,7 @@ static bool take_value(struct span word, const char *name, struct span *value) {
   return true;
 }
 
-static bool parse_name(struct span word, const char *const *names, size_t count, int *index) {
+bool parse_name(struct span word, const char *const *names, size_t count, int *index) {
   for (size_t i = 0; i < count; i++) {
     if (is_word(word, names[i])) {
       *index = (int)i;
@@ -59,7 +53,7 @@ static bool parse_topic(struct span word, enum topic *topic) {
   return false;
 }
 
-static bool parse_number(struct span word, int64_t *number) {
+bool parse_number(struct span word, int64_t *number) {
   char text[24] = {0};
   if (word.size == 0 || word.size >= sizeof text) {
     return false;
@@ -70,8 +64,7 @@ static bool parse_number(struct span word, int64_t *number) {
   return *end == '\0';
 }
 
-/* "23h59m": numbers, each with its unit. */
-static bool parse_distance(struct span text, int64_t *distance_ms) {
+bool parse_distance(struct span text, int64_t *distance_ms) {
   static const struct {
     const char *name;
     int64_t ms;
@@ -123,17 +116,22 @@ static bool parse_time(struct span text, int64_t base_ms, int64_t from_ms, int64
   return true;
 }
 
-static void put_padded(struct span text, uint8_t *bytes, size_t size) {
+void put_padded(struct span text, uint8_t *bytes, size_t size) {
   memset(bytes, 0, size);
   memcpy(bytes, text.data, text.size < size ? text.size : size);
 }
 
-static bool parse_enrollment_word(struct span word, struct enrollment *enrollment) {
+void put_person(struct span text, struct named_person *person) {
+  person->email = text;
+  put_padded(text, person->subject, SUBJECT_SIZE);
+}
+
+static bool parse_enrollment_word(struct span word, struct event *event) {
+  struct enrollment *enrollment = &event->enrollment;
   struct span value;
   int index;
   if (take_value(word, "user", &value)) {
-    enrollment->user_email = value;
-    put_padded(value, enrollment->subject, SUBJECT_SIZE);
+    put_person(value, &event->user);
   } else if (take_value(word, "os", &value)) {
     enrollment->os_version = value;
   } else if (take_value(word, "profile", &value)) {
@@ -191,6 +189,14 @@ static bool parse_report_word(struct span word, const struct script_context *con
     report->has_antivirus_signatures_at = true;
     return parse_time(value, context->base_ms, context->last_at_ms,
                       &report->antivirus_signatures_at_ms);
+  } else if (take_value(word, "threat", &value)) {
+    index = 0;
+    report->has_threat_level = parse_name(value, levels, COUNT_OF(levels), &index);
+    report->threat_level = (enum threat_level)index;
+    return report->has_threat_level;
+  } else if (take_value(word, "threat-at", &value)) {
+    report->has_threat_at = true;
+    return parse_time(value, context->base_ms, context->last_at_ms, &report->threat_at_ms);
   } else if (take_value(word, "pin", &value)) {
     report->has_screen_lock_pin_length = parse_number(value, &number);
     report->screen_lock_pin_length = (int32_t)number;
@@ -215,15 +221,39 @@ static bool parse_common_word(struct span word, struct logged *message) {
   return true;
 }
 
+static bool parse_policy_word(struct span word, struct event *event, struct script_line *line) {
+  struct span value;
+  if (is_word(word, "textless")) {
+    line->is_textless = true;
+  } else if (is_word(word, "other")) {
+    line->is_other = true;
+  } else if (take_value(word, "by", &value)) {
+    event->actor.email = value;
+    put_padded(value, event->actor.subject, SUBJECT_SIZE);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 static bool parse_event_word(struct span word, const struct script_context *context,
-                             struct event *event) {
+                             struct script_line *line) {
+  struct event *event = &line->message.event;
   switch (event->kind) {
   case EVENT_ENROLLMENT:
-    return parse_enrollment_word(word, &event->enrollment);
+    return parse_enrollment_word(word, event);
   case EVENT_CHECKIN:
     return parse_checkin_word(word, &event->checkin);
   case EVENT_REPORT:
     return parse_report_word(word, context, &event->report);
+  case EVENT_POLICY:
+    return parse_policy_word(word, event, line);
+  case EVENT_COMMAND:
+  case EVENT_ROLE:
+  case EVENT_TENANT:
+  case EVENT_PROFILE_REVISION:
+  case EVENT_GROUP:
+    return parse_control_word(word, event);
   }
   return false;
 }
@@ -251,6 +281,7 @@ static bool parse_message_kind(struct words *words, struct script_line *line) {
       {"enroll", EVENT_ENROLLMENT, TOPIC_ENROLLMENTS},
       {"checkin", EVENT_CHECKIN, TOPIC_CHECKINS},
       {"report", EVENT_REPORT, TOPIC_REPORTS},
+      {"apply", EVENT_POLICY, TOPIC_CONTROL},
   };
   struct event *event = &line->message.event;
   if (is_word(words->word, "reject")) {
@@ -261,10 +292,14 @@ static bool parse_message_kind(struct words *words, struct script_line *line) {
       line->message.is_event = true;
       line->topic = kinds[i].topic;
       event->kind = kinds[i].kind;
+      if (event->kind == EVENT_POLICY) {
+        line->policy = words->word;
+        return true;
+      }
       event->serial = words->word;
       if (event->kind == EVENT_ENROLLMENT) {
         event->enrollment.os_version = span_text("10.0.22631");
-        return parse_enrollment_word(span_text("user=ann"), &event->enrollment);
+        return parse_enrollment_word(span_text("user=ann"), event);
       }
       if (event->kind == EVENT_CHECKIN) {
         event->checkin.os_version = span_text("10.0.22631");
@@ -272,7 +307,7 @@ static bool parse_message_kind(struct words *words, struct script_line *line) {
       return true;
     }
   }
-  return false;
+  return parse_control_kind(words, line);
 }
 
 static bool parse_message(struct words *words, struct script_context *context,
@@ -294,7 +329,7 @@ static bool parse_message(struct words *words, struct script_context *context,
   message->event.occurred_at_ms = context->last_at_ms;
   while (take_word(words)) {
     if (!parse_common_word(words->word, message) &&
-        !(message->is_event && parse_event_word(words->word, context, &message->event))) {
+        !(message->is_event && parse_event_word(words->word, context, line))) {
       return false;
     }
   }
@@ -348,6 +383,12 @@ static bool parse_rest(struct words *words, const struct script_context *context
     return true;
   case SCRIPT_GIVEN:
     return parse_given(words, line);
+  case SCRIPT_AMEND:
+    return parse_amend(words, &line->amend);
+  case SCRIPT_BOOTSTRAP:
+    line->admins = words->rest;
+    words->rest = (struct span){0};
+    return true;
   case SCRIPT_TICK:
     return take_word(words) &&
            parse_time(words->word, context->base_ms, context->last_at_ms, &line->at_ms);
@@ -376,7 +417,7 @@ bool script_parse(struct span text, struct script_context *context, struct scrip
       {"lane", SCRIPT_LANE},   {"policy", SCRIPT_POLICY}, {"given", SCRIPT_GIVEN},
       {"tick", SCRIPT_TICK},   {"merge", SCRIPT_MERGE},   {"run", SCRIPT_RUN},
       {"more", SCRIPT_MORE},   {"end", SCRIPT_END},       {"limit", SCRIPT_LIMIT},
-      {"close", SCRIPT_CLOSE},
+      {"close", SCRIPT_CLOSE}, {"amend", SCRIPT_AMEND},   {"bootstrap", SCRIPT_BOOTSTRAP},
   };
   struct words words = {.rest = text};
   *line = (struct script_line){.kind = SCRIPT_MESSAGE};

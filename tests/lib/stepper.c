@@ -17,6 +17,7 @@ void stepper_init(struct stepper *stepper, uint32_t lane, uint32_t lane_count,
 }
 
 void stepper_fini(struct stepper *stepper) {
+  free(stepper->kept);
   batch_fini(&stepper->batch, &stepper->lane.memory);
   lane_fini(&stepper->lane);
   assert(stepper->heap.block_count == 0);
@@ -24,7 +25,10 @@ void stepper_fini(struct stepper *stepper) {
 }
 
 struct head stepper_head(const struct logged *message) {
+  const enum event_kind kind = message->event.kind;
   return (struct head){.state = HEAD_READY,
+                       .begins_batch = message->is_event &&
+                                       (kind == EVENT_POLICY || kind == EVENT_PROFILE_REVISION),
                        .is_believed = message->is_believed,
                        .timestamp_ms = message->timestamp_ms,
                        .offset = message->offset};
@@ -33,8 +37,9 @@ struct head stepper_head(const struct logged *message) {
 static void take_result(void *context, const struct result *result) {
   struct stepper *stepper = context;
   /* The index is where an edge finds the person: it is that of the subject, which is told. */
-  assert(!result->has_subject || memcmp(stepper->lane.persons.items[result->person].subject,
-                                        result->subject, SUBJECT_SIZE) == 0);
+  assert(!result->has_subject || result->person == INDEX_NONE ||
+         memcmp(stepper->lane.persons.items[result->person].subject, result->subject,
+                SUBJECT_SIZE) == 0);
   fputs(stepper->indent, stepper->render.out);
   render_result(&stepper->render, result);
   fputc('\n', stepper->render.out);
@@ -58,6 +63,16 @@ static void tell_devices(struct stepper *stepper) {
   lane_clear_touches(lane);
 }
 
+static void keep_control(struct stepper *stepper, const struct event *event,
+                         const struct message *caused) {
+  struct kept_control kept = {
+      .event = *event, .cause = caused->cause, .at_ms = stepper->lane.clock_ms};
+  kept.cause.has_event_id = true;
+  memcpy(kept.cause.event_id, event->event_id, EVENT_ID_SIZE);
+  stepper->kept = realloc(stepper->kept, (stepper->kept_count + 1) * sizeof *stepper->kept);
+  stepper->kept[stepper->kept_count++] = kept;
+}
+
 void stepper_take(struct stepper *stepper, const struct head heads[TOPIC_COUNT], enum topic topic,
                   const struct logged *message) {
   const struct sink sink = {.context = stepper, .take = take_result};
@@ -68,7 +83,11 @@ void stepper_take(struct stepper *stepper, const struct head heads[TOPIC_COUNT],
   stepper->line_count = 0;
   batch_take(&stepper->batch, &stepper->lane, heads, topic);
   if (message->is_event) {
+    const uint64_t change_count = stepper->lane.control.change_count;
     decide_event(&stepper->lane, &message->event, &caused, &sink);
+    if (stepper->lane.control.change_count != change_count) {
+      keep_control(stepper, &message->event, &caused);
+    }
   } else {
     decide_reject(&stepper->lane, &message->reject, &caused, &sink);
   }
@@ -83,14 +102,26 @@ void stepper_fire(struct stepper *stepper, const struct head heads[TOPIC_COUNT])
   const struct timer_cursor timer = {
       .due_at_ms = first->due_at_ms,
       .device_number = lane_device_number(&stepper->lane, first->device),
-      .kind = device_next_timer(stepper->lane.policy, &stepper->lane.devices[first->device],
-                                &due_at_ms),
+      .kind = lane_next_timer(&stepper->lane, first->device, &stepper->lane.devices[first->device],
+                              &due_at_ms),
   };
   fputs("  ", stepper->render.out);
   render_timer(&stepper->render, &timer);
   fputc('\n', stepper->render.out);
   stepper->line_count = 0;
   batch_note_timer(&stepper->batch, heads, decide_timer(&stepper->lane, &sink));
+  tell_devices(stepper);
+}
+
+void stepper_sweep(struct stepper *stepper) {
+  const struct sink sink = {.context = stepper, .take = take_result};
+  fputs("  ", stepper->render.out);
+  render_sweep(&stepper->render,
+               lane_device_number(&stepper->lane, stepper->lane.control.sweep.next));
+  fputc('\n', stepper->render.out);
+  stepper->line_count = 0;
+  sweep_step(&stepper->lane, &sink);
+  batch_note_sweep(&stepper->batch);
   tell_devices(stepper);
 }
 
@@ -112,14 +143,34 @@ void stepper_close(struct stepper *stepper, struct journal_row *row,
   batch_begin(batch, batch->number + 1, &stepper->lane, next_offsets);
 }
 
+/* Those of the configuration stand in the environment, which a lane finds in its journal. */
+static void restore_admins(struct lane *lane, const struct control *from) {
+  uint8_t subjects[8][SUBJECT_SIZE];
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < from->holder_count; i++) {
+    if (from->holders[i].is_bootstrap) {
+      assert(count < COUNT_OF(subjects));
+      memcpy(subjects[count++], from->holders[i].subject, SUBJECT_SIZE);
+    }
+  }
+  control_set_bootstrap(&lane->control, &lane->memory, subjects[0], count);
+}
+
 void stepper_restart(struct stepper *stepper) {
   struct lane old = stepper->lane;
   struct lane *lane = &stepper->lane;
-  lane_init(lane, old.number, old.count, old.policy, &old.memory);
+  lane_init(lane, old.number, old.count, old.control.policies[0].policy, &old.memory);
+  for (size_t i = 0; i < stepper->kept_count; i++) {
+    sweep_apply_control(lane, &stepper->kept[i].event, &stepper->kept[i].cause,
+                        stepper->kept[i].at_ms);
+  }
+  const struct sweep_cursor cursor = sweep_cursor(&old);
+  sweep_restore(lane, &cursor);
   lane->clock_ms = old.clock_ms;
   lane->seq = old.seq;
   lane->batch = old.batch;
   lane->dead_letter_count = old.dead_letter_count;
+  restore_admins(lane, &old.control);
   for (uint32_t index = 0; index < old.device_count; index++) {
     uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
     struct device_image image;
@@ -166,6 +217,13 @@ bool stepper_replay(struct stepper *stepper, const struct topic_log logs[TOPIC_C
     case NEXT_WAIT:
     case NEXT_CLOSE:
       return false;
+    case NEXT_SWEEP:
+      if (row->sweep.is_set &&
+          row->sweep.device_number == sweep_cursor(&stepper->lane).device_number) {
+        return true;
+      }
+      stepper_sweep(stepper);
+      break;
     case NEXT_END:
       if (stepper->batch.timer_count == row->timer_count) {
         return true;

@@ -24,6 +24,13 @@ struct topic_log {
   size_t count, capacity;
 };
 
+/* A control message that changed the lane's control state, as it would be kept. */
+struct kept_control {
+  struct event event; /* its views belong to whoever made the message */
+  struct cause cause;
+  int64_t at_ms; /* the lane's clock at it */
+};
+
 struct stepper {
   struct heap heap;
   struct lane lane;
@@ -31,6 +38,8 @@ struct stepper {
   struct render render;
   const char *indent; /* before every line of a result or a device */
   size_t line_count;  /* told in the present step */
+  struct kept_control *kept;
+  size_t kept_count;
 };
 
 void stepper_init(struct stepper *stepper, uint32_t lane, uint32_t lane_count,
@@ -48,11 +57,15 @@ void stepper_take(struct stepper *stepper, const struct head heads[TOPIC_COUNT],
 /* Fires the first timer; tells what it was, its results and its device. */
 void stepper_fire(struct stepper *stepper, const struct head heads[TOPIC_COUNT]);
 
+/* Takes the open sweep's next device; tells which it was, its results, and it as changed. */
+void stepper_sweep(struct stepper *stepper);
+
 /* Ends the batch and begins the next. The row looks into `not_believed`, which the caller frees. */
 void stepper_close(struct stepper *stepper, struct journal_row *row,
                    struct topic_offset **not_believed);
 
-/* Throws the lane's memory away and loads it from the images of its devices. */
+/* Throws the lane's memory away and loads it from what would be stored: the control messages that
+ * were kept, where a sweep stands, the images of its devices. */
 void stepper_restart(struct stepper *stepper);
 
 /* Takes the batch's steps from its row and the logs alone, from where the lane stands, as a

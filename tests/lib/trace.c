@@ -1,6 +1,7 @@
 #include "tests/lib/trace.h"
 
 #include "core/app/policy_file.h"
+#include "core/app/policy_shipped.h"
 #include "tests/lib/script.h"
 
 #include <stdlib.h>
@@ -15,6 +16,8 @@ struct queue {
   bool has_more; /* when empty: more is on its way */
 };
 
+enum { POLICIES_MAX = 8 };
+
 struct trace {
   struct stepper stepper;
   struct script_context context;
@@ -22,6 +25,8 @@ struct trace {
   const struct trace_options *options;
   bool is_merge;
   uint64_t limit;
+  struct policy *policies[POLICIES_MAX]; /* that messages apply */
+  size_t policy_count;
   FILE *out;
 };
 
@@ -56,8 +61,7 @@ static void after_step(struct trace *trace) {
   if (trace->options->restarts) {
     stepper_restart(&trace->stepper);
   }
-  const struct batch *batch = &trace->stepper.batch;
-  if (trace->limit > 0 && batch->message_count + batch->timer_count >= trace->limit) {
+  if (trace->limit > 0 && batch_step_count(&trace->stepper.batch) >= trace->limit) {
     close_batch(trace);
   }
 }
@@ -107,6 +111,11 @@ static enum next run(struct trace *trace, int64_t steps_max) {
     case NEXT_CLOSE:
       close_batch(trace);
       break;
+    case NEXT_SWEEP:
+      trace->stepper.indent = "    ";
+      stepper_sweep(&trace->stepper);
+      after_step(trace);
+      break;
     case NEXT_TIMER:
       fire(trace, heads);
       break;
@@ -152,11 +161,48 @@ static bool give(struct trace *trace, const struct script_given *given, struct s
   struct device *device = &lane->devices[index];
   if (given->status != DEVICE_STATUS_COUNT) {
     device->status = (uint8_t)given->status;
+    device->has_license = given->status == DEVICE_ENROLLED;
   }
   device->email_blocked |= given->email_blocked;
   device->sap_blocked |= given->sap_blocked;
   device->ticket_open |= given->ticket_open;
   lane_schedule(lane, index);
+  return true;
+}
+
+/* The policy that a message applies, of a shipped version or a file; NULL: there is none. */
+static const struct policy *load_policy(struct trace *trace, struct span name) {
+  struct error error;
+  char text[256];
+  snprintf(text, sizeof text, "%.*s", (int)name.size, (const char *)name.data);
+  if (strcmp(text, "default") == 0) {
+    return policy_default();
+  }
+  for (size_t i = 0; i < trace->policy_count; i++) {
+    if (strcmp(trace->policies[i]->version, text) == 0) {
+      return trace->policies[i];
+    }
+  }
+  assert(trace->policy_count < POLICIES_MAX);
+  struct policy *policy = malloc(sizeof *policy);
+  if (policy_load(text, policy, &error) != STATUS_OK) {
+    free(policy);
+    return NULL;
+  }
+  trace->policies[trace->policy_count++] = policy;
+  return policy;
+}
+
+static bool complete_policy(struct trace *trace, const struct script_line *line,
+                            struct event *event) {
+  const struct policy *policy = load_policy(trace, line->policy);
+  if (policy == NULL) {
+    return false;
+  }
+  event->policy.version = span_text(policy->version);
+  memcpy(event->policy.hash, policy->hash, sizeof policy->hash);
+  event->policy.hash[0] ^= line->is_other;
+  event->policy.policy = line->is_textless || line->is_other ? NULL : policy;
   return true;
 }
 
@@ -168,6 +214,11 @@ static bool push(struct trace *trace, const struct script_line *line, struct spa
   if (message.offset < 0) {
     message.offset = next;
   }
+  *problem = line->policy;
+  if (message.is_event && message.event.kind == EVENT_POLICY &&
+      !complete_policy(trace, line, &message.event)) {
+    return false;
+  }
   *problem = span_text("an offset that was before");
   if (message.offset < next) {
     return false;
@@ -177,6 +228,14 @@ static bool push(struct trace *trace, const struct script_line *line, struct spa
 }
 
 /* A lane of its own under another policy. */
+static void begin_under(struct trace *trace, const struct policy *policy) {
+  const uint32_t number = trace->stepper.lane.number;
+  const uint32_t count = trace->stepper.lane.count;
+  stepper_fini(&trace->stepper);
+  stepper_init(&trace->stepper, number, count,
+               &(struct render){.out = trace->out, .base_ms = BASE_MS, .policy = policy});
+}
+
 static bool set_policy(struct trace *trace, struct span name, struct span *problem) {
   static struct policy policy;
   struct error error;
@@ -186,13 +245,64 @@ static bool set_policy(struct trace *trace, struct span name, struct span *probl
   if (policy_load(text, &policy, &error) != STATUS_OK) {
     return false;
   }
-  const struct lane *lane = &trace->stepper.lane;
-  const uint32_t number = lane->number;
-  const uint32_t count = lane->count;
-  stepper_fini(&trace->stepper);
-  stepper_init(&trace->stepper, number, count,
-               &(struct render){.out = trace->out, .base_ms = BASE_MS, .policy = &policy});
+  begin_under(trace, &policy);
   return true;
+}
+
+/* A stage that gives the device up, behind those of the same time; nothing comes after it. */
+static void amend_plan(struct policy_plan *plan, int64_t after_ms) {
+  while (plan->count > 0 && plan->stages[plan->count - 1].after_ms > after_ms) {
+    plan->count--;
+  }
+  plan->stages[plan->count++] = (struct policy_stage){.after_ms = after_ms, .retires = true};
+}
+
+static bool amend_rule(struct policy *policy, const struct script_amend *amend) {
+  for (uint32_t i = 0; i < policy->rule_count; i++) {
+    if (span_equal(span_text(policy->rules[i].id), amend->rule)) {
+      const uint16_t bit = (uint16_t)(1u << policy->group_count);
+      policy->rules[i].scope.user_groups = policy->rules[i].scope.device_groups = bit;
+      snprintf(policy->groups[policy->group_count++], POLICY_NAME_SIZE, "%.*s",
+               (int)amend->group.size, (const char *)amend->group.data);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The policy as it is, and what the script says beside. */
+static bool amend(struct trace *trace, const struct script_amend *amend, struct span *problem) {
+  static struct policy policy;
+  uint32_t rule;
+  policy = *trace->stepper.render.policy;
+  policy.commands = amend->commands;
+  policy.pushes_profile = amend->pushes_profile;
+  if (amend->retires_after_ms >= 0) {
+    amend_plan(&policy.noncompliant, amend->retires_after_ms);
+  }
+  *problem = amend->rule;
+  if ((amend->rule.size > 0 && !amend_rule(&policy, amend)) ||
+      policy_compile(&policy, &rule) != POLICY_FITS) {
+    return false;
+  }
+  begin_under(trace, &policy);
+  return true;
+}
+
+/* The words are names of people, as elsewhere in a script. */
+static void set_admins(struct trace *trace, struct span names) {
+  uint8_t subjects[8][SUBJECT_SIZE] = {{0}};
+  uint32_t count = 0;
+  while (names.size > 0) {
+    const uint8_t *space = memchr(names.data, ' ', names.size);
+    const size_t size = space == NULL ? names.size : (size_t)(space - names.data);
+    assert(count < COUNT_OF(subjects) && size <= SUBJECT_SIZE);
+    memcpy(subjects[count++], names.data, size);
+    const size_t cut = space == NULL ? size : size + 1;
+    names = span_of(names.data + cut, names.size - cut);
+  }
+  struct lane *lane = &trace->stepper.lane;
+  control_set_bootstrap(&lane->control, &lane->memory, subjects[0], count);
 }
 
 static bool run_line(struct trace *trace, const struct script_line *line, struct span *problem) {
@@ -216,6 +326,11 @@ static bool run_line(struct trace *trace, const struct script_line *line, struct
     return set_policy(trace, line->policy, problem);
   case SCRIPT_GIVEN:
     return give(trace, &line->given, problem);
+  case SCRIPT_AMEND:
+    return amend(trace, &line->amend, problem);
+  case SCRIPT_BOOTSTRAP:
+    set_admins(trace, line->admins);
+    break;
   case SCRIPT_TICK:
     return tick(trace, line->at_ms, problem);
   case SCRIPT_MERGE:
@@ -279,6 +394,9 @@ char *trace_run(const char *script, const struct trace_options *options,
   stepper_fini(&trace.stepper);
   for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
     topic_log_fini(&trace.queues[topic].log);
+  }
+  for (size_t i = 0; i < trace.policy_count; i++) {
+    free(trace.policies[i]);
   }
   fclose(trace.out);
   if (!is_run) {

@@ -1,4 +1,5 @@
 /* librdkafka's functions, as far as lanes use them, over the broker in memory. */
+#include "producers/publish_tune.h"
 #include "tests/sim/broker.h"
 #include "tests/sim/member.h"
 
@@ -103,10 +104,11 @@ rd_kafka_conf_res_t rd_kafka_conf_set(rd_kafka_conf_t *conf, const char *name, c
   return RD_KAFKA_CONF_OK;
 }
 
-rd_kafka_conf_res_t rd_kafka_conf_get(const rd_kafka_conf_t *conf, const char *name, char *value,
-                                      size_t *size) {
-  (void)conf, (void)name, (void)value, (void)size;
-  return RD_KAFKA_CONF_UNKNOWN;
+/* Instead of producers/publish_tune.c: its properties mean nothing here. */
+enum status publish_tune(rd_kafka_conf_t *conf, int64_t *produce_timeout_ms, struct error *error) {
+  (void)conf, (void)error;
+  *produce_timeout_ms = 50000;
+  return STATUS_OK;
 }
 
 void rd_kafka_conf_set_opaque(rd_kafka_conf_t *conf, void *opaque) {
@@ -695,9 +697,12 @@ static void hold_answer(void) {
   }
 }
 
-rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *client, const char *name,
-                                                     int32_t partition, int64_t *low, int64_t *high,
-                                                     int timeout_ms) {
+/* Of one partition; its offset stands for the end that is asked for. */
+rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *client,
+                                               rd_kafka_topic_partition_list_t *list,
+                                               int timeout_ms) {
+  assert(list->cnt == 1);
+  rd_kafka_topic_partition_t *asked = &list->elems[0];
   fiber_wait("asks for a partition's end", sim.now_ms, NULL, NULL);
   if (is_gone(client)) {
     return RD_KAFKA_RESP_ERR__DESTROY;
@@ -707,8 +712,8 @@ rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *client, const c
                NULL);
     return is_gone(client) ? RD_KAFKA_RESP_ERR__DESTROY : RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT;
   }
-  *low = 0;
-  *high = (int64_t)log_stable_end(broker_log(topic_of(name), (uint32_t)partition));
+  const struct log *log = broker_log(topic_of(asked->topic), (uint32_t)asked->partition);
+  asked->offset = asked->offset == RD_KAFKA_OFFSET_BEGINNING ? 0 : (int64_t)log_stable_end(log);
   if (fault(FAULT_READ_HELD)) {
     hold_answer();
   }

@@ -374,6 +374,9 @@ static enum status take(struct store *store, struct ownership_of_lane *ownership
     CHECK_THAT(checkpoint <= lane->batch_count, "lane %u: a checkpoint without its batch",
                ownership->lane);
     head->checkpoint = lane->batches[checkpoint - 1].row;
+    if (head->checkpoint.sweep.is_set) {
+      fault_note(FAULT_SWEEP_TAKEN);
+    }
     head->checkpoint.not_believed = NULL;
     head->checkpoint.not_believed_count = 0;
   }
@@ -434,6 +437,53 @@ enum status store_load_environment(struct store *store, uint32_t lane, uint64_t 
     if (stored->row.batch <= batch && stored->environment.size > 0) {
       buffer_append(content, stored->environment.data, stored->environment.size);
       break;
+    }
+  }
+  return STATUS_OK;
+}
+
+/* A batch has one such message at most. The texts lie behind it, in this order. */
+static struct span *const *texts_of(struct store_control *control) {
+  static struct span *texts[4];
+  struct event *event = &control->event;
+  texts[0] = &control->cause.traceparent;
+  texts[1] = &event->serial;
+  texts[2] = event->kind == EVENT_POLICY  ? &event->policy.version
+             : event->kind == EVENT_GROUP ? &event->group.group
+                                          : &event->profile_revision.revision;
+  texts[3] = event->kind == EVENT_POLICY ? &event->policy.text : &event->user.email;
+  return texts;
+}
+
+void store_append_control(struct buffer *rows, uint32_t lane, const struct store_control *control,
+                          struct rule_names rules) {
+  (void)lane, (void)rules;
+  struct store_control kept = *control;
+  struct span *const *texts = texts_of(&kept);
+  CHECK_THAT(kept.event.kind == EVENT_POLICY, "a control message of an unknown kind is kept");
+  kept.event.policy.policy = NULL; /* which is memory of a process */
+  buffer_append(rows, &kept, sizeof kept);
+  for (size_t i = 0; i < 4; i++) {
+    buffer_append(rows, texts[i]->data, texts[i]->size);
+  }
+}
+
+enum status store_load_control(struct store *store, uint32_t lane, uint64_t batch,
+                               store_control_fn each, void *context, struct error *error) {
+  if (!ask(store, "reads what control messages said") || store->connection->is_killed) {
+    return lost(error);
+  }
+  const struct lane_tables *tables = tables_lane(lane);
+  for (size_t i = 0; i < tables->control_count; i++) {
+    struct store_control control;
+    memcpy(&control, tables->controls[i].data, sizeof control);
+    const uint8_t *at = tables->controls[i].data + sizeof control;
+    struct span *const *texts = texts_of(&control);
+    for (size_t text = 0; text < 4; at += texts[text++]->size) {
+      *texts[text] = span_of(at, texts[text]->size);
+    }
+    if (control.batch <= batch) {
+      each(context, &control);
     }
   }
   return STATUS_OK;

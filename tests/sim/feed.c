@@ -1,7 +1,10 @@
 #include "tests/sim/feed.h"
 
 #include "consumers/schemas.h"
+#include "core/app/digest.h"
 #include "core/app/kafka_client.h"
+#include "core/app/policy_shipped.h"
+#include "core/app/policy_yaml.h"
 #include "producers/buffer.h"
 #include "tests/sim/broker.h"
 #include "tests/sim/member.h"
@@ -81,6 +84,37 @@ static void put_checkin(struct buffer *buffer, const char *serial, int64_t at_ms
   put_long(buffer, draw(TRIGGER_ON_DEMAND + 1));
 }
 
+/* One of two that are part of the program, with its text or without. Applied by turns they set a
+ * sweep going each time; the same again does not. */
+static void put_policy(struct buffer *buffer, int64_t at_ms) {
+  static struct policy policies[2];
+  static const char *const shipped[] = {"default", "extended"};
+  const uint32_t which = draw(2);
+  const struct span text = policy_shipped_text(shipped[which]);
+  struct policy *policy = &policies[which];
+  char id[40];
+  char hash[HEX_DIGEST_SIZE];
+  if (policy->version[0] == '\0') {
+    static struct findings findings;
+    const bool is_read = policy_read(text, policy, &findings);
+    assert(is_read);
+  }
+  hex_format(policy->hash, DIGEST_SIZE, hash);
+  put_frame(buffer, "Policy");
+  snprintf(id, sizeof id, "00000000-0000-4000-8000-%012x", ++feed.event_number);
+  put_string(buffer, id);
+  put_long(buffer, at_ms);
+  put_string(buffer, shipped[which]);
+  put_string(buffer, hash);
+  const bool has_text = draw(2) == 0;
+  put_long(buffer, has_text);
+  if (has_text) {
+    put_long(buffer, (int64_t)text.size);
+    buffer_append(buffer, text.data, text.size);
+  }
+  put_long(buffer, 0); /* nobody is named: the operator */
+}
+
 static void put_optional_bool(struct buffer *buffer, bool healthy) {
   const bool is_there = healthy || draw(2) == 0;
   put_long(buffer, is_there);
@@ -100,6 +134,8 @@ static void put_report(struct buffer *buffer, const char *serial, int64_t at_ms)
   put_optional_bool(buffer, healthy);
   put_long(buffer, 1);
   put_long(buffer, healthy ? 8 : draw(8));
+  put_long(buffer, 0); /* no threat defence */
+  put_long(buffer, 0);
 }
 
 static void damage(struct buffer *value, struct entry *entry) {
@@ -151,14 +187,18 @@ static int64_t stamp(void) {
 
 static enum topic make_value(struct buffer *value, const char *serial, int64_t at_ms) {
   at_ms = at_ms < 0 ? 0 : at_ms;
+  if (chance(sim.plan.control_per_mille)) {
+    if (draw(8) == 0) {
+      put_string(value, "no control");
+    } else {
+      put_policy(value, at_ms);
+    }
+    return TOPIC_CONTROL;
+  }
   const uint32_t kind = draw(40);
   if (kind == 0) {
     put_string(value, "no command");
     return TOPIC_COMMANDS;
-  }
-  if (kind == 1) {
-    put_string(value, "no control");
-    return TOPIC_CONTROL;
   }
   if (kind < 12) {
     put_enrollment(value, serial, at_ms);

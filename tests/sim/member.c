@@ -89,13 +89,11 @@ static struct output_ids output_ids; /* none */
 
 void shared_open(void) {
   struct error error;
-  const struct policy *policy = policy_default();
   enum status status = schemas_open(NULL, &shared.schemas, &error);
   assert(status == STATUS_OK);
   shared.config = &config;
   shared.encoding = (struct encoding){
       .topic_prefix = config.kafka.topic_prefix,
-      .rules = {.ids = policy->rule_ids, .count = policy->rule_count},
       .message_bytes_max = (uint64_t)config.kafka.message_bytes_max,
   };
   status = environment_ids(&config, shared.schemas, &output_ids, &error);

@@ -32,11 +32,14 @@ struct oracle {
   struct intake intakes[TOPIC_COUNT];
   struct head heads[TOPIC_COUNT];
   const struct journal_row *row; /* being decided again; NULL: everything at once */
-  struct buffer records;         /* of results, all of the lane's */
-  struct buffer rows, letters;   /* of one result */
+  /* The batch after it takes control messages: one may have begun it, behind timers that were due
+   * before its stamp and so ended this one without the wall clock. */
+  bool is_before_control;
+  struct buffer records;       /* of results, all of the lane's */
+  struct buffer rows, letters; /* of one result */
   struct buffer canonical;
   struct digest *inputs, *results;
-  uint64_t message_count, timer_count;
+  uint64_t message_count, timer_count, swept_count;
   struct timer_cursor timer;
   struct fired fired;
 };
@@ -174,22 +177,46 @@ static void take_message(struct oracle *oracle, enum topic topic) {
   if (!intake->is_event) {
     decide_reject(lane, &intake->reject, &intake->message, &sink);
   } else {
-    if (intake->event.kind == EVENT_ENROLLMENT) {
+    for (enum person_field field = 0; field < PERSON_FIELD_COUNT; field++) {
+      struct span email;
       bool is_new;
-      lane_state_person(oracle->state, intake->event.enrollment.subject,
-                        span_of(intake->email, intake->event.enrollment.user_email.size), &is_new);
+      const struct named_person *person = intake_person(intake, field, &email);
+      if (person != NULL) {
+        lane_state_person(oracle->state, person->subject, email, &is_new);
+      }
     }
     decide_event(lane, &intake->event, &intake->message, &sink);
   }
   intake_pop(intake);
 }
 
+/* The devices of an open sweep, as far as the row says. False: the batch ends within it. */
+static bool sweep(struct oracle *oracle) {
+  struct lane *lane = &oracle->state->lane;
+  const struct sink sink = {.context = oracle, .take = take_result};
+  const struct sweep_cursor *end = oracle->row != NULL ? &oracle->row->sweep : NULL;
+  while (sweep_is_open(lane)) {
+    if (end != NULL && end->is_set && end->device_number == sweep_cursor(lane).device_number) {
+      return false;
+    }
+    sweep_step(lane, &sink);
+    oracle->swept_count++;
+  }
+  return true;
+}
+
 static void decide_range(struct oracle *oracle) {
+  if (!sweep(oracle)) {
+    return;
+  }
   for (enum topic topic; (topic = pick(oracle)) != TOPIC_COUNT;) {
     if (is_timer_first(oracle, &oracle->heads[topic])) {
       fire(oracle); /* which may move the clock, and with it the order */
     } else {
       take_message(oracle, topic);
+      if (!sweep(oracle)) {
+        return;
+      }
     }
   }
 }
@@ -198,8 +225,10 @@ static void fire_rest(struct oracle *oracle) {
   while (oracle->timer_count < oracle->row->timer_count &&
          timers_first(&oracle->state->lane.timers) != NULL) {
     const int64_t due_ms = timers_first(&oracle->state->lane.timers)->due_at_ms;
-    const uint64_t steps = oracle->row->message_count + oracle->row->timer_count;
-    if (due_ms > oracle->state->lane.clock_ms && (int64_t)steps < sim.plan.messages_max) {
+    const uint64_t steps =
+        oracle->row->message_count + oracle->row->timer_count + oracle->swept_count;
+    if (due_ms > oracle->state->lane.clock_ms && (int64_t)steps < sim.plan.messages_max &&
+        !oracle->is_before_control) {
       oracle->fired = (struct fired){.batch = oracle->row->batch, .due_ms = due_ms};
     }
     fire(oracle);
@@ -222,6 +251,9 @@ static void check_batch(struct oracle *oracle) {
   CHECK_THAT(lane->clock_ms ==
                  (row->clock_after_ms == TIME_NONE ? LANE_CLOCK_START_MS : row->clock_after_ms),
              "lane %u: batch %" PRIu64 " ends with another clock", oracle->lane, row->batch);
+  const struct sweep_cursor cursor = sweep_cursor(lane);
+  CHECK_THAT(cursor.is_set == row->sweep.is_set && cursor.device_number == row->sweep.device_number,
+             "lane %u: batch %" PRIu64 " ends elsewhere in a sweep", oracle->lane, row->batch);
 }
 
 /* Opening and closing. ------------------------------------------------------------------- */
@@ -274,7 +306,9 @@ static void replay(struct oracle *oracle) {
   for (size_t i = 0; i < count; i++) {
     oracle->row = &batches[i].row;
     oracle->state->lane.batch = oracle->row->batch;
-    oracle->message_count = oracle->timer_count = 0;
+    oracle->is_before_control = i + 1 < count && batches[i + 1].row.ranges[TOPIC_CONTROL].to >
+                                                     oracle->row->ranges[TOPIC_CONTROL].to;
+    oracle->message_count = oracle->timer_count = oracle->swept_count = 0;
     oracle->timer = (struct timer_cursor){0};
     for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
       oracle->intakes[topic].stop_offset = oracle->row->ranges[topic].to;

@@ -360,6 +360,7 @@ static void draw_plan(struct plan *plan) {
       .member_count = 1 + draw(MEMBERS_MAX),
       .message_count = 20 + draw(100),
       .serial_count = 2 + draw(5),
+      .control_per_mille = draw(4) == 0 ? 300 : 25,
       .is_backlog = draw(3) == 0,
       .has_skew = draw(3) == 0,
       .messages_max = draw(4) == 0 ? 1000 : 1 + (int64_t)draw(12),

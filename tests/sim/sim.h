@@ -45,7 +45,9 @@ enum { LANES_MAX = 3, MEMBERS_MAX = 3 };
   X(DAMAGED, "message damaged")                                                                    \
   X(MISKEYED, "message under a wrong or no key")                                                   \
   X(GAP, "offset that no reader sees")                                                             \
-  X(TAMPER, "topic's past rewritten")
+  X(TAMPER, "topic's past rewritten")                                                              \
+  X(SWEEP_CUT, "batch ended within a sweep")                                                       \
+  X(SWEEP_TAKEN, "lane taken within a sweep")
 
 enum fault_kind {
 #define X(name, text) FAULT_##name,
@@ -58,6 +60,7 @@ const char *fault_text(enum fault_kind kind);
 /* What a seed is made of; every rate is drawn for the seed, many are 0. */
 struct plan {
   uint32_t lane_count, member_count, message_count, serial_count;
+  uint32_t control_per_mille; /* of messages: policies mostly */
   bool is_backlog;          /* everything stands in the topics at the start; run until caught up */
   bool cannot_end_backends; /* of former owners */
   bool has_skew;            /* of members' wall clocks */

@@ -46,6 +46,10 @@ static void clear(void) {
     for (size_t j = 0; j < lane->letter_count; j++) {
       buffer_fini(&lane->letters[j].row);
     }
+    for (size_t j = 0; j < lane->control_count; j++) {
+      buffer_fini(&lane->controls[j]);
+    }
+    free(lane->controls);
     free(lane->batches);
     free(lane->results);
     free(lane->devices);
@@ -125,6 +129,7 @@ struct change *change_of(const struct store_batch *batch, enum change_kind kind)
   }
   keep(&change->results, batch->results);
   keep(&change->letters, batch->letters);
+  keep(&change->control, batch->control);
   return change;
 }
 
@@ -136,6 +141,7 @@ void change_free(struct change *change) {
   buffer_fini(&change->devices);
   buffer_fini(&change->results);
   buffer_fini(&change->letters);
+  buffer_fini(&change->control);
   free(change);
 }
 
@@ -337,8 +343,9 @@ static void drop_letters(struct lane_tables *lane, uint64_t up_to_batch) {
 
 /* In an update a row without a change of its own keeps what is stored of the last one. */
 static void merge_device(struct buffer *stored, struct span row) {
-  static const char *const kept[] = {"changed_batch", "seq",          "at",       "policy",
-                                     "cause_topic",   "cause_offset", "event_id", "traceparent"};
+  static const char *const kept[] = {"changed_batch", "seq",         "at",
+                                     "policy",        "cause_topic", "cause_offset",
+                                     "event_id",      "traceparent", "overdue_since"};
   struct buffer merged = {0};
   buffer_append(&merged, row.data, 2);
   const uint64_t count = big_endian(row.data, 2);
@@ -401,6 +408,12 @@ static void apply_batch(const struct change *change) {
   if (!change->has_row) {
     return;
   }
+  if (change->control.size > 0) {
+    lane->controls =
+        grow(lane->controls, lane->control_count, &lane->control_capacity, sizeof *lane->controls);
+    lane->controls[lane->control_count] = (struct buffer){0};
+    keep(&lane->controls[lane->control_count++], buffer_span(&change->control));
+  }
   CHECK_THAT(change->batch.row.last_seq == lane->result_count,
              "lane %u: batch %" PRIu64 " ends with result %" PRIu64 ", the last row is %zu",
              change->ownership.lane, change->batch.row.batch, change->batch.row.last_seq,
@@ -409,6 +422,7 @@ static void apply_batch(const struct change *change) {
       grow(lane->batches, lane->batch_count, &lane->batch_capacity, sizeof *lane->batches);
   lane->batches[lane->batch_count++] = change->batch;
   if (!tables.is_rebuilding) {
+    sim.faults[FAULT_SWEEP_CUT] += change->batch.row.sweep.is_set;
     note_ever(&change->batch.row);
   }
 }

@@ -75,7 +75,8 @@ START_TEST(avro_json_shows_fields_in_order_with_bare_unions) {
   ck_assert_str_eq(error.text, "");
   ck_assert_str_eq(text, "{" COMMON "\"os_version\":null,\"antivirus_enabled\":null,"
                          "\"antivirus_signatures_at\":1000,\"disk_encrypted\":true,"
-                         "\"screen_lock_pin_length\":6}");
+                         "\"screen_lock_pin_length\":6,\"threat_defence_level\":null,"
+                         "\"threat_defence_at\":null}");
   free(text);
 }
 END_TEST

@@ -2,6 +2,8 @@
  * equal and unbelieved stamps, ticks and cuts; then every batch is replayed from its row alone.
  *
  * MUSTER_SEEDS=N runs so many seeds, MUSTER_SEED=N only that one. */
+#include "core/app/policy_file.h"
+#include "core/app/policy_shipped.h"
 #include "tests/lib/stepper.h"
 #include "tests/lib/trace.h"
 
@@ -39,7 +41,7 @@ static bool one_in(struct dice *dice, uint64_t count) {
 /* What the seeds have met together: a property that was never put to the test proves nothing. */
 static struct {
   uint64_t batches, closed, closed_after_timer, unbelieved, ticks, timers, cut_by_size, messages;
-  uint64_t behind_clock, equal_stamps;
+  uint64_t behind_clock, equal_stamps, swept, cut_sweeps;
 } met;
 
 /* A lane that is fed live, and what it has written down. */
@@ -87,8 +89,8 @@ static void make_event(struct dice *dice, enum topic topic, int64_t at_ms, struc
   memcpy(event->event_id, id, strlen(id));
   if (topic == TOPIC_ENROLLMENTS) {
     event->kind = EVENT_ENROLLMENT;
+    event->user.subject[0] = (uint8_t)('a' + below(dice, 3));
     event->enrollment = (struct enrollment){
-        .subject = {(uint8_t)('a' + below(dice, 3))},
         .platform = one_in(dice, 10) ? PLATFORM_IOS : PLATFORM_WINDOWS,
         .os_version = span_text("10.0.22631"),
     };
@@ -101,6 +103,19 @@ static void make_event(struct dice *dice, enum topic topic, int64_t at_ms, struc
     event->kind = EVENT_REPORT;
     make_report(dice, at_ms, &event->report);
   }
+}
+
+static struct policy extended;
+
+/* One of two, so that half of these messages change nothing. */
+static void make_policy(struct dice *dice, struct event *event) {
+  const struct policy *policy = one_in(dice, 2) ? &extended : policy_default();
+  *event = (struct event){
+      .kind = EVENT_POLICY,
+      .policy = {.version = span_text(policy->version), .policy = policy},
+  };
+  memcpy(event->policy.hash, policy->hash, sizeof policy->hash);
+  event->event_id[0] = (uint8_t)('a' + below(dice, 26));
 }
 
 /* Stamps are coarse, so that equal ones and ones equal to due times are common. */
@@ -138,9 +153,11 @@ static void produce(struct live *live) {
   struct logged message = {
       .offset = next + (one_in(&live->dice, 8) ? 2 : 0), /* a transaction's marker between */
       .timestamp_ms = make_stamp(live),
-      .is_event = topic != TOPIC_CONTROL && topic != TOPIC_COMMANDS && !one_in(&live->dice, 20),
+      .is_event = topic != TOPIC_COMMANDS && !one_in(&live->dice, 20),
   };
-  if (message.is_event) {
+  if (message.is_event && topic == TOPIC_CONTROL) {
+    make_policy(&live->dice, &message.event);
+  } else if (message.is_event) {
     make_event(&live->dice, topic, live->wall_ms, &message.event);
   } else {
     reject_set(&message.reject, REJECT_MALFORMED, STAGE_VALUE, "made so");
@@ -222,6 +239,11 @@ static bool step(struct live *live, enum next *next) {
   case NEXT_WAIT:
   case NEXT_END:
     return false;
+  case NEXT_SWEEP:
+    met.swept++;
+    met.cut_sweeps += batch_is_empty(batch);
+    stepper_sweep(&live->stepper);
+    break;
   case NEXT_CLOSE:
     met.closed++;
     met.closed_after_timer += batch->timer_count > 0;
@@ -236,7 +258,7 @@ static bool step(struct live *live, enum next *next) {
     take(live, heads, topic);
     break;
   }
-  if (batch->message_count + batch->timer_count >= live->limit) {
+  if (batch_step_count(batch) >= live->limit) {
     met.cut_by_size++;
     close_batch(live);
   }
@@ -251,7 +273,7 @@ static void tick(struct live *live) {
   bool has_fired = false;
   fill_heads(live, heads);
   while (timers_first(timers) != NULL && timers_first(timers)->due_at_ms <= live->wall_ms - 1000 &&
-         batch->message_count + batch->timer_count < live->limit) {
+         batch_step_count(batch) < live->limit) {
     stepper_fire(&live->stepper, heads);
     has_fired = true;
     met.ticks++;
@@ -459,6 +481,8 @@ START_TEST(ranges_give_the_steps_again) {
   ck_assert_uint_gt(met.behind_clock, 0);
   ck_assert_uint_gt(met.equal_stamps, 0);
   ck_assert_uint_gt(met.closed_after_timer, 0);
+  ck_assert_uint_gt(met.swept, 0);
+  ck_assert_uint_gt(met.cut_sweeps, 0);
 }
 END_TEST
 
@@ -525,6 +549,10 @@ static Suite *suite(void) {
 }
 
 int main(void) {
+  struct error error;
+  if (policy_load("extended", &extended, &error) != STATUS_OK) {
+    return EXIT_FAILURE;
+  }
   SRunner *const runner = srunner_create(suite());
   srunner_run_all(runner, CK_NORMAL);
   const int failed_count = srunner_ntests_failed(runner);

@@ -38,8 +38,9 @@ static const struct {
      "ComplianceReport",
      "{" COMMON "\"os_version\":\"17.4\",\"antivirus_enabled\":true,"
      "\"antivirus_signatures_at\":\"2026-11-01T00:00:00.250Z\",\"disk_encrypted\":false,"
-     "\"screen_lock_pin_length\":-6}",
-     {0xd1, 0xe1, 0xdb, 0x7e, 0x11, 0xe3, 0x42, 0xf0}},
+     "\"screen_lock_pin_length\":-6,\"threat_defence_level\":\"medium\","
+     "\"threat_defence_at\":1793491200002}",
+     {0x36, 0x1a, 0xe0, 0xc9, 0x8f, 0x14, 0xe2, 0x4a}},
     {TOPIC_ENROLLMENTS,
      "Enrollment",
      "{" COMMON "\"user_email\":\"j\xc3\xbcrgen@example.org\",\"platform\":\"MACOS\","
@@ -133,12 +134,16 @@ START_TEST(decode_reads_our_own_records) {
       ck_assert_int_eq(event.report.antivirus_enabled, TRI_TRUE);
       ck_assert_int_eq(event.report.disk_encrypted, TRI_FALSE);
       ck_assert(event.report.has_antivirus_signatures_at);
+      ck_assert(event.report.has_threat_level);
+      ck_assert_int_eq(event.report.threat_level, THREAT_MEDIUM);
+      ck_assert(event.report.has_threat_at);
+      ck_assert_int_eq(event.report.threat_at_ms, INT64_C(1793491200002));
       ck_assert_int_eq(event.report.antivirus_signatures_at_ms, INT64_C(1793491200250));
       ck_assert(event.report.has_screen_lock_pin_length);
       ck_assert_int_eq(event.report.screen_lock_pin_length, -6);
     } else {
       ck_assert_int_eq(event.kind, EVENT_ENROLLMENT);
-      assert_text(event.enrollment.user_email, "j\xc3\xbcrgen@example.org");
+      assert_text(event.user.email, "j\xc3\xbcrgen@example.org");
       ck_assert_int_eq(event.enrollment.platform, PLATFORM_MACOS);
       ck_assert_int_eq(event.enrollment.profile, PROFILE_EXECUTIVE);
       ck_assert_int_eq(event.enrollment.ownership, OWNERSHIP_PERSONAL);
@@ -160,8 +165,28 @@ START_TEST(decode_leaves_unknown_what_was_not_reported) {
   ck_assert(!event.report.has_os_version);
   ck_assert(!event.report.has_antivirus_signatures_at);
   ck_assert(!event.report.has_screen_lock_pin_length);
+  ck_assert(!event.report.has_threat_level);
+  ck_assert(!event.report.has_threat_at);
   ck_assert_int_eq(event.report.antivirus_enabled, TRI_UNKNOWN);
   ck_assert_int_eq(event.report.disk_encrypted, TRI_UNKNOWN);
+  drop(value);
+}
+END_TEST
+
+/* As a client writes it that knows the first version only. */
+START_TEST(decode_reads_reports_of_the_first_version) {
+  struct event event;
+  struct reject reject;
+  const struct span value = encoded(schemas_find_own(schemas, "ComplianceReport.1"), SCHEMA_ID_NONE,
+                                    "{" COMMON "\"os_version\":\"17.4\",\"disk_encrypted\":true}");
+  static const uint8_t header[] = {0xd1, 0xe1, 0xdb, 0x7e, 0x11, 0xe3, 0x42, 0xf0};
+  ck_assert_mem_eq(value.data + 2, header, sizeof header);
+  ck_assert_msg(decode(schemas, TOPIC_REPORTS, value, &event, &reject), "%s", reject.text);
+  assert_common(&event);
+  assert_text(event.report.os_version, "17.4");
+  ck_assert_int_eq(event.report.disk_encrypted, TRI_TRUE);
+  ck_assert(!event.report.has_threat_level);
+  ck_assert(!event.report.has_threat_at);
   drop(value);
 }
 END_TEST
@@ -274,13 +299,13 @@ START_TEST(decode_takes_confluent_ids) {
 }
 END_TEST
 
-START_TEST(decode_has_no_schema_of_some_topics_yet) {
+START_TEST(decode_refuses_records_of_other_topics) {
   struct event event;
   struct reject reject;
   const struct span value = own_value(0);
   ck_assert(!decode(schemas, TOPIC_COMMANDS, value, &event, &reject));
   ck_assert_int_eq(reject.code, REJECT_UNKNOWN_SCHEMA);
-  ck_assert_ptr_nonnull(strstr(reject.text, "no schema of ours"));
+  ck_assert_ptr_nonnull(strstr(reject.text, "cannot become"));
   ck_assert(!decode(schemas, TOPIC_CONTROL, value, &event, &reject));
   ck_assert_int_eq(reject.code, REJECT_UNKNOWN_SCHEMA);
   drop(value);
@@ -331,7 +356,7 @@ START_TEST(decode_reads_evolved_writers) {
   struct event event;
   struct reject reject;
   const struct writer *const writer = known(evolved[_i].schema);
-  ck_assert_msg(writer->programs[TOPIC_CHECKINS] != NULL, "%s", writer->reasons[TOPIC_CHECKINS]);
+  ck_assert_msg(writer->programs[INPUT_CHECKIN] != NULL, "%s", writer->reasons[INPUT_CHECKIN]);
   const bool gives_time = strstr(evolved[_i].more, "occurred_at") != NULL;
   snprintf(json, sizeof json, "{%s\"serial\":\"C02XK1\",%s%s}", ID,
            gives_time ? "" : "\"occurred_at\":1793491200000,", evolved[_i].more);
@@ -476,7 +501,7 @@ START_TEST(decode_bounds_hostile_bodies) {
   snprintf(schema, sizeof schema, RECORD(FIELD("first", "%s") "," BASE "," STRING("os_version")),
            hostile[_i].schema);
   const struct writer *const writer = known(schema);
-  ck_assert_ptr_nonnull(writer->programs[TOPIC_CHECKINS]);
+  ck_assert_ptr_nonnull(writer->programs[INPUT_CHECKIN]);
   for (int i = 0; i < 8; i++) {
     value[2 + i] = (uint8_t)(writer->fingerprint >> (8 * i));
   }
@@ -599,12 +624,13 @@ int main(void) {
   tcase_add_checked_fixture(tests, setup, teardown);
   tcase_add_test(tests, decode_reads_our_own_records);
   tcase_add_test(tests, decode_leaves_unknown_what_was_not_reported);
+  tcase_add_test(tests, decode_reads_reports_of_the_first_version);
   tcase_add_loop_test(tests, decode_rejects_every_truncation_and_addition, 0, (int)COUNT_OF(own));
   tcase_add_loop_test(tests, decode_survives_every_flipped_bit, 0, (int)COUNT_OF(own));
   tcase_add_loop_test(tests, decode_survives_random_damage, 0, (int)COUNT_OF(own));
   tcase_add_test(tests, decode_tells_framings_apart);
   tcase_add_test(tests, decode_takes_confluent_ids);
-  tcase_add_test(tests, decode_has_no_schema_of_some_topics_yet);
+  tcase_add_test(tests, decode_refuses_records_of_other_topics);
   tcase_add_loop_test(tests, decode_reads_evolved_writers, 0, (int)COUNT_OF(evolved));
   tcase_add_loop_test(tests, decode_knows_no_way_from_foreign_writers, 0, (int)COUNT_OF(foreign));
   tcase_add_test(tests, decode_fills_in_what_the_writer_did_not_know);

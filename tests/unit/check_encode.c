@@ -12,10 +12,7 @@ static const char *const rule_ids[] = {"os_out_of_date", "antivirus", "not_encry
 
 /* Even records have a single-object frame, odd ones a Confluent frame. */
 static struct encoding an_encoding(void) {
-  struct encoding encoding = {.topic_prefix = "muster.",
-                              .lane = 3,
-                              .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
-                              .message_bytes_max = 1000};
+  struct encoding encoding = {.topic_prefix = "muster.", .lane = 3, .message_bytes_max = 1000};
   for (uint32_t record = 0; record < RECORD_COUNT; record++) {
     encoding.frames.of[record].size = record % 2 == 0 ? 10 : 5;
     memcpy(encoding.frames.of[record].bytes, record % 2 == 0 ? "\xc3\x01schemaid" : "\0\0\0\0\x2a",
@@ -39,6 +36,7 @@ static struct result a_result(enum result_kind kind, bool is_full) {
                           .at_ms = INT64_C(1793491200000),
                           .cause = is_full ? a_message : a_timer,
                           .policy = "default",
+                          .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
                           .device_number = 1000,
                           .serial = span_text("SN-1"),
                           .has_subject = is_full,
@@ -219,6 +217,23 @@ START_TEST(encode_license) {
 }
 END_TEST
 
+START_TEST(encode_action) {
+  struct result result = a_result(RESULT_ACTION, true);
+  result.action.action = ACTION_WIPE;
+  result.action.is_selective = true;
+  result.action.parameter = "reason";
+  result.action.parameter_value = span_text("lost");
+  assert_result(&result, true,
+                COMMON DEVICE "\"action\": \"WIPE\", \"selective\": true, "
+                              "\"parameters\": {\"reason\": \"lost\"}}");
+  result = a_result(RESULT_ACTION, false);
+  result.action.action = ACTION_SYNC;
+  assert_result(&result, false,
+                COMMON_NULL DEVICE "\"action\": \"SYNC\", \"selective\": false, "
+                                   "\"parameters\": {}}");
+}
+END_TEST
+
 START_TEST(encode_audit) {
   struct result result = a_result(RESULT_AUDIT, true);
   result.audit.actor = "muster";
@@ -260,14 +275,17 @@ static struct device_image a_device(bool is_full) {
                 .sap_blocked = true,
                 .ticket_open = true,
                 .last_sync_at_ms = 8},
+      .overdue_since_ms = 9,
       .seq = 98765,
       .at_ms = INT64_C(1793491200000),
       .cause = a_message,
       .policy = "default",
+      .rules = {.ids = rule_ids, .count = COUNT_OF(rule_ids)},
   };
   if (!is_full) {
     image.cause = a_timer;
     image.state = (struct device){.last_sync_at_ms = TIME_NONE, .noncompliant_since_ms = TIME_NONE};
+    image.overdue_since_ms = TIME_NONE;
   }
   return image;
 }
@@ -289,7 +307,7 @@ START_TEST(encode_device_state) {
               "\"NONCOMPLIANT\", \"violations\": [\"os_out_of_date\", \"antivirus\", "
               "\"not_encrypted\", \"weak_screen_lock\"], \"noncompliant_since\": {\"long\": 7}, "
               "\"email_blocked\": true, \"sap_blocked\": true, \"ticket_open\": true, "
-              "\"overdue_since\": null, \"last_sync_at\": {\"long\": 8}, " EMAIL);
+              "\"overdue_since\": {\"long\": 9}, \"last_sync_at\": {\"long\": 8}, " EMAIL);
   buffer_clear(&records);
   image = a_device(false);
   encode_device(&encoding, &image, span_of("", 0), &records);
@@ -354,24 +372,27 @@ START_TEST(encode_journal_batch) {
   row.not_believed_count = COUNT_OF(not_believed);
   row.timer =
       (struct timer_cursor){.is_set = true, .due_at_ms = 1500, .device_number = 9, .kind = 2};
+  row.sweep = (struct sweep_cursor){.is_set = true, .device_number = 7};
   encode_journal(&encoding, &row, &a_witness, span_of("", 0), &records);
   const struct span body = only_record(&records, &encoding, &outgoing);
   ck_assert_uint_eq(outgoing.record, RECORD_JOURNAL);
   ck_assert_int_eq(outgoing.timestamp_ms, 2000);
   assert_text(outgoing.key, "3");
-  assert_body(RECORD_JOURNAL, body,
-              "{\"kind\": \"BATCH\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
-              "\"first_seq\": 100, \"last_seq\": 109, \"clock_before\": {\"long\": 1000}, "
-              "\"clock_after\": {\"long\": 2000}, \"ranges\": " RANGES ", "
-              "\"not_believed\": [{\"topic\": \"muster.control\", \"offset\": 1}, "
-              "{\"topic\": \"muster.checkins\", \"offset\": 299}], "
-              "\"cursors\": {\"timer\": {\"TimerCursor\": {\"due_at\": 1500, "
-              "\"device_number\": 9, \"kind\": 2}}}, \"environment\": \"" ONES "\", "
-              "\"counts\": {\"messages\": 295, \"results\": 10, \"dead_letters\": 2, "
-              "\"timers\": 1, \"devices\": 50}, \"digests\": {\"inputs\": \"" TWOS "\", "
-              "\"results\": \"" THREES "\", \"chain\": \"" FOURS "\", \"last_messages\": "
-              "[{\"topic\": \"muster.checkins\", \"digest\": \"" FIVES "\"}]}, " WITNESS
-              "\"content\": null}");
+  assert_body(
+      RECORD_JOURNAL, body,
+      "{\"kind\": \"BATCH\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
+      "\"first_seq\": 100, \"last_seq\": 109, \"clock_before\": {\"long\": 1000}, "
+      "\"clock_after\": {\"long\": 2000}, \"ranges\": " RANGES ", "
+      "\"not_believed\": [{\"topic\": \"muster.control\", \"offset\": 1}, "
+      "{\"topic\": \"muster.checkins\", \"offset\": 299}], "
+      "\"cursors\": {\"timer\": {\"TimerCursor\": {\"due_at\": 1500, "
+      "\"device_number\": 9, \"kind\": 2}}, \"sweep\": {\"SweepCursor\": {\"device_number\": 7}}}, \"environment\": \"" ONES
+      "\", "
+      "\"counts\": {\"messages\": 295, \"results\": 10, \"dead_letters\": 2, "
+      "\"timers\": 1, \"devices\": 50}, \"digests\": {\"inputs\": \"" TWOS "\", "
+      "\"results\": \"" THREES "\", \"chain\": \"" FOURS "\", \"last_messages\": "
+      "[{\"topic\": \"muster.checkins\", \"digest\": \"" FIVES "\"}]}, " WITNESS
+      "\"content\": null}");
   buffer_fini(&records);
 }
 END_TEST
@@ -390,7 +411,7 @@ START_TEST(encode_journal_environment) {
               "{\"kind\": \"ENVIRONMENT\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
               "\"first_seq\": 100, \"last_seq\": 99, \"clock_before\": null, "
               "\"clock_after\": null, \"ranges\": [], \"not_believed\": [], "
-              "\"cursors\": {\"timer\": null}, \"environment\": \"" ONES "\", "
+              "\"cursors\": {\"timer\": null, \"sweep\": null}, \"environment\": \"" ONES "\", "
               "\"counts\": {\"messages\": 0, \"results\": 0, \"dead_letters\": 0, "
               "\"timers\": 0, \"devices\": 0}, \"digests\": {\"inputs\": \"\", "
               "\"results\": \"\", \"chain\": \"\", \"last_messages\": []}, " WITNESS
@@ -657,6 +678,7 @@ int main(void) {
   tcase_add_test(tests, encode_access_decision);
   tcase_add_test(tests, encode_ticket);
   tcase_add_test(tests, encode_license);
+  tcase_add_test(tests, encode_action);
   tcase_add_test(tests, encode_audit);
   tcase_add_test(tests, encode_device_state);
   tcase_add_test(tests, encode_journal_batch);

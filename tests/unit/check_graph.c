@@ -42,7 +42,7 @@ START_TEST(the_published_sample_becomes_three_messages) {
   ck_assert_int_eq(graph_convert(device, messages, &count, &error), STATUS_OK);
   ck_assert_uint_eq(count, 3);
 
-  ck_assert_int_eq(messages[0].topic, TOPIC_ENROLLMENTS);
+  ck_assert_int_eq(messages[0].record, INPUT_ENROLLMENT);
   ck_assert_int_eq(messages[0].timestamp_ms, INT64_C(1779909366000));
   ck_assert_str_eq(field(&messages[0], "serial"), "ec20a8b5-6ba0-5f5e-a525-c6174bfe902f");
   ck_assert_str_eq(field(&messages[0], "user_email"), "Wazuh");
@@ -52,11 +52,11 @@ START_TEST(the_published_sample_becomes_three_messages) {
   ck_assert_str_eq(field(&messages[0], "os_version"), "10.0.26200.8457");
   ck_assert_uint_eq(json_object_size(messages[0].value), 9);
 
-  ck_assert_int_eq(messages[1].topic, TOPIC_CHECKINS);
+  ck_assert_int_eq(messages[1].record, INPUT_CHECKIN);
   ck_assert_int_eq(messages[1].timestamp_ms, INT64_C(1780069043000));
   ck_assert_str_eq(field(&messages[1], "trigger"), "SCHEDULED");
 
-  ck_assert_int_eq(messages[2].topic, TOPIC_REPORTS);
+  ck_assert_int_eq(messages[2].record, INPUT_REPORT);
   ck_assert_int_eq(messages[2].timestamp_ms, INT64_C(1780069043000));
   ck_assert(json_is_false(json_object_get(messages[2].value, "disk_encrypted")));
   ck_assert(json_is_null(json_object_get(messages[2].value, "antivirus_enabled")));

@@ -24,6 +24,7 @@ static void fill(struct row *filled) {
               .ranges = {{1, 2}, {10, 20}, {30, 30}, {40, 44}, {50, 500}},
               .not_believed_count = NOT_BELIEVED_COUNT,
               .timer = {true, 1767229100000, 17, 2},
+              .sweep = {true, 18},
               .message_count = 465,
               .dead_letter_count = 4,
               .timer_count = 5,
@@ -77,6 +78,7 @@ static const struct {
     FIELD(row.timer.due_at_ms),
     FIELD(row.timer.device_number),
     FIELD(row.timer.kind),
+    FIELD(row.sweep.device_number),
     FIELD(row.message_count),
     FIELD(row.dead_letter_count),
     FIELD(row.timer_count),
@@ -119,6 +121,20 @@ START_TEST(whether_a_timer_fired_changes_the_bytes) {
   filled.row.timer.is_set = false;
   canonical(&filled, &after);
   ck_assert(!is_same(&before, &after));
+}
+END_TEST
+
+/* A row without an open sweep has the bytes that rows had before there were any. */
+START_TEST(an_open_sweep_adds_to_the_bytes) {
+  struct row filled;
+  struct bytes open;
+  struct bytes without;
+  fill(&filled);
+  canonical(&filled, &open);
+  filled.row.sweep = (struct sweep_cursor){.is_set = false};
+  canonical(&filled, &without);
+  ck_assert_uint_eq(open.size, without.size + 16);
+  ck_assert_mem_eq(open.data, without.data, without.size);
 }
 END_TEST
 
@@ -170,6 +186,7 @@ START_TEST(integers_are_big_endian_and_in_order) {
   struct row filled;
   struct bytes bytes;
   fill(&filled);
+  filled.row.sweep = (struct sweep_cursor){.is_set = false};
   canonical(&filled, &bytes);
   ck_assert_mem_eq(bytes.data, filled.previous, DIGEST_SIZE);
   static const uint8_t head[] = {
@@ -190,6 +207,7 @@ static Suite *suite(void) {
   TCase *const tests = tcase_create("journal");
   tcase_add_loop_test(tests, every_bit_of_a_field_changes_the_bytes, 0, (int)COUNT_OF(fields));
   tcase_add_test(tests, whether_a_timer_fired_changes_the_bytes);
+  tcase_add_test(tests, an_open_sweep_adds_to_the_bytes);
   tcase_add_test(tests, the_chain_itself_does_not);
   tcase_add_test(tests, the_list_is_told_from_what_follows_it);
   tcase_add_test(tests, a_long_list_has_room);

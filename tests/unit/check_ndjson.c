@@ -13,31 +13,46 @@ static enum status convert(const char *line, struct import_message *message, str
 
 static const struct {
   const char *line;
-  enum topic topic;
+  enum input_record record;
   int64_t timestamp_ms;
 } good[] = {
-    {"{\"topic\":\"enrollments\",\"serial\":\"A\"}", TOPIC_ENROLLMENTS, NOW_MS},
-    {"{\"topic\":\"muster.checkins\",\"timestamp\":5}", TOPIC_CHECKINS, 5},
-    {"{\"topic\":\"compliance-reports\",\"timestamp\":\"1970-01-01T00:00:01Z\"}", TOPIC_REPORTS,
+    {"{\"topic\":\"enrollments\",\"serial\":\"A\"}", INPUT_ENROLLMENT, NOW_MS},
+    {"{\"topic\":\"muster.checkins\",\"timestamp\":5}", INPUT_CHECKIN, 5},
+    {"{\"topic\":\"compliance-reports\",\"timestamp\":\"1970-01-01T00:00:01Z\"}", INPUT_REPORT,
      1000},
-    {"{\"topic\":\"checkins\",\"timestamp\":null}", TOPIC_CHECKINS, NOW_MS},
-    {"{\"topic\":\"checkins\",\"timestamp\":-1}", TOPIC_CHECKINS, NOW_MS},
-    {" {\"topic\" : \"checkins\"}\r", TOPIC_CHECKINS, NOW_MS},
+    {"{\"topic\":\"checkins\",\"timestamp\":null}", INPUT_CHECKIN, NOW_MS},
+    {"{\"topic\":\"checkins\",\"timestamp\":-1}", INPUT_CHECKIN, NOW_MS},
+    {" {\"topic\" : \"checkins\"}\r", INPUT_CHECKIN, NOW_MS},
     {"{\"topic\":\"muster.checkins\",\"partition\":3,\"offset\":9,\"timestamp\":7,\"key\":\"A\","
      "\"headers\":{\"traceparent\":\"x\"},\"value\":{\"serial\":\"A\"}}",
-     TOPIC_CHECKINS, 7},
+     INPUT_CHECKIN, 7},
+    {"{\"topic\":\"commands\",\"serial\":\"A\",\"command\":\"SYNC\"}", INPUT_COMMAND, NOW_MS},
+    {"{\"topic\":\"control\",\"record\":\"RoleChange\",\"user_email\":\"a@b\"}", INPUT_ROLE,
+     NOW_MS},
+    {"{\"topic\":\"muster.control\",\"record\":\"Policy\",\"value\":{\"version\":\"1\"}}",
+     INPUT_POLICY, NOW_MS},
+    /* As `topics cat` prints them: the fields tell. */
+    {"{\"topic\":\"control\",\"value\":{\"version\":\"1\",\"hash\":\"00\"}}", INPUT_POLICY, NOW_MS},
+    {"{\"topic\":\"control\",\"value\":{\"user_email\":\"a\",\"role\":\"ADMIN\",\"change\":\"GRANT\"}}",
+     INPUT_ROLE, NOW_MS},
+    {"{\"topic\":\"control\",\"kind\":\"UPSTREAM_OUTAGE\",\"change\":\"BEGIN\"}", INPUT_TENANT,
+     NOW_MS},
+    {"{\"topic\":\"control\",\"profile\":\"MOBILE\",\"revision\":\"7\"}", INPUT_PROFILE_REVISION,
+     NOW_MS},
+    {"{\"topic\":\"control\",\"group\":\"pilot\",\"serial\":\"A\",\"change\":\"ADD\"}", INPUT_GROUP,
+     NOW_MS},
 };
 
 START_TEST(a_good_line_becomes_a_message) {
   struct import_message message;
   struct error error;
   ck_assert_int_eq(convert(good[_i].line, &message, &error), STATUS_OK);
-  ck_assert_int_eq(message.topic, good[_i].topic);
+  ck_assert_int_eq(message.record, good[_i].record);
   ck_assert_int_eq(message.timestamp_ms, good[_i].timestamp_ms);
   ck_assert_uint_eq(import_text(message.value, "event_id").size, 36);
   ck_assert_int_eq(json_integer_value(json_object_get(message.value, "occurred_at")),
                    good[_i].timestamp_ms);
-  static const char *const envelope[] = {"topic", "timestamp", "key", "headers", "value"};
+  static const char *const envelope[] = {"topic", "timestamp", "key", "headers", "value", "record"};
   for (size_t i = 0; i < COUNT_OF(envelope); i++) {
     ck_assert_ptr_null(json_object_get(message.value, envelope[i]));
   }
@@ -64,6 +79,9 @@ static const struct {
     {"{\"topic\":\"checkins\",\"timestamp\":\"tomorrow\"}", "timestamp: neither"},
     {"{\"topic\":\"checkins\",\"timestamp\":1.5}", "timestamp: neither"},
     {"{\"topic\":\"checkins\",\"value\":null}", "value: not an object"},
+    {"{\"topic\":\"control\",\"change\":\"BEGIN\"}", "record: missing"},
+    {"{\"topic\":\"control\",\"record\":\"Command\"}", "record: control has none of that name"},
+    {"{\"topic\":\"commands\",\"record\":\"Wipe\"}", "record: commands has none of that name"},
     {"{\"topic\":\"checkins\",\"value\":{},\"serial\":\"A\"}", "serial: unknown beside"},
 };
 

@@ -433,6 +433,7 @@ static const struct {
     {"{all: [[screen_lock_pin_length, above, 0], [screen_lock_pin_length, below, 3]]}", false},
     {"{any: [[screen_lock_pin_length, above, 1], [disk_encrypted, is, true]]}", false},
     {"[threat_defence_age, is, unknown]", false},
+    {"{all: [[threat_defence_level, at_most, medium], [threat_defence_age, at_most, 2h]]}", false},
 };
 
 START_TEST(devices_are_held_as_their_facts_are) {
@@ -443,9 +444,7 @@ START_TEST(devices_are_held_as_their_facts_are) {
   state = 7;
   uint32_t failed_count = 0;
   for (uint32_t i = 0; i < 1000; i++) {
-    struct facts facts = some_facts();
-    facts.numbers[LEVEL] = FACT_NONE;
-    facts.numbers[THREAT_AGE] = FACT_NONE;
+    const struct facts facts = some_facts();
     const struct device device = {
         .antivirus_enabled = facts.booleans[0],
         .disk_encrypted = facts.booleans[1],
@@ -454,6 +453,10 @@ START_TEST(devices_are_held_as_their_facts_are) {
         .has_screen_lock_pin_length = facts.numbers[PIN] != FACT_NONE,
         .screen_lock_pin_length =
             (int32_t)(facts.numbers[PIN] == FACT_NONE ? 0 : facts.numbers[PIN]),
+        .threat_level = (uint8_t)(facts.numbers[LEVEL] == FACT_NONE ? 0 : facts.numbers[LEVEL] + 1),
+        .threat_at_ms = facts.numbers[THREAT_AGE] == FACT_NONE
+                            ? TIME_NONE
+                            : CLOCK_MS - facts.numbers[THREAT_AGE],
     };
     const violation_set expected = policy_evaluate(&policy, &facts, &outcomes[PLATFORM_WINDOWS]);
     ck_assert_uint_eq(policy_violations(&policy, &device, outcomes, CLOCK_MS), expected);

@@ -127,6 +127,28 @@ START_TEST(test_says_what_differs) {
 }
 END_TEST
 
+/* Tests of 31 rules: no rule is named as never fired, and JUnit's file has them all. */
+START_TEST(every_rule_of_the_baselines_fires) {
+  ck_assert_int_eq(RUN("policy", "test", SOURCE_DIR "/tests/data/baselines_test.yaml", "--junit",
+                       path_of("junit.xml")),
+                   0);
+  ck_assert_ptr_null(strstr(captured[0], "never fired"));
+  ck_assert_ptr_nonnull(strstr(captured[0], "\n7 passed, 0 failed\n"));
+  char *xml;
+  size_t size;
+  struct error error;
+  ck_assert_int_eq(policy_file_read(path_of("junit.xml"), &xml, &size, &error), STATUS_OK);
+  ck_assert_ptr_nonnull(strstr(xml, "tests=\"7\" failures=\"0\""));
+  size_t case_count = 0;
+  for (const char *at = xml; (at = strstr(at, "<testcase ")) != NULL; at++) {
+    case_count++;
+  }
+  ck_assert_uint_eq(case_count, 7);
+  ck_assert_ptr_null(strstr(xml, "<failure"));
+  free(xml);
+}
+END_TEST
+
 /* The first finding of a file of tests. */
 static const struct {
   const char *text;
@@ -142,7 +164,16 @@ static const struct {
     {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, pin: 6}], expect: []}]\n",
      "2:49: unknown key of an event: pin; there is at, enroll, checkin, report, platform, profile, "
      "ownership, os_version, on_demand, antivirus_enabled, antivirus_signatures_age, "
-     "disk_encrypted, screen_lock_pin_length"},
+     "disk_encrypted, screen_lock_pin_length, threat_defence"},
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, report: S, threat_defence: {level: lo}}], "
+     "expect: []}]\n",
+     "2:72: unknown level lo; did you mean low?"},
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, report: S, threat_defence: low}], "
+     "expect: []}]\n",
+     "2:64: threat_defence is written as lines of \"key: value\""},
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, threat_defence: {age: 1h}}], "
+     "expect: []}]\n",
+     "2:65: threat_defence is no part of this event"},
     {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, platform: ios}], "
      "expect: []}]\n",
      "2:59: platform is no part of this event"},
@@ -191,7 +222,7 @@ START_TEST(show_tells_the_lines) {
                                             "\"value\":\"block email\"}\n"));
   ck_assert_int_eq(RUN("policy", "show"), 0);
   ck_assert_ptr_nonnull(strstr(captured[0], "os_out_of_date, antivirus"));
-  ck_assert_int_eq(RUN("policy", "show", "none"), 1);
+  ck_assert_int_eq(RUN("policy", "show", "none.yaml"), 1); /* a version is asked of a database */
 }
 END_TEST
 
@@ -237,17 +268,73 @@ START_TEST(the_hash_is_of_the_meaning) {
 }
 END_TEST
 
+#define ALL_WORDS(groups)                                                                           \
+  "version: v1\nrules:\n- {id: a, title: t, remediation: m, require: [disk_encrypted, is, true],\n" \
+  "   applies_to: {user_groups: " groups ", device_groups: kiosks}}\n"                              \
+  "on_enrolment: push_profile\ncommands: {users_may: [sync, rename],\n"                             \
+  "  wipe: {approvals: 1, limit: 20, per: 1h}}\n"                                                   \
+  "escalation: {noncompliant: {stages: [{after: 1h, notify: a},\n"                                  \
+  "  {after: 30d, retire: device}]}}\n"
+
+/* What says more than the default is a line, counts for the hash, and is a difference. */
+START_TEST(every_new_meaning_is_shown_and_hashed) {
+  static const char *const lines[] = {
+      "rules.a.applies_to,user_groups board; device_groups kiosks",
+      "escalation.noncompliant.after.720h,retire device",
+      "on_enrolment,push_profile",
+      "commands.users_may,\"RENAME, SYNC\"",
+      "commands.wipe.approvals,1",
+      "commands.wipe.limit,20 per 1h",
+  };
+  static const char *const from[] = {"board",    "kiosks",        "on_enrolment: push_profile\n",
+                                     ", rename", "approvals: 1",  "limit: 20",
+                                     "per: 1h",  "retire: device"};
+  static const char *const to[] = {"bored",    "booths",        "# nothing is pushed here  \n",
+                                   "        ", "approvals: 2",  "limit: 21",
+                                   "per: 2h",  "notify: retire"};
+  uint8_t hash[DIGEST_SIZE];
+  uint8_t other[DIGEST_SIZE];
+  write_file("x.yaml", ALL_WORDS("board"));
+  ck_assert_int_eq(RUN("policy", "show", path_of("x.yaml"), "-o", "csv"), 0);
+  for (size_t i = 0; i < COUNT_OF(lines); i++) {
+    ck_assert_msg(strstr(captured[0], lines[i]) != NULL, "%s in %s", lines[i], captured[0]);
+  }
+  hash_of(ALL_WORDS("board"), hash);
+  for (size_t i = 0; i < COUNT_OF(from); i++) {
+    char *text = text_copy(ALL_WORDS("board"));
+    memcpy(strstr(text, from[i]), to[i], strlen(from[i]));
+    hash_of(text, other);
+    ck_assert_msg(memcmp(hash, other, DIGEST_SIZE) != 0, "%s", from[i]);
+    free(text);
+  }
+  hash_of(ALL_WORDS("[board, audit]"), hash);
+  hash_of(ALL_WORDS("[audit, board]"), other);
+  ck_assert_mem_eq(hash, other, DIGEST_SIZE);
+}
+END_TEST
+
+/* Recorded results name the version; what it means must stay what it was when they were made. */
+START_TEST(the_hash_of_the_default_policy_stays) {
+  ck_assert_int_eq(RUN("policy", "show", "-o", "csv"), 0);
+  ck_assert_ptr_nonnull(strstr(
+      captured[0], "sha256,00dc88e4116ab50150e5e653559e4d95de5e8a1e7b3f94d28d475174e1c2765c"));
+}
+END_TEST
+
 static Suite *suite(void) {
   Suite *const all = suite_create("policy_command");
   TCase *const tests = tcase_create("all");
   tcase_add_checked_fixture(tests, set_up, tear_down);
   tcase_add_test(tests, check_names_every_finding);
   tcase_add_test(tests, test_says_what_differs);
+  tcase_add_test(tests, every_rule_of_the_baselines_fires);
   tcase_add_loop_test(tests, a_wrong_test_is_told_with_its_place, 0, (int)COUNT_OF(wrong));
   tcase_add_test(tests, tests_without_a_policy_are_refused);
   tcase_add_test(tests, show_tells_the_lines);
   tcase_add_test(tests, diff_tells_what_differs);
   tcase_add_test(tests, the_hash_is_of_the_meaning);
+  tcase_add_test(tests, every_new_meaning_is_shown_and_hashed);
+  tcase_add_test(tests, the_hash_of_the_default_policy_stays);
   suite_add_tcase(all, tests);
   return all;
 }

@@ -21,6 +21,7 @@ static bool read_text(const char *text) {
 #define STAGES(stages) GOOD "escalation:\n  noncompliant:\n    stages:\n" stages
 #define OVERDUE(lines) GOOD "escalation:\n  overdue_sync:\n" lines
 #define QUIET(lines) GOOD "escalation:\n  quiet_hours: " lines "\n"
+#define COMMANDS(value) GOOD "commands: " value "\n"
 #define EXEMPT(fields) GOOD "exemptions:\n- {" fields "}\n"
 #define NESTED_7 "{not: {not: {not: {not: {not: {not: {not: "
 #define CLOSED_7 "}}}}}}}"
@@ -42,7 +43,9 @@ static const struct {
     {"[a]: v\n", "1:1: a key must be a plain name"},
     {GOOD "verison: v\n", "7:1: unknown key of a policy: verison; did you mean version?"},
     {GOOD "colour: v\n", "7:1: unknown key of a policy: colour; there is version, title, "
-                         "minimum_os, rules, escalation, exemptions"},
+                         "minimum_os, rules, escalation, on_enrolment, commands, exemptions"},
+    {GOOD "\"a\\n\\eb\": v\n", "7:1: unknown key of a policy: a??b; there is version, title, "
+                               "minimum_os, rules, escalation, on_enrolment, commands, exemptions"},
     {GOOD "version: w\n", "7:1: version is given twice, first in line 1"},
     {"rules: []\n", "1:1: a policy needs version and rules"},
     {"version: v\nrules: []\n", "2:8: an empty list of rules: leave it out"},
@@ -125,29 +128,46 @@ static const struct {
                                                           "windows, macos, ios, android, linux"},
     {GOOD "  applies_to: {profiles: [mobile, mobile]}\n", "7:35: mobile is given twice"},
     {GOOD "  applies_to: {ownership: []}\n", "7:27: an empty list of ownership: leave it out"},
-    {GOOD "  applies_to: {user_groups: [sales]}\n",
-     "7:29: user_groups are not supported yet: a rule applies to platforms, profiles, ownership"},
-    {GOOD "  applies_to: {device_groups: kiosks}\n",
-     "7:31: device_groups are not supported yet: a rule applies to platforms, profiles, ownership"},
+    {GOOD "  applies_to: {user_groups: [sales, sales]}\n", "7:37: sales is given twice"},
+    {GOOD "  applies_to: {device_groups: a@b.c}\n",
+     "7:31: a group takes a name of 1 to 63 letters, digits, '_', '-' and '.', not \"a@b.c\""},
+    {GOOD "  applies_to: {groups: sales}\n", "7:16: unknown key of applies_to: groups; there is "
+                                             "platforms, profiles, ownership, user_groups, "
+                                             "device_groups"},
     {GOOD "  applies_to: {platforms: linux, profiles: mobile}\n",
      "7:15: applies to no device: none of these profiles is for any of these platforms"},
     /* Escalation. */
     {STAGES("    - {notify: a}\n"), "10:7: a stage needs after"},
-    {STAGES("    - {after: 1h}\n"), "10:7: a stage does something: notify, block or ticket"},
+    {STAGES("    - {after: 1h}\n"),
+     "10:7: a stage does something: notify, block, ticket or retire"},
     {STAGES("    - {after: 1h, notify: a}\n    - {after: 60m, notify: b}\n"),
      "11:15: stages stand in order of time: this one is not later than the one before"},
     {STAGES("    - {after: 1h, block: vpn}\n"), "10:26: unknown resource vpn; there is email, sap"},
     {STAGES("    - {after: 1h, ticket: close}\n"), "10:27: unknown ticket action close; there is "
                                                    "open"},
-    {STAGES("    - {after: 1h, retire: true}\n"), "10:27: retire is not supported yet: a stage has "
-                                                  "notify, block and ticket"},
+    {STAGES("    - {after: 1h, retire: true}\n"), "10:27: unknown retire true; there is "
+                                                  "device"},
+    {STAGES("    - {after: 1h, block: email}\n    - {after: 2h, retire: device}\n"),
+     "11:7: a device is retired unannounced: an earlier stage must notify"},
+    {STAGES("    - {after: 1h, retire: device, notify: gone}\n"),
+     "10:7: a device is retired unannounced: an earlier stage must notify"},
+    {STAGES("    - {after: 1h, notify: a}\n    - {after: 2h, retire: device}\n"
+            "    - {after: 3h, notify: b}\n"),
+     "12:7: a stage after one that retires the device: nothing is left to do"},
+    {STAGES("    - {after: 1h, notify: a}\n    - {after: 2h, retire: device, ticket: open}\n"),
+     "11:7: a stage that retires can notify beside it: a retirement blocks and resolves the ticket "
+     "by itself"},
+    {OVERDUE("    interval: 8h\n    stages:\n    - {after: 9h, retire: device}\n"),
+     "11:7: a stage of overdue_sync can notify only: blocks, tickets and retirement are for "
+     "non-compliance"},
     {STAGES("    - {after: 1h, notify: [a, b, c, d, e]}\n"), "10:40: at most 4 of notify"},
     {GOOD "escalation:\n  noncompliant: {minimum_clean: 1}\n",
      "8:33: minimum_clean 1 is no duration: its unit is missing; write 24h, 1h30m, 7d or 500ms"},
     {OVERDUE("    grace: 1h\n"), "9:5: overdue_sync needs interval"},
     {OVERDUE("    interval: 0s\n"), "9:15: interval is longer than 0"},
     {OVERDUE("    interval: 8h\n    stages:\n    - {after: 9h, ticket: open}\n"),
-     "11:7: a stage of overdue_sync can notify only: blocks and tickets are for non-compliance"},
+     "11:7: a stage of overdue_sync can notify only: blocks, tickets and retirement are for "
+     "non-compliance"},
     {OVERDUE("    interval: 8h\n    grace: 1h\n    stages:\n    - {after: 8h, notify: a}\n"),
      "12:7: after counts from the last check-in: before interval and grace are over, nothing is "
      "overdue"},
@@ -159,6 +179,25 @@ static const struct {
                                                "not 6:00"},
     {QUIET("{from: \"22:00\", to: \"06:00\", utc_offset: \"01:00\"}"),
      "8:57: utc_offset takes hours and minutes such as \"+01:00\", not 01:00"},
+    /* Enrolment and commands. */
+    {GOOD "on_enrolment: push\n", "7:15: unknown on_enrolment push; there is push_profile"},
+    {COMMANDS("{user_may: sync}"), "7:12: unknown key of commands: user_may; did you mean "
+                                   "users_may?"},
+    {COMMANDS("{users_may: [sync, renam]}"), "7:30: unknown command of users renam; did you mean "
+                                             "rename?"},
+    {COMMANDS("{users_may: [sync, sync]}"), "7:30: sync is given twice"},
+    {COMMANDS("{users_may: []}"), "7:23: an empty list of users_may: leave it out"},
+    {COMMANDS("{users_may: [wipe]}"), "7:24: a wipe takes an admin: users may ask for sync, rename "
+                                      "and retire"},
+    {COMMANDS("{users_may: [none]}"), "7:24: unknown command of users none; there is sync, rename, "
+                                      "retire"},
+    {COMMANDS("{wipe: 20}"), "7:18: wipe is written as lines of \"key: value\""},
+    {COMMANDS("{wipe: {approvals: 9}}"), "7:30: approvals takes a whole number from 0 to 8, not 9"},
+    {COMMANDS("{wipe: {limit: 20}}"), "7:18: limit and per go together: so many wipes in so long, "
+                                      "such as 20 per 1h"},
+    {COMMANDS("{wipe: {limit: 0, per: 1h}}"), "7:26: limit takes a whole number from 1 to 1000000, "
+                                              "not 0"},
+    {COMMANDS("{wipe: {limit: 20, per: 0s}}"), "7:35: per is longer than 0"},
     /* Exemptions. */
     {EXEMPT("device: D001, rule: r, approver: CISO, expires: 2027-01-01T00:00:00Z"),
      "8:3: an exemption needs reason"},
@@ -235,6 +274,9 @@ static const struct {
      "a policy names at most 64 different versions"},
     {GOOD "escalation: {noncompliant: {stages: [", "{after: 1#h, notify: a}, ", "]}}\n", 8, 9,
      "at most 8 of stages"},
+    {RULE_HEAD "  require: [disk_encrypted, is, true]\n  applies_to: {device_groups: [a, b, c, d], "
+               "user_groups: [",
+     "g#, ", "]}\n", 12, 13, "a policy names at most 16 different groups"},
     {GOOD "exemptions:\n",
      "- {serial: S#, rule: r, approver: a, expires: 2027-01-01T00:00:00Z, reason: b}\n", "", 128,
      129, "at most 128 of exemptions"},
@@ -318,6 +360,35 @@ START_TEST(the_default_policy_is_the_contract_s) {
 }
 END_TEST
 
+/* Each new meaning is kept, and a policy that says nothing of commands lets users sync. */
+START_TEST(commands_groups_and_retirement_are_read) {
+  ck_assert(read_text(GOOD));
+  ck_assert_uint_eq(policy.commands.of_users, 1u << COMMAND_SYNC);
+  ck_assert_uint_eq(policy.commands.wipe_limit, 0);
+  ck_assert(!policy.pushes_profile);
+  ck_assert(read_text(COMMANDS("{users_may: none}")));
+  ck_assert_uint_eq(policy.commands.of_users, 0);
+  ck_assert(read_text(GOOD "  applies_to: {user_groups: [board, sales], device_groups: board}\n"
+                           "on_enrolment: push_profile\n"
+                           "commands:\n  users_may: [rename, retire]\n"
+                           "  wipe: {approvals: 1, limit: 20, per: 1h}\n"
+                           "escalation: {noncompliant: {stages: [{after: 1h, notify: a},\n"
+                           "  {after: 30d, notify: b, retire: device}]}}\n"));
+  ck_assert_uint_eq(policy.group_count, 2);
+  ck_assert_str_eq(policy.groups[1], "sales");
+  ck_assert_uint_eq(policy.rules[0].scope.user_groups, 3);
+  ck_assert_uint_eq(policy.rules[0].scope.device_groups, 1);
+  ck_assert(policy.pushes_profile);
+  ck_assert_uint_eq(policy.commands.of_users, 1u << COMMAND_RENAME | 1u << COMMAND_RETIRE);
+  ck_assert_uint_eq(policy.commands.wipe_approvals, 1);
+  ck_assert_uint_eq(policy.commands.wipe_limit, 20);
+  ck_assert_int_eq(policy.commands.wipe_limit_per_ms, 3600000);
+  ck_assert(!policy.noncompliant.stages[0].retires);
+  ck_assert(policy.noncompliant.stages[1].retires);
+  ck_assert_uint_eq(policy.noncompliant.stages[1].template_count, 1);
+}
+END_TEST
+
 START_TEST(durations_are_written_as_they_are_read) {
   static const struct {
     const char *text;
@@ -352,6 +423,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, more_findings_than_are_kept_are_counted);
   tcase_add_test(tests, damaged_files_do_no_harm);
   tcase_add_test(tests, the_default_policy_is_the_contract_s);
+  tcase_add_test(tests, commands_groups_and_retirement_are_read);
   tcase_add_test(tests, durations_are_written_as_they_are_read);
   suite_add_tcase(all, tests);
   return all;

@@ -302,6 +302,7 @@ int main(void) {
   tcase_add_test(cases, a_password_is_a_text_or_the_line_of_a_file);
   suite_add_tcase(suite, cases);
   TCase *const lanes = tcase_create("lanes");
+  tcase_set_timeout(lanes, 60); /* a machine that is busy */
   tcase_add_checked_fixture(lanes, set_up, clean_up);
   tcase_add_test(lanes, what_a_lane_learns_is_its_own_and_is_recorded);
   tcase_add_test(lanes, an_environment_that_cannot_be_read_is_told);

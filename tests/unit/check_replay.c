@@ -16,23 +16,30 @@ static const uint8_t subject_b[SUBJECT_SIZE] = "bbbbbbbbbbbbbbb";
 static void expect_subject(struct subjects *subjects, int64_t offset, const char *email,
                            const uint8_t expected[SUBJECT_SIZE]) {
   uint8_t subject[SUBJECT_SIZE];
-  subjects_find(subjects, offset, span_text(email), subject);
+  const struct person_place place = {.topic = TOPIC_ENROLLMENTS, .offset = offset};
+  subjects_find(subjects, &place, span_text(email), subject);
   ck_assert_mem_eq(subject, expected, SUBJECT_SIZE);
+}
+
+static void note(struct subjects *subjects, enum topic topic, int64_t offset,
+                 enum person_field field, const uint8_t subject[SUBJECT_SIZE]) {
+  const struct person_place place = {.topic = topic, .offset = offset, .field = field};
+  subjects_note(subjects, &place, subject);
 }
 
 START_TEST(test_subjects_come_from_what_was_recorded) {
   static const uint8_t none[SUBJECT_SIZE];
-  int64_t offset;
+  struct person_place place;
   struct subjects *subjects = subjects_open();
   subjects_begin(subjects);
-  subjects_note(subjects, 3, subject_a);
-  subjects_note(subjects, 7, subject_b);
+  note(subjects, TOPIC_ENROLLMENTS, 3, PERSON_USER, subject_a);
+  note(subjects, TOPIC_ENROLLMENTS, 7, PERSON_USER, subject_b);
   expect_subject(subjects, 3, "a@example.org", subject_a);
   expect_subject(subjects, 5, "a@example.org", subject_a); /* changed nothing, but is known */
   expect_subject(subjects, 6, "c@example.org", none);      /* changed nothing, and is not */
   expect_subject(subjects, 7, "b@example.org", subject_b);
   ck_assert_uint_eq(subjects_unknown(subjects), 1);
-  ck_assert(!subjects_conflict(subjects, &offset));
+  ck_assert(!subjects_conflict(subjects, &place));
   subjects_begin(subjects);
   ck_assert_uint_eq(subjects_unknown(subjects), 0);
   expect_subject(subjects, 8, "b@example.org", subject_b);
@@ -41,16 +48,40 @@ START_TEST(test_subjects_come_from_what_was_recorded) {
 END_TEST
 
 START_TEST(test_an_address_keeps_its_subject) {
-  int64_t offset;
+  struct person_place place;
   struct subjects *subjects = subjects_open();
   subjects_begin(subjects);
-  subjects_note(subjects, 1, subject_a);
+  note(subjects, TOPIC_ENROLLMENTS, 1, PERSON_USER, subject_a);
   expect_subject(subjects, 1, "a@example.org", subject_a);
   subjects_begin(subjects);
-  subjects_note(subjects, 2, subject_b);
+  note(subjects, TOPIC_ENROLLMENTS, 2, PERSON_USER, subject_b);
   expect_subject(subjects, 2, "a@example.org", subject_b);
-  ck_assert(subjects_conflict(subjects, &offset));
-  ck_assert_int_eq(offset, 2);
+  ck_assert(subjects_conflict(subjects, &place));
+  ck_assert_int_eq(place.offset, 2);
+  ck_assert_int_eq(place.topic, TOPIC_ENROLLMENTS);
+  subjects_close(subjects);
+}
+END_TEST
+
+/* A control message names two, and what lane 0 says of it is known before the batch that has it. */
+START_TEST(test_subjects_of_a_message_are_told_apart) {
+  uint8_t subject[SUBJECT_SIZE];
+  struct subjects *subjects = subjects_open();
+  note(subjects, TOPIC_CONTROL, 4, PERSON_USER, subject_a);
+  note(subjects, TOPIC_CONTROL, 4, PERSON_ACTOR, subject_b);
+  note(subjects, TOPIC_CONTROL, 4, PERSON_ACTOR, subject_a); /* the first holds */
+  subjects_begin(subjects);
+  note(subjects, TOPIC_COMMANDS, 4, PERSON_ACTOR, subject_a);
+  struct person_place place = {.topic = TOPIC_CONTROL, .offset = 4, .field = PERSON_ACTOR};
+  subjects_find(subjects, &place, span_text("b@example.org"), subject);
+  ck_assert_mem_eq(subject, subject_b, SUBJECT_SIZE);
+  place.field = PERSON_USER;
+  subjects_find(subjects, &place, span_text("a@example.org"), subject);
+  ck_assert_mem_eq(subject, subject_a, SUBJECT_SIZE);
+  place = (struct person_place){.topic = TOPIC_COMMANDS, .offset = 4, .field = PERSON_USER};
+  subjects_find(subjects, &place, span_text("c@example.org"), subject);
+  ck_assert_uint_eq(subjects_unknown(subjects), 1);
+  ck_assert(!subjects_conflict(subjects, &place));
   subjects_close(subjects);
 }
 END_TEST
@@ -230,7 +261,8 @@ END_TEST
 static const struct encoding encoding = {
     .topic_prefix = "muster.",
     .lane = 2,
-    .frames = {.of[RESULT_LICENSE] = {.bytes = "\xc3\x01", .size = 10}}};
+    .frames = {.of[RESULT_LICENSE] = {.bytes = "\xc3\x01", .size = 10},
+               .of[RESULT_AUDIT] = {.bytes = "\xc3\x01", .size = 10}}};
 
 static void encode(struct buffer *records, struct found_record *record) {
   size_t position = 0;
@@ -273,6 +305,44 @@ START_TEST(test_a_result_tells_its_head) {
 }
 END_TEST
 
+/* Who asked for it, and whom it is about: how a subject is known without the key. */
+START_TEST(test_an_audit_entry_tells_its_persons) {
+  static const char actor[] = "61616161616161616161616161616100";
+  static const char target[] = "62626262626262626262626262626200";
+  size_t position = 0;
+  struct buffer records = {0};
+  struct buffer canonical = {0};
+  struct found_audit audit;
+  struct result result = {.kind = RESULT_AUDIT,
+                          .seq = 4,
+                          .at_ms = 1000,
+                          .cause = {.topic = TOPIC_CONTROL, .offset = 9},
+                          .policy = "default",
+                          .audit = {.actor = actor,
+                                    .action = AUDIT_MANAGE,
+                                    .target = span_text(target),
+                                    .outcome = OUTCOME_OK}};
+  encode_result(&encoding, &result, (struct span){0}, &records, &canonical);
+  result.audit.actor = "console";
+  result.audit.target = span_text("D001");
+  encode_result(&encoding, &result, (struct span){0}, &records, &canonical);
+  struct found_record record = {.offset = 1};
+  ck_assert(outgoing_next(buffer_span(&records), &position, &record.message));
+  ck_assert(found_read_audit(&record, &encoding.frames, &audit));
+  ck_assert(span_equal(audit.head.cause_topic, span_text("muster.control")));
+  ck_assert_int_eq(audit.head.cause_offset, 9);
+  ck_assert(audit.has_actor && audit.has_target && !audit.head.has_subject);
+  ck_assert(!audit.has_device);
+  ck_assert_mem_eq(audit.actor, subject_a, SUBJECT_SIZE);
+  ck_assert_mem_eq(audit.target, subject_b, SUBJECT_SIZE);
+  ck_assert(outgoing_next(buffer_span(&records), &position, &record.message));
+  ck_assert(found_read_audit(&record, &encoding.frames, &audit));
+  ck_assert(!audit.has_actor && !audit.has_target);
+  buffer_fini(&records);
+  buffer_fini(&canonical);
+}
+END_TEST
+
 START_TEST(test_differences_name_the_deepest_fields) {
   json_t *expected =
       json_pack("{s:i, s:{s:s, s:i}, s:[s]}", "a", 1, "b", "c", "x", "d", 2, "e", "f");
@@ -308,7 +378,9 @@ int main(void) {
   TCase *cases = tcase_create("replay");
   tcase_add_test(cases, test_subjects_come_from_what_was_recorded);
   tcase_add_test(cases, test_an_address_keeps_its_subject);
+  tcase_add_test(cases, test_subjects_of_a_message_are_told_apart);
   tcase_add_test(cases, test_a_result_tells_its_head);
+  tcase_add_test(cases, test_an_audit_entry_tells_its_persons);
   tcase_add_test(cases, test_differences_name_the_deepest_fields);
   tcase_add_test(cases, test_a_time_is_a_text_or_milliseconds);
   Suite *suite = suite_create("replay");

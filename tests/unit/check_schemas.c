@@ -53,21 +53,51 @@ static struct schemas *opened(const char *from) {
 
 START_TEST(schemas_know_our_own) {
   struct schemas *const schemas = opened(NULL);
-  static const char *const names[] = {"Enrollment", "CheckIn", "ComplianceReport"};
-  static const enum topic topics[] = {TOPIC_ENROLLMENTS, TOPIC_CHECKINS, TOPIC_REPORTS};
-  for (size_t i = 0; i < COUNT_OF(names); i++) {
-    const struct writer *const writer = schemas_find_own(schemas, names[i]);
+  for (enum input_record record = 0; record < INPUT_RECORD_COUNT; record++) {
+    const enum topic topic = input_record_topic(record);
+    const struct writer *const writer = schemas_find_own(schemas, input_record_name(record));
     ck_assert_ptr_nonnull(writer);
-    ck_assert_ptr_eq(schemas_reader(schemas, topics[i]), writer);
+    ck_assert_ptr_eq(schemas_reader(schemas, record), writer);
     ck_assert_ptr_eq(schemas_find(schemas, writer->fingerprint), writer);
-    ck_assert_ptr_nonnull(writer->programs[topics[i]]);
+    ck_assert_ptr_eq(schemas_find_of_topic(schemas, topic, writer->fingerprint), writer);
+    ck_assert_int_eq(writer->of_topic[topic], record);
+    for (enum input_record other = 0; other < INPUT_RECORD_COUNT; other++) {
+      ck_assert_int_eq(writer->programs[other] != NULL, other == record);
+      ck_assert_int_eq(writer->reasons[other] == NULL, other == record);
+    }
   }
   ck_assert_ptr_null(schemas_find_own(schemas, "CheckI"));
   ck_assert_ptr_null(schemas_find_own(schemas, "Nothing"));
   ck_assert_ptr_null(schemas_find(schemas, 0));
   ck_assert_ptr_null(schemas_find_id(schemas, 0));
-  ck_assert_ptr_null(schemas_reader(schemas, TOPIC_CONTROL));
   schemas_close(schemas);
+}
+END_TEST
+
+/* The version of the public contract's first page: whoever writes with it still may. */
+START_TEST(schemas_know_earlier_versions_as_writers) {
+  struct schemas *const schemas = opened(NULL);
+  const uint64_t first_fingerprint = UINT64_C(0xf042e3117edbe1d1);
+  const struct writer *const first = schemas_find(schemas, first_fingerprint);
+  ck_assert_ptr_nonnull(first);
+  ck_assert_str_eq(first->source, "ComplianceReport.1.avsc");
+  ck_assert_ptr_nonnull(first->programs[INPUT_REPORT]);
+  ck_assert_ptr_ne(schemas_reader(schemas, INPUT_REPORT), first);
+  ck_assert_ptr_ne(schemas_find_own(schemas, "ComplianceReport"), first);
+  ck_assert_ptr_eq(schemas_find_of_topic(schemas, TOPIC_REPORTS, first_fingerprint), first);
+  schemas_close(schemas);
+}
+END_TEST
+
+START_TEST(topics_tell_their_records) {
+  ck_assert_uint_eq(topic_record_count(TOPIC_CHECKINS), 1);
+  ck_assert_uint_eq(topic_record_count(TOPIC_CONTROL), 5);
+  ck_assert_int_eq(topic_first_record(TOPIC_CONTROL), INPUT_POLICY);
+  for (enum input_record record = 0; record < INPUT_RECORD_COUNT; record++) {
+    const enum topic topic = input_record_topic(record);
+    const enum input_record first = topic_first_record(topic);
+    ck_assert(record >= first && record < first + topic_record_count(topic));
+  }
 }
 END_TEST
 
@@ -81,9 +111,9 @@ START_TEST(schemas_read_a_directory_by_fingerprint_and_id) {
   const struct writer *const writer = schemas_find_id(schemas, 7);
   ck_assert_ptr_nonnull(writer);
   ck_assert_int_eq(writer->schema->nodes[writer->schema->root].kind, NODE_RECORD);
-  ck_assert_ptr_nonnull(writer->programs[TOPIC_CHECKINS]);
-  ck_assert_ptr_null(writer->programs[TOPIC_REPORTS]);
-  ck_assert_ptr_nonnull(writer->reasons[TOPIC_REPORTS]);
+  ck_assert_ptr_nonnull(writer->programs[INPUT_CHECKIN]);
+  ck_assert_ptr_null(writer->programs[INPUT_REPORT]);
+  ck_assert_ptr_nonnull(writer->reasons[INPUT_REPORT]);
   ck_assert_ptr_eq(schemas_find(schemas, writer->fingerprint), writer);
   ck_assert_ptr_nonnull(schemas_find(schemas, UINT64_C(0x7275d51a3f395c8f)));
   schemas_close(schemas);
@@ -172,6 +202,8 @@ int main(void) {
   TCase *const tests = tcase_create("schemas");
   tcase_add_checked_fixture(tests, setup, teardown);
   tcase_add_test(tests, schemas_know_our_own);
+  tcase_add_test(tests, schemas_know_earlier_versions_as_writers);
+  tcase_add_test(tests, topics_tell_their_records);
   tcase_add_test(tests, schemas_read_a_directory_by_fingerprint_and_id);
   tcase_add_test(tests, schemas_text_shows_every_change);
   tcase_add_test(tests, schemas_refuse_with_file_and_reason);
