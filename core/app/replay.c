@@ -80,6 +80,9 @@ struct replay *replay_open(const struct replay_options *options, struct fetch *f
   replay->state = lane_state_open(options->lane, options->lane_count);
   replay->carrier = carrier_open(&replay->encoding);
   replay->carrier->makes_no_rows = !options->makes_rows;
+  if (options->watch.opened != NULL) {
+    options->watch.opened(options->watch.context, replay);
+  }
   return replay;
 }
 

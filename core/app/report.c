@@ -1,8 +1,6 @@
 #include "core/app/report.h"
 
 #include "core/app/environment.h"
-#include "core/app/policy_shipped.h"
-#include "core/app/policy_text.h"
 #include "core/time_text.h"
 
 #include <inttypes.h>
@@ -334,29 +332,33 @@ static void put_differences(const struct report_page *report, const struct total
 
 /* The policy. ---------------------------------------------------------------------------- */
 
-static void put_policy(FILE *file) {
-  const struct policy *policy = policy_default();
-  struct policy_lines lines;
-  uint8_t hash[DIGEST_SIZE];
-  policy_hash(policy, hash);
-  policy_lines_init(&lines, policy);
-  fputs("<h2>Policy in force</h2>\n<p>Version <b>", file);
+static void put_policy(FILE *file, const struct story_policy *policy) {
+  fputs("<p>Version <b>", file);
   report_text(file, policy->version);
-  fputs("</b>, SHA-256 over what it means ", file);
-  put_hash(file, hash);
+  fputs("</b>, which decides from ", file);
+  put_time(file, policy->since_ms);
+  fputs(" on; SHA-256 over what it means ", file);
+  put_hash(file, policy->hash);
   fprintf(file,
-          "; decision version %d.</p>\n<details><summary>what it says, %zu lines</summary>\n"
+          ".</p>\n<details><summary>what it says, %zu lines</summary>\n"
           "<div class=\"wide\"><table>\n",
-          DECISION_VERSION, lines.count);
-  for (size_t i = 0; i < lines.count; i++) {
+          policy->lines.count);
+  for (size_t i = 0; i < policy->lines.count; i++) {
     fputs("<tr><td><code>", file);
-    report_text(file, lines.items[i].key);
+    report_text(file, policy->lines.items[i].key);
     fputs("</code></td><td>", file);
-    report_text(file, lines.items[i].value);
+    report_text(file, policy->lines.items[i].value);
     fputs("</td></tr>\n", file);
   }
   fputs("</table></div></details>\n", file);
-  policy_lines_fini(&lines);
+}
+
+static void put_policies(const struct report_page *report, FILE *file) {
+  fprintf(file, "<h2>Policies in force</h2>\n<p class=\"soft\">Decision version %d.</p>\n",
+          DECISION_VERSION);
+  for (size_t i = 0; i < report->story->policy_count; i++) {
+    put_policy(file, &report->story->policies[i]);
+  }
 }
 
 /* Devices. ------------------------------------------------------------------------------- */
@@ -394,7 +396,7 @@ void report_put(const struct report_page *report, FILE *file) {
   put_differences(report, &totals, file);
   put_limits(&totals, file);
   put_lanes(report, file);
-  put_policy(file);
+  put_policies(report, file);
   put_devices(report, file);
   fputs("</main>\n</body>\n</html>\n", file);
 }

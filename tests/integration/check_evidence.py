@@ -507,6 +507,25 @@ def check_live(directory):
     print("signed by two runs, one of them killed: %s of %d batches" % (signed(), report[0]["batches"]))
 
 
+def check_control(directory):
+    """Policies and commands: every lane reads control, whose subjects are in lane 0's audit."""
+    world = Evidenced(directory, "controlled", lanes=2, settings=("roles.bootstrap_admins=boss@example.org",))
+    world.load("--devices", 40, "--rounds", 4, "--seed", 9)
+    world.run()
+    world.muster("policy", "apply", "extended", "--no-wait")
+    world.run()
+    world.muster("device", "rename", "D001", "renamed", "--no-wait")
+    world.run()
+    for name, options in (("control", ()), ("control-pseudonymised", ("--pseudonymised",))):
+        pack = world.make(name, *options)
+        status, report = world.check(pack)
+        equal((status, report["problems"]), (0, []), "%s: %s" % (name, report))
+        found = contents(pack)
+        equal([p["version"] for p in json.loads(found["manifest.json"])["policies"]], ["default", "extended"], "policies")
+        equal(any(b"boss@example.org" in data for data in found.values()), not options, "the admin's address in %s" % name)
+    print("policies and commands: packs verify")
+
+
 def test(directory):
     world = Evidenced(directory, "evidence", lanes=2)
     equal(world.call("evidence", "key", world.secret, "--name", "test.example")[0], 0, "evidence key")
@@ -528,6 +547,7 @@ def test(directory):
         equal((status, report["problems"]), (0, []), "a good pack: %s" % report)
     print("a pack of %d files, %d decisions, the same twice, verified without a broker" % (len(one), count))
     check_live(directory)
+    check_control(directory)
     check_damage(world, first)
     check_proof(world)
     check_pseudonymised(world)
