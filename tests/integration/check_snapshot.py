@@ -99,7 +99,7 @@ def test(directory):
     before = fleet_at(world, times, devices)
     created = ask(world, "snapshot", "create")
     listed = ask(world, "snapshot", "list")
-    equal([(row["lane"], row["batch"], row["sha256"]) for row in created], [(row["lane"], row["batch"], row["sha256"]) for row in listed], "what was made and what is there")
+    equal([(row["lane"], row["batch"], row["parts"], row["sha256"]) for row in created], [(row["lane"], row["batch"], row["parts"], row["sha256"]) for row in listed], "what was made and what is there")
     equal(fleet_at(world, times, devices), before, "the fleet, with a snapshot at the end")
     equal(ask(world, "snapshot", "create"), [], "a snapshot of nothing new")
     # The log goes on; a second snapshot goes on from the first.
