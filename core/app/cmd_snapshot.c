@@ -79,6 +79,7 @@ static struct snapshot_place make(struct maker *maker) {
   buffer_clear(&maker->bytes);
   snapshot_write(&maker->snapshot, &maker->bytes);
   place.size = maker->bytes.size;
+  place.part_count = snapshot_part_count(place.size);
   memcpy(place.digest, maker->bytes.data + maker->bytes.size - DIGEST_SIZE, DIGEST_SIZE);
   return place;
 }

@@ -57,6 +57,10 @@ static void put_part(const struct part *part, struct buffer *bytes) {
   buffer_append(bytes, part->bytes.data, part->bytes.size);
 }
 
+uint32_t snapshot_part_count(uint64_t size) {
+  return (uint32_t)((size + PART_SIZE_MAX - 1) / PART_SIZE_MAX);
+}
+
 /* A list. --------------------------------------------------------------------------------- */
 
 struct listing {
@@ -206,7 +210,7 @@ enum status snapshot_topic_write(const struct config *config, const struct snaps
                              .batch = snapshot->row.batch,
                              .clock_ms = snapshot->row.clock_after_ms,
                              .size = bytes.size}};
-  part.of.part_count = (uint32_t)((bytes.size + PART_SIZE_MAX - 1) / PART_SIZE_MAX);
+  part.of.part_count = snapshot_part_count(bytes.size);
   memcpy(part.of.digest, bytes.data + bytes.size - DIGEST_SIZE, DIGEST_SIZE);
   rd_kafka_conf_t *const conf = kafka_conf(config, properties, error);
   if (conf == NULL) {

@@ -22,6 +22,9 @@ struct snapshot_places {
   size_t count;
 };
 
+/* In how many parts a snapshot of that size is written. */
+uint32_t snapshot_part_count(uint64_t size);
+
 /* The whole ones of a lane (-1: of all lanes); the caller frees `items`. */
 enum status snapshot_topic_list(const struct config *config, int64_t lane,
                                 struct snapshot_places *places, struct error *error) MUST_USE;

@@ -80,12 +80,23 @@ static bool next_expected(struct rows *rows, struct outgoing *expected) {
          expected->record < RESULT_KIND_COUNT;
 }
 
+/* No key keeps a number from being there twice. */
+static bool find_doubled(struct rows *rows, const struct span *values) {
+  const uint64_t seq = (uint64_t)database_integer(values[0]);
+  if (seq + 1 != rows->seq || seq < rows->row->first_seq) {
+    return false;
+  }
+  rows->seq = seq;
+  diverge(rows, "row doubled", NULL, found_json(values, values[2].data == NULL));
+  return true;
+}
+
 static enum status take_result(void *context, const struct span *values, struct error *error) {
   (void)error;
   struct rows *rows = context;
   struct verify *verify = rows->verify;
   struct outgoing message;
-  if (verify_is_over(verify) || !next_expected(rows, &message)) {
+  if (verify_is_over(verify) || find_doubled(rows, values) || !next_expected(rows, &message)) {
     return STATUS_OK;
   }
   const bool is_letter = message.record == RESULT_DEAD_LETTER;

@@ -24,12 +24,13 @@ LANE = 1  # the one that is damaged
 class Replayed(_fleet.World):
     """A world whose topics can be filled again with something else."""
 
-    def verify(self, *options, key=True, environment=None, settings=()):
+    def verify(self, *options, key=True, environment=None, settings=(), program=None):
         """Exit status, and the report by lane."""
         command = self.command("replay", "verify", "-o", "json", *options, settings=settings)
         if not key:
             command = [word for word in command if not word.startswith("privacy.subject_key_file")]
             command = [word for i, word in enumerate(command) if not (word == "--set" and command[i + 1:i + 2] in ([], ["--set"]))]
+        command[0] = program or command[0]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=dict(os.environ, **(environment or {})))
         holds(done.returncode in (0, 1), "replay verify: exit %d: %s", done.returncode, done.stderr[-500:])
         self.output = done.stdout
@@ -235,6 +236,22 @@ def check_database(world):
         ("a device's row changed", "UPDATE muster.device_row SET flags = flags # (1 << 28) WHERE " + place + " AND number = %d" % (LANE + 1),
          "UPDATE muster.device_row SET flags = flags # (1 << 28) WHERE " + place + " AND number = %d" % (LANE + 1), "row changed"),
     )
+    row = "SELECT row_to_json(r) AS row FROM muster.result_row r WHERE " + place + " AND seq = %s"
+    last = max(r["seq"] for r in world.sql("SELECT max(seq) AS seq FROM muster.result_row WHERE " + place))
+    kept = json.dumps(next(world.sql(row, last))["row"])
+    other = json.dumps(next(world.sql(row, 35))["row"])
+    holds("'" not in kept + other and "%" not in kept + other, "a row that wants quoting: %s %s", kept, other)
+    undouble = "DELETE FROM muster.result_row WHERE ctid = (SELECT max(ctid) FROM muster.result_row WHERE " + place + " AND seq = %d)"
+    put_back = "INSERT INTO muster.result_row SELECT * FROM json_populate_record(NULL::muster.result_row, '%s')" % kept
+    cases += (
+        ("the results' last row dropped", "DELETE FROM muster.result_row WHERE " + place + " AND seq = %d" % last, put_back, "row missing"),
+        ("the results' last row doubled", put_back, undouble % last, "row doubled"),
+        ("a result's row doubled", put_back.replace(kept, other), undouble % 35, "row doubled"),
+        ("a result's row too many", put_back.replace('"seq": %d' % last, '"seq": %d' % (last + 1)),
+         "DELETE FROM muster.result_row WHERE " + place + " AND seq = %d" % (last + 1), "row surplus"),
+        ("another policy in a row", "UPDATE muster.result_row SET policy = policy || 'x' WHERE " + place + " AND seq = 33",
+         "UPDATE muster.result_row SET policy = left(policy, -1) WHERE " + place + " AND seq = 33", "row changed"),
+    )
     for name, change, undo, what in cases:
         world.change(change)
         finding = expect(world, name, what, options=("--database",))
@@ -328,6 +345,15 @@ def groups():
     return {group.group_id for group in listing.valid}
 
 
+def programs():
+    """This build, and those beside it of other compiler flags that are of the same sources."""
+    own = os.environ["MUSTER"]
+    builds = os.path.join(os.path.dirname(own), "..")
+    others = [os.path.join(builds, name, "muster") for name in ("debug", "release", "asan-ubsan")]
+    newest = max(os.stat(os.path.join(root, name)).st_mtime for root, _, names in os.walk(os.path.join(builds, "..", "core")) for name in names)
+    return [own] + [other for other in others if os.path.exists(other) and not os.path.samefile(other, own) and os.stat(other).st_mtime > newest]
+
+
 def check_clean(world):
     before = ends(world), groups(), list(world.sql("SELECT count(*) FROM muster.results"))
     status, report = world.verify("--database")
@@ -342,10 +368,12 @@ def check_clean(world):
     equal((ends(world), groups(), list(world.sql("SELECT count(*) FROM muster.results"))), before, "what a verification must not change")
     print("clean: %s" % {lane: (f["batches"], f["messages"], f["timers"], f["results"], f["devices"], f["rows"]) for lane, f in report.items()})
     outputs = set()
-    for jobs, environment in (("1", {}), ("2", {"TZ": "Pacific/Auckland", "LC_ALL": "de_DE.UTF-8"}), ("2", {"TZ": "America/St_Johns", "LANG": "tr_TR.UTF-8"})):
-        equal(world.verify("--jobs", jobs, environment=environment)[0], 0, "clean in %s" % environment)
-        outputs.add(world.output)
-    equal(len(outputs), 1, "outputs that differ between time zones, locales and jobs")
+    for jobs, environment in (("1", {}), ("2", {"TZ": "Pacific/Auckland", "LC_ALL": "de_DE.UTF-8"}), ("4", {"TZ": "America/St_Johns", "LANG": "tr_TR.UTF-8"})):
+        for program in programs():
+            equal(world.verify("--jobs", jobs, environment=environment, program=program)[0], 0, "clean in %s by %s" % (environment, program))
+            outputs.add(world.output)
+    equal(len(outputs), 1, "outputs that differ between time zones, locales, jobs and builds")
+    print("the same bytes: --jobs 1, 2, 4, three time zones and locales, builds %s" % [os.path.basename(os.path.dirname(program)) for program in programs()])
     status, report = world.verify(key=False)
     equal((status, {f["subjects"] for f in report.values()}), (0, {"from results"}), "without the key: %s" % report)
     status, report = world.verify("--source", "postgres")

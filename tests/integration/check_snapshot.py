@@ -1,7 +1,8 @@
 """Snapshots of lanes: what is shown as of a time is the same with and without them, a snapshot made
 from another is the one that the whole log gives, and one that is not is found."""
-import json
 import hashlib
+import json
+import os
 import struct
 import subprocess
 
@@ -10,6 +11,7 @@ from confluent_kafka import Producer
 import _fleet
 from _fleet import KAFKA, equal, holds
 
+DEFAULT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "policies", "default.yaml")
 START = 1748822400000
 HOUR = 3600_000
 SETTINGS = ("batch.messages_max=150",)
@@ -56,6 +58,37 @@ def check_forged(world):
     return broken
 
 
+def control(world, directory, at):
+    """A policy, roles, groups, what befalls the tenant, and commands that a lane keeps something of."""
+    with open(DEFAULT, encoding="utf-8") as f:
+        text = f.read().replace("version: default", "version: strict").replace("at_least, 6]", "at_least, 9]").replace("after: 24h", "after: 3h")
+    path = os.path.join(directory, "strict.yaml")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    said = {row["key"]: row["value"] for row in ask(world, "policy", "show", path)}
+    serials = [device["serial"] for device in ask(world, "device", "list")]
+    messages = [
+        dict(topic="control", record="RoleChange", user_email="root@example.org", role="ADMIN", change="GRANT"),
+        dict(topic="control", record="RoleChange", user_email="second@example.org", role="ADMIN", change="GRANT"),
+        dict(topic="control", record="RoleChange", user_email="hand@example.org", role="OPERATOR", change="GRANT"),
+        dict(topic="control", record="RoleChange", user_email="hand@example.org", role="OPERATOR", change="REVOKE"),
+        dict(topic="control", record="GroupChange", group="pilot", serial=serials[3], change="ADD"),
+        dict(topic="control", record="GroupChange", group="late", serial=serials[4], change="ADD"),
+        dict(topic="control", record="GroupChange", group="pilot", serial=serials[4], change="ADD"),
+        dict(topic="control", record="GroupChange", group="late", serial=serials[4], change="REMOVE"),
+        dict(topic="control", record="GroupChange", group="pilot", user_email="second@example.org", change="ADD"),
+        dict(topic="control", record="TenantEvent", kind="UPSTREAM_OUTAGE", change="BEGIN"),
+        dict(topic="control", record="Policy", version="strict", hash=said["sha256"], text=text),
+        dict(topic="commands", serial=serials[5], command="WIPE", wipe_reason="LOST", confirm=serials[5], actor_email="root@example.org"),
+        dict(topic="commands", serial=serials[6], command="WIPE", wipe_reason="STOLEN", confirm=serials[6], actor_email="hand@example.org"),
+        dict(topic="commands", serial=serials[7], command="RETIRE", actor_email="root@example.org"),
+    ]
+    lines = os.path.join(directory, "control.ndjson")
+    with open(lines, "w", encoding="utf-8") as f:
+        f.writelines(json.dumps(dict(message, timestamp=at + i)) + "\n" for i, message in enumerate(messages))
+    world.muster("produce", lines)
+
+
 def test(directory):
     world = _fleet.World(directory, "snapshot", lanes=2)
     world.load("--devices", 160, "--rounds", 4, "--seed", 31, "--odd", 0.3, "--damage", 0.02)
@@ -66,13 +99,22 @@ def test(directory):
     before = fleet_at(world, times, devices)
     created = ask(world, "snapshot", "create")
     listed = ask(world, "snapshot", "list")
-    equal([(row["lane"], row["batch"], row["sha256"]) for row in created], [(row["lane"], row["batch"], row["sha256"]) for row in listed], "what was made and what is there")
+    equal([(row["lane"], row["batch"], row["parts"], row["sha256"]) for row in created], [(row["lane"], row["batch"], row["parts"], row["sha256"]) for row in listed], "what was made and what is there")
     equal(fleet_at(world, times, devices), before, "the fleet, with a snapshot at the end")
     equal(ask(world, "snapshot", "create"), [], "a snapshot of nothing new")
     # The log goes on; a second snapshot goes on from the first.
+    control(world, directory, START + 39 * HOUR)
     world.load("--devices", 190, "--rounds", 3, "--seed", 31, "--odd", 0.3, "--start", START + 40 * HOUR)
     world.run(*SETTINGS)
-    times += [START + 41 * HOUR, START + 60 * HOUR]
+    # What follows is decided by what was said.
+    world.load("--devices", 190, "--rounds", 1, "--seed", 32, "--start", START + 70 * HOUR)
+    world.run(*SETTINGS)
+    times += [START + 39 * HOUR + 10, START + 41 * HOUR, START + 60 * HOUR]
+    said = ask(world, "device", "list", "--as-of", str(START + 300 * HOUR))
+    holds("RETIRED" in {device["status"] for device in said}, "nobody was retired")
+    wiped = ask(world, "replay", "explain", said[5]["device_id"])
+    holds("wipe" in json.dumps(wiped).lower(), "%s was not wiped", said[5]["device_id"])
+    equal({world.sql("SELECT policy FROM muster.devices WHERE device_id = 'D001'").__next__()["policy"]}, {"strict"}, "the policy in force")
     now = fleet_at(world, times, devices)
     ask(world, "snapshot", "create")
     equal(fleet_at(world, times, devices), now, "the fleet, with two snapshots")
