@@ -2,6 +2,7 @@
 
 #include "core/app/clock.h"
 #include "core/app/digest.h"
+#include "core/app/environment.h"
 #include "core/app/intake.h"
 #include "core/app/lane_start.h"
 #include "core/app/lane_state.h"
@@ -10,6 +11,7 @@
 #include "tests/sim/broker.h"
 #include "tests/sim/database.h"
 #include "tests/sim/member.h"
+#include "tests/sim/reload.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,6 +23,13 @@
 struct fired {
   uint64_t batch;
   int64_t due_ms;
+};
+
+/* An event_id that a device has seen: a command's again is ignored, an enrolment's is, too. */
+struct answered {
+  uint8_t event_id[EVENT_ID_SIZE];
+  uint32_t device;
+  bool is_command;
 };
 
 struct oracle {
@@ -42,6 +51,10 @@ struct oracle {
   uint64_t message_count, timer_count, swept_count;
   struct timer_cursor timer;
   struct fired fired;
+  struct reload *reload;
+  uint64_t answer_count; /* audit entries and dead letters, so far */
+  struct answered *answered;
+  size_t answered_count, answered_capacity;
 };
 
 bool oracle_is_covered(void) {
@@ -68,10 +81,13 @@ bool oracle_is_covered(void) {
 static void take_result(void *context, const struct result *result) {
   struct oracle *oracle = context;
   const struct span email =
-      result->has_subject ? lane_state_address(oracle->state, result->person) : (struct span){0};
+      result->has_subject && result->person != INDEX_NONE
+          ? lane_state_address(oracle->state, result->person)
+          : (struct span){0};
   buffer_clear(&oracle->canonical);
   encode_result(&oracle->encoding, result, email, &oracle->records, &oracle->canonical);
   digest_update(oracle->results, buffer_span(&oracle->canonical));
+  oracle->answer_count += result->kind == RESULT_AUDIT || result->kind == RESULT_DEAD_LETTER;
   if (oracle->row == NULL) {
     return;
   }
@@ -163,11 +179,61 @@ static void check_fired(const struct oracle *oracle, enum topic topic) {
              oracle->lane, oracle->fired.batch, topic_name(topic), head->offset);
 }
 
+static const struct answered *find_answered(const struct oracle *oracle, const struct event *event,
+                                            uint32_t device) {
+  const struct answered *found = NULL;
+  for (size_t i = 0; i < oracle->answered_count; i++) {
+    const struct answered *item = &oracle->answered[i];
+    if (item->device == device && memcmp(item->event_id, event->event_id, EVENT_ID_SIZE) == 0) {
+      found = found == NULL || item->is_command ? item : found;
+    }
+  }
+  return found;
+}
+
+/* Every command has one audit entry or is one dead letter, and none when its id came before; every
+ * control message has that in lane 0 alone. `count`: how many came of this one. */
+static void check_answers(struct oracle *oracle, const struct intake *intake, uint64_t count) {
+  const struct event *event = &intake->event;
+  const bool is_command = intake->topic == TOPIC_COMMANDS;
+  uint64_t least = 1;
+  uint64_t most = 1;
+  if (intake->topic == TOPIC_CONTROL) {
+    least = most = oracle->lane == 0;
+  } else if (intake->is_event && is_command) {
+    const uint32_t device = lane_find(&oracle->state->lane, event->serial);
+    const struct answered *before = find_answered(oracle, event, device);
+    least = before == NULL;
+    most = before == NULL || !before->is_command;
+  }
+  CHECK_THAT((intake->topic != TOPIC_CONTROL && !is_command) || (count >= least && count <= most),
+             "lane %u: %" PRIu64 " audit entries and dead letters of %s %" PRId64, oracle->lane,
+             count, topic_name(intake->topic), oracle->heads[intake->topic].offset);
+}
+
+/* Behind an enrolment or a command: whose id will not count again. */
+static void note_answered(struct oracle *oracle, const struct intake *intake) {
+  const struct event *event = &intake->event;
+  const bool is_command = intake->topic == TOPIC_COMMANDS;
+  if (!intake->is_event || (!is_command && intake->topic != TOPIC_ENROLLMENTS)) {
+    return;
+  }
+  const uint32_t device = lane_find(&oracle->state->lane, event->serial);
+  if (device != INDEX_NONE) {
+    oracle->answered = grow(oracle->answered, oracle->answered_count, &oracle->answered_capacity,
+                            sizeof *oracle->answered);
+    struct answered *item = &oracle->answered[oracle->answered_count++];
+    *item = (struct answered){.device = device, .is_command = is_command};
+    memcpy(item->event_id, event->event_id, EVENT_ID_SIZE);
+  }
+}
+
 static void take_message(struct oracle *oracle, enum topic topic) {
   struct lane *lane = &oracle->state->lane;
   struct intake *intake = &oracle->intakes[topic];
   const struct head *head = &oracle->heads[topic];
   const struct sink sink = {.context = oracle, .take = take_result};
+  const uint64_t answers_before = oracle->answer_count;
   check_fired(oracle, topic);
   oracle->message_count++;
   if (head->is_believed) {
@@ -187,6 +253,8 @@ static void take_message(struct oracle *oracle, enum topic topic) {
     }
     decide_event(lane, &intake->event, &intake->message, &sink);
   }
+  check_answers(oracle, intake, oracle->answer_count - answers_before);
+  note_answered(oracle, intake);
   intake_pop(intake);
 }
 
@@ -263,6 +331,7 @@ static void open_oracle(struct oracle *oracle, uint32_t lane) {
   *oracle = (struct oracle){.lane = lane, .encoding = shared.encoding};
   oracle->encoding.lane = lane;
   oracle->state = lane_state_open(lane, sim.plan.lane_count);
+  oracle->reload = reload_open(lane);
   oracle->inputs = digest_open();
   oracle->results = digest_open();
   oracle->rules = (struct intake_rules){.schemas = shared.schemas,
@@ -292,6 +361,8 @@ static void close_oracle(struct oracle *oracle) {
   }
   fetch_close(oracle->fetch);
   lane_state_close(oracle->state);
+  reload_close(oracle->reload);
+  free(oracle->answered);
   digest_close(oracle->inputs);
   digest_close(oracle->results);
   buffer_fini(&oracle->records);
@@ -300,11 +371,19 @@ static void close_oracle(struct oracle *oracle) {
   buffer_fini(&oracle->canonical);
 }
 
+/* Admins by the configuration are those of the environment that the batch was decided in. */
+static void set_admins(struct oracle *oracle, const struct stored_batch *stored) {
+  if (stored->environment.size > 0) {
+    environment_set_admins(buffer_span(&stored->environment), &oracle->state->lane);
+  }
+}
+
 static void replay(struct oracle *oracle) {
   size_t count;
   const struct stored_batch *batches = database_batches(oracle->lane, &count);
   for (size_t i = 0; i < count; i++) {
     oracle->row = &batches[i].row;
+    set_admins(oracle, &batches[i]);
     oracle->state->lane.batch = oracle->row->batch;
     oracle->is_before_control =
         i + 1 < count && batches[i + 1].row.ranges[TOPIC_CONTROL].to > oracle->row->ranges[TOPIC_CONTROL].to;
@@ -318,12 +397,18 @@ static void replay(struct oracle *oracle) {
     decide_range(oracle);
     fire_rest(oracle);
     check_batch(oracle);
+    reload_check(oracle->reload, &oracle->state->lane, &batches[i]);
     lane_end_batch(&oracle->state->lane);
   }
 }
 
 /* Everything that stood in the topics, in one go: no batch, no position, no owner. */
 static void decide_at_once(struct oracle *oracle) {
+  size_t count;
+  const struct stored_batch *batches = database_batches(oracle->lane, &count);
+  if (count > 0) {
+    set_admins(oracle, &batches[0]);
+  }
   oracle->state->lane.batch = 1;
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     oracle->intakes[topic].stop_offset = members_stop_offset(oracle->lane, topic);
