@@ -41,9 +41,7 @@ struct oracle {
   struct intake intakes[TOPIC_COUNT];
   struct head heads[TOPIC_COUNT];
   const struct journal_row *row; /* being decided again; NULL: everything at once */
-  /* The batch after it takes control messages: one may have begun it, behind timers that were due
-   * before its stamp and so ended this one without the wall clock. */
-  bool is_before_control;
+  int64_t committed_ms;          /* it, by the true wall clock */
   struct buffer records;         /* of results, all of the lane's */
   struct buffer rows, letters;   /* of one result */
   struct buffer canonical;
@@ -289,6 +287,23 @@ static void decide_range(struct oracle *oracle) {
   }
 }
 
+static size_t next_visible(const struct log *log, size_t offset) {
+  while (offset < log->count && !entry_is_visible(log, offset)) {
+    offset++;
+  }
+  return offset;
+}
+
+/* A control message that stood there may have closed the batch, behind the timers that were due
+ * before its stamp: these ended the batch without the wall clock. */
+static bool is_before_control(const struct oracle *oracle, int64_t due_ms) {
+  const struct log *log = broker_log(TOPIC_CONTROL, 0);
+  const size_t next = next_visible(log, (size_t)oracle->row->ranges[TOPIC_CONTROL].to);
+  return next < log->count && log->items[next].timestamp_ms >= due_ms &&
+         log->items[next].timestamp_ms < FAR_FUTURE_MS &&
+         log->items[next].appended_ms <= oracle->committed_ms;
+}
+
 static void fire_rest(struct oracle *oracle) {
   while (oracle->timer_count < oracle->row->timer_count &&
          timers_first(&oracle->state->lane.timers) != NULL) {
@@ -296,7 +311,7 @@ static void fire_rest(struct oracle *oracle) {
     const uint64_t steps =
         oracle->row->message_count + oracle->row->timer_count + oracle->swept_count;
     if (due_ms > oracle->state->lane.clock_ms && (int64_t)steps < sim.plan.messages_max &&
-        !oracle->is_before_control) {
+        !is_before_control(oracle, due_ms)) {
       oracle->fired = (struct fired){.batch = oracle->row->batch, .due_ms = due_ms};
     }
     fire(oracle);
@@ -385,8 +400,7 @@ static void replay(struct oracle *oracle) {
     oracle->row = &batches[i].row;
     set_admins(oracle, &batches[i]);
     oracle->state->lane.batch = oracle->row->batch;
-    oracle->is_before_control =
-        i + 1 < count && batches[i + 1].row.ranges[TOPIC_CONTROL].to > oracle->row->ranges[TOPIC_CONTROL].to;
+    oracle->committed_ms = batches[i].true_committed_ms;
     oracle->message_count = oracle->timer_count = oracle->swept_count = 0;
     oracle->timer = (struct timer_cursor){0};
     for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
@@ -439,13 +453,6 @@ static bool headers_equal(const rd_kafka_headers_t *headers, struct span expecte
   const bool are_equal = span_equal(buffer_span(&bytes), expected);
   buffer_fini(&bytes);
   return are_equal;
-}
-
-static size_t next_visible(const struct log *log, size_t offset) {
-  while (offset < log->count && !entry_is_visible(log, offset)) {
-    offset++;
-  }
-  return offset;
 }
 
 /* Each topic shows what was decided for it, in order, and nothing else. */

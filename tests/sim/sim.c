@@ -391,10 +391,11 @@ static void draw_plan(struct plan *plan) {
 }
 
 /* Some seeds look closely at what takes several things at once to go wrong: owners that overtake
- * each other while they load, and the moment at which timers fire by the wall clock. */
+ * each other while they load, the moment at which timers fire by the wall clock, and batches that
+ * end within sweeps. */
 static void focus(struct plan *plan) {
   uint32_t *const rates = plan->rates;
-  switch (draw(6)) {
+  switch (draw(7)) {
   case 0:
     plan->member_count = MEMBERS_MAX;
     plan->fault_per_mille = 12;
@@ -415,6 +416,15 @@ static void focus(struct plan *plan) {
     plan->messages_max = 1000;
     plan->gap_ms_max = 400;
     rates[FAULT_FETCH_STALLED] = 20;
+    break;
+  case 2:
+    plan->lane_count = 1;
+    plan->serial_count = 8;
+    plan->messages_max = 1 + (int64_t)draw(3);
+    plan->control_per_mille = 250;
+    plan->fault_per_mille = 12;
+    rates[FAULT_CRASH] = rates[FAULT_EVICT] = 20;
+    rates[FAULT_BROKER_DOWN] = rates[FAULT_STORE_DOWN] = 0;
     break;
   default:
     break;
