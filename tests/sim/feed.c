@@ -82,8 +82,8 @@ static enum topic some_topic(void) {
 
 static enum topic make_value(struct buffer *value, const char *serial, int64_t at_ms) {
   static void (*const makers[TOPIC_COUNT])(struct buffer *, const char *, int64_t) = {
-      [TOPIC_CONTROL] = message_control,   [TOPIC_ENROLLMENTS] = message_enrollment,
-      [TOPIC_COMMANDS] = message_command,  [TOPIC_CHECKINS] = message_checkin,
+      [TOPIC_CONTROL] = message_control,  [TOPIC_ENROLLMENTS] = message_enrollment,
+      [TOPIC_COMMANDS] = message_command, [TOPIC_CHECKINS] = message_checkin,
       [TOPIC_REPORTS] = message_report,
   };
   const enum topic topic = some_topic();

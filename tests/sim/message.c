@@ -128,7 +128,6 @@ void message_report(struct buffer *buffer, const char *serial, int64_t at_ms) {
   }
 }
 
-
 /* Commands. ------------------------------------------------------------------------------ */
 
 /* Who asks: the configuration's admin, a person who may hold a role, nobody named. */

@@ -8,6 +8,7 @@
 #include "core/app/lane_state.h"
 #include "producers/store.h"
 #include "producers/store_internal.h"
+#include "tests/sim/answers.h"
 #include "tests/sim/broker.h"
 #include "tests/sim/database.h"
 #include "tests/sim/member.h"
@@ -23,13 +24,6 @@
 struct fired {
   uint64_t batch;
   int64_t due_ms;
-};
-
-/* An event_id that a device has seen: a command's again is ignored, an enrolment's is, too. */
-struct answered {
-  uint8_t event_id[EVENT_ID_SIZE];
-  uint32_t device;
-  bool is_command;
 };
 
 struct oracle {
@@ -50,9 +44,8 @@ struct oracle {
   struct timer_cursor timer;
   struct fired fired;
   struct reload *reload;
+  struct answers *answers;
   uint64_t answer_count; /* audit entries and dead letters, so far */
-  struct answered *answered;
-  size_t answered_count, answered_capacity;
 };
 
 bool oracle_is_covered(void) {
@@ -78,10 +71,9 @@ bool oracle_is_covered(void) {
 
 static void take_result(void *context, const struct result *result) {
   struct oracle *oracle = context;
-  const struct span email =
-      result->has_subject && result->person != INDEX_NONE
-          ? lane_state_address(oracle->state, result->person)
-          : (struct span){0};
+  const struct span email = result->has_subject && result->person != INDEX_NONE
+                                ? lane_state_address(oracle->state, result->person)
+                                : (struct span){0};
   buffer_clear(&oracle->canonical);
   encode_result(&oracle->encoding, result, email, &oracle->records, &oracle->canonical);
   digest_update(oracle->results, buffer_span(&oracle->canonical));
@@ -177,55 +169,6 @@ static void check_fired(const struct oracle *oracle, enum topic topic) {
              oracle->lane, oracle->fired.batch, topic_name(topic), head->offset);
 }
 
-static const struct answered *find_answered(const struct oracle *oracle, const struct event *event,
-                                            uint32_t device) {
-  const struct answered *found = NULL;
-  for (size_t i = 0; i < oracle->answered_count; i++) {
-    const struct answered *item = &oracle->answered[i];
-    if (item->device == device && memcmp(item->event_id, event->event_id, EVENT_ID_SIZE) == 0) {
-      found = found == NULL || item->is_command ? item : found;
-    }
-  }
-  return found;
-}
-
-/* Every command has one audit entry or is one dead letter, and none when its id came before; every
- * control message has that in lane 0 alone. `count`: how many came of this one. */
-static void check_answers(struct oracle *oracle, const struct intake *intake, uint64_t count) {
-  const struct event *event = &intake->event;
-  const bool is_command = intake->topic == TOPIC_COMMANDS;
-  uint64_t least = 1;
-  uint64_t most = 1;
-  if (intake->topic == TOPIC_CONTROL) {
-    least = most = oracle->lane == 0;
-  } else if (intake->is_event && is_command) {
-    const uint32_t device = lane_find(&oracle->state->lane, event->serial);
-    const struct answered *before = find_answered(oracle, event, device);
-    least = before == NULL;
-    most = before == NULL || !before->is_command;
-  }
-  CHECK_THAT((intake->topic != TOPIC_CONTROL && !is_command) || (count >= least && count <= most),
-             "lane %u: %" PRIu64 " audit entries and dead letters of %s %" PRId64, oracle->lane,
-             count, topic_name(intake->topic), oracle->heads[intake->topic].offset);
-}
-
-/* Behind an enrolment or a command: whose id will not count again. */
-static void note_answered(struct oracle *oracle, const struct intake *intake) {
-  const struct event *event = &intake->event;
-  const bool is_command = intake->topic == TOPIC_COMMANDS;
-  if (!intake->is_event || (!is_command && intake->topic != TOPIC_ENROLLMENTS)) {
-    return;
-  }
-  const uint32_t device = lane_find(&oracle->state->lane, event->serial);
-  if (device != INDEX_NONE) {
-    oracle->answered = grow(oracle->answered, oracle->answered_count, &oracle->answered_capacity,
-                            sizeof *oracle->answered);
-    struct answered *item = &oracle->answered[oracle->answered_count++];
-    *item = (struct answered){.device = device, .is_command = is_command};
-    memcpy(item->event_id, event->event_id, EVENT_ID_SIZE);
-  }
-}
-
 static void take_message(struct oracle *oracle, enum topic topic) {
   struct lane *lane = &oracle->state->lane;
   struct intake *intake = &oracle->intakes[topic];
@@ -251,8 +194,7 @@ static void take_message(struct oracle *oracle, enum topic topic) {
     }
     decide_event(lane, &intake->event, &intake->message, &sink);
   }
-  check_answers(oracle, intake, oracle->answer_count - answers_before);
-  note_answered(oracle, intake);
+  answers_check(oracle->answers, lane, intake, oracle->answer_count - answers_before);
   intake_pop(intake);
 }
 
@@ -347,6 +289,7 @@ static void open_oracle(struct oracle *oracle, uint32_t lane) {
   oracle->encoding.lane = lane;
   oracle->state = lane_state_open(lane, sim.plan.lane_count);
   oracle->reload = reload_open(lane);
+  oracle->answers = answers_open();
   oracle->inputs = digest_open();
   oracle->results = digest_open();
   oracle->rules = (struct intake_rules){.schemas = shared.schemas,
@@ -377,7 +320,7 @@ static void close_oracle(struct oracle *oracle) {
   fetch_close(oracle->fetch);
   lane_state_close(oracle->state);
   reload_close(oracle->reload);
-  free(oracle->answered);
+  answers_close(oracle->answers);
   digest_close(oracle->inputs);
   digest_close(oracle->results);
   buffer_fini(&oracle->records);

@@ -99,15 +99,15 @@ static void check(const struct lane *is, const struct lane *was, uint64_t batch)
   const struct control *a = &is->control;
   const struct control *b = &was->control;
   const char *what =
-      !roles_equal(a, b) || !roles_equal(b, a)              ? "roles"
-      : !groups_equal(a, b)                                 ? "groups"
-      : !policies_equal(is, was)                            ? "policies"
-      : a->tenant_events != b->tenant_events                ? "tenant events"
-      : memcmp(a->tenant_over_at_ms, b->tenant_over_at_ms,
-               sizeof a->tenant_over_at_ms) != 0            ? "the end of tenant events"
-      : !sweeps_equal(&a->sweep, &b->sweep)                 ? "the open sweep"
-      : a->change_count != b->change_count                  ? "the number of changes"
-                                                            : NULL;
+      !roles_equal(a, b) || !roles_equal(b, a) ? "roles"
+      : !groups_equal(a, b)                    ? "groups"
+      : !policies_equal(is, was)               ? "policies"
+      : a->tenant_events != b->tenant_events   ? "tenant events"
+      : memcmp(a->tenant_over_at_ms, b->tenant_over_at_ms, sizeof a->tenant_over_at_ms) != 0
+          ? "the end of tenant events"
+      : !sweeps_equal(&a->sweep, &b->sweep) ? "the open sweep"
+      : a->change_count != b->change_count  ? "the number of changes"
+                                            : NULL;
   CHECK_THAT(what == NULL, "lane %u: behind batch %" PRIu64 ", %s would not be loaded as they were",
              was->number, batch, what);
 }

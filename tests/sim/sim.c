@@ -395,7 +395,7 @@ static void draw_plan(struct plan *plan) {
  * end within sweeps. */
 static void focus(struct plan *plan) {
   uint32_t *const rates = plan->rates;
-  switch (draw(7)) {
+  switch (draw(8)) {
   case 0:
     plan->member_count = MEMBERS_MAX;
     plan->fault_per_mille = 12;
@@ -418,11 +418,12 @@ static void focus(struct plan *plan) {
     rates[FAULT_FETCH_STALLED] = 20;
     break;
   case 2:
+  case 3:
     plan->lane_count = 1;
     plan->serial_count = 8;
     plan->messages_max = 1 + (int64_t)draw(3);
     plan->control_per_mille = 250;
-    plan->fault_per_mille = 12;
+    plan->fault_per_mille = 20;
     rates[FAULT_CRASH] = rates[FAULT_EVICT] = 20;
     rates[FAULT_BROKER_DOWN] = rates[FAULT_STORE_DOWN] = 0;
     break;
