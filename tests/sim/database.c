@@ -348,6 +348,31 @@ static void load_head(const struct lane_tables *lane, struct lane_head *head) {
   }
 }
 
+/* Counts what a new owner finds unfinished. */
+static void note_taken(const struct lane_tables *lane, const struct journal_row *checkpoint) {
+  bool has_wipe = false;
+  bool is_muted = false;
+  for (size_t i = 0; i < lane->device_count; i++) {
+    bool is_null;
+    const struct span wipe =
+        row_field(buffer_span(&lane->devices[i]), store_device_columns, "wipe", &is_null);
+    has_wipe = has_wipe || (!is_null && wipe.data[0] != WIPE_OVER);
+  }
+  for (size_t i = 0; i < lane->batch_count; i++) {
+    const struct store_control *control = (const void *)lane->controls[i].data;
+    is_muted = is_muted || (lane->controls[i].size > 0 && control->event.kind == EVENT_TENANT);
+  }
+  if (checkpoint->sweep.is_set) {
+    fault_note(FAULT_SWEEP_TAKEN);
+  }
+  if (has_wipe) {
+    fault_note(FAULT_WIPE_TAKEN);
+  }
+  if (is_muted) {
+    fault_note(FAULT_MUTED_TAKEN);
+  }
+}
+
 static enum status take(struct store *store, struct ownership_of_lane *ownership,
                         int64_t epoch_above, struct lane_head *head, struct error *error) {
   struct pg_conn *session = store->connection;
@@ -374,9 +399,7 @@ static enum status take(struct store *store, struct ownership_of_lane *ownership
     CHECK_THAT(checkpoint <= lane->batch_count, "lane %u: a checkpoint without its batch",
                ownership->lane);
     head->checkpoint = lane->batches[checkpoint - 1].row;
-    if (head->checkpoint.sweep.is_set) {
-      fault_note(FAULT_SWEEP_TAKEN);
-    }
+    note_taken(lane, &head->checkpoint);
     head->checkpoint.not_believed = NULL;
     head->checkpoint.not_believed_count = 0;
   }
@@ -442,16 +465,19 @@ enum status store_load_environment(struct store *store, uint32_t lane, uint64_t 
   return STATUS_OK;
 }
 
-/* A batch has one such message at most. The texts lie behind it, in this order. */
+/* The texts lie behind it, in this order. */
 static struct span *const *texts_of(struct store_control *control) {
+  static struct span none;
   static struct span *texts[4];
   struct event *event = &control->event;
   texts[0] = &control->cause.traceparent;
   texts[1] = &event->serial;
-  texts[2] = event->kind == EVENT_POLICY  ? &event->policy.version
-             : event->kind == EVENT_GROUP ? &event->group.group
-                                          : &event->profile_revision.revision;
-  texts[3] = event->kind == EVENT_POLICY ? &event->policy.text : &event->user.email;
+  none = (struct span){0};
+  texts[2] = event->kind == EVENT_POLICY             ? &event->policy.version
+             : event->kind == EVENT_GROUP            ? &event->group.group
+             : event->kind == EVENT_PROFILE_REVISION ? &event->profile_revision.revision
+                                                     : &none;
+  texts[3] = event->kind == EVENT_POLICY ? &event->policy.text : &none;
   return texts;
 }
 
@@ -460,11 +486,44 @@ void store_append_control(struct buffer *rows, uint32_t lane, const struct store
   (void)lane, (void)rules;
   struct store_control kept = *control;
   struct span *const *texts = texts_of(&kept);
-  CHECK_THAT(kept.event.kind == EVENT_POLICY, "a control message of an unknown kind is kept");
-  kept.event.policy.policy = NULL; /* which is memory of a process */
+  CHECK_THAT(kept.event.kind >= EVENT_POLICY, "a message that is not of the control topic is kept");
+  if (kept.event.kind == EVENT_POLICY) {
+    kept.event.policy.policy = NULL; /* which is memory of a process */
+  }
+  kept.event.actor = (struct named_person){0};
   buffer_append(rows, &kept, sizeof kept);
   for (size_t i = 0; i < 4; i++) {
     buffer_append(rows, texts[i]->data, texts[i]->size);
+  }
+}
+
+/* Who is named is kept by subject alone. */
+static void hand_control(const struct store_control *kept, store_control_fn each, void *context) {
+  struct store_control control = *kept;
+  if (control.event.user.email.size > 0) {
+    control.event.user.email = span_of(control.event.user.subject, SUBJECT_SIZE);
+  }
+  each(context, &control);
+}
+
+void database_controls(uint32_t lane, uint64_t after, uint64_t batch, store_control_fn each,
+                       void *context) {
+  const struct lane_tables *tables = tables_lane(lane);
+  for (size_t i = 0; i < tables->batch_count && tables->batches[i].row.batch <= batch; i++) {
+    const struct buffer *rows = &tables->controls[i];
+    for (size_t at = 0; tables->batches[i].row.batch > after && at < rows->size;) {
+      struct store_control control;
+      memcpy(&control, rows->data + at, sizeof control);
+      at += sizeof control;
+      struct span *const *texts = texts_of(&control);
+      for (size_t text = 0; text < 4; at += texts[text++]->size) {
+        *texts[text] = span_of(rows->data + at, texts[text]->size);
+      }
+      CHECK_THAT(control.batch == tables->batches[i].row.batch,
+                 "lane %u: a control message of batch %" PRIu64 " is kept with batch %" PRIu64,
+                 lane, control.batch, tables->batches[i].row.batch);
+      hand_control(&control, each, context);
+    }
   }
 }
 
@@ -473,19 +532,7 @@ enum status store_load_control(struct store *store, uint32_t lane, uint64_t batc
   if (!ask(store, "reads what control messages said") || store->connection->is_killed) {
     return lost(error);
   }
-  const struct lane_tables *tables = tables_lane(lane);
-  for (size_t i = 0; i < tables->control_count; i++) {
-    struct store_control control;
-    memcpy(&control, tables->controls[i].data, sizeof control);
-    const uint8_t *at = tables->controls[i].data + sizeof control;
-    struct span *const *texts = texts_of(&control);
-    for (size_t text = 0; text < 4; at += texts[text++]->size) {
-      *texts[text] = span_of(at, texts[text]->size);
-    }
-    if (control.batch <= batch) {
-      each(context, &control);
-    }
-  }
+  database_controls(lane, 0, batch, each, context);
   return STATUS_OK;
 }
 

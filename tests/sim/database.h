@@ -4,7 +4,7 @@
 #define MUSTER_TESTS_SIM_DATABASE_H
 
 #include "core/journal.h"
-#include "producers/buffer.h"
+#include "producers/store.h"
 #include "tests/sim/sim.h"
 
 void database_begin(void);
@@ -41,6 +41,10 @@ struct span database_device(uint32_t lane, uint64_t number);
 struct span database_address(const uint8_t subject[16]);
 size_t database_letter_count(uint32_t lane, uint64_t after_batch);
 uint64_t database_checkpoint(uint32_t lane);
+
+/* What the batches behind `after` up to `batch` kept of the control topic, in order. */
+void database_controls(uint32_t lane, uint64_t after, uint64_t batch, store_control_fn each,
+                       void *context);
 
 /* Whether that batch was ever committed with that chain; a failover may have taken it back. */
 bool database_has_committed(uint32_t lane, uint64_t batch);

@@ -1,13 +1,10 @@
 #include "tests/sim/feed.h"
 
-#include "consumers/schemas.h"
-#include "core/app/digest.h"
 #include "core/app/kafka_client.h"
-#include "core/app/policy_shipped.h"
-#include "core/app/policy_yaml.h"
 #include "producers/buffer.h"
 #include "tests/sim/broker.h"
 #include "tests/sim/member.h"
+#include "tests/sim/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,123 +17,10 @@ static struct {
   uint32_t sent;
   int64_t next_ms; /* nothing is sent before */
   char serials[LANES_MAX][SERIALS_MAX][16];
-  uint32_t event_number;
   bool is_tampered;
   void *graves[GRAVES_MAX]; /* bytes that are no longer in a log and may still be looked at */
   size_t grave_count;
 } feed;
-
-static const char *const emails[] = {"ann@example.org", "Bob@Example.org", "bob@example.org",
-                                     "carla.long.name@sub.example.org"};
-static const char *const versions[] = {"10.0.22631", "14.0", "9.1", "11", "17.2.1"};
-
-static void put_long(struct buffer *buffer, int64_t value) {
-  uint64_t bits = (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
-  while (bits >= 0x80) {
-    buffer_append_u8(buffer, (uint8_t)(bits | 0x80));
-    bits >>= 7;
-  }
-  buffer_append_u8(buffer, (uint8_t)bits);
-}
-
-static void put_string(struct buffer *buffer, const char *text) {
-  put_long(buffer, (int64_t)strlen(text));
-  buffer_append(buffer, text, strlen(text));
-}
-
-static void put_frame(struct buffer *buffer, const char *name) {
-  const uint64_t fingerprint = schemas_find_own(shared.schemas, name)->fingerprint;
-  buffer_append_u8(buffer, 0xc3);
-  buffer_append_u8(buffer, 0x01);
-  for (size_t i = 0; i < 8; i++) {
-    buffer_append_u8(buffer, (uint8_t)(fingerprint >> (8 * i)));
-  }
-}
-
-static void put_head(struct buffer *buffer, const char *name, const char *serial, int64_t at_ms) {
-  char id[40];
-  put_frame(buffer, name);
-  snprintf(id, sizeof id, "00000000-0000-4000-8000-%012x", ++feed.event_number);
-  put_string(buffer, id);
-  put_long(buffer, at_ms);
-  put_string(buffer, serial);
-}
-
-static void put_enrollment(struct buffer *buffer, const char *serial, int64_t at_ms) {
-  put_head(buffer, "Enrollment", serial, at_ms);
-  put_string(buffer, emails[draw(COUNT_OF(emails))]);
-  put_long(buffer, draw(8) == 0 ? draw(PLATFORM_COUNT) : PLATFORM_WINDOWS);
-  put_long(buffer, draw(8) == 0 ? draw(PROFILE_COUNT) : PROFILE_STANDARD);
-  put_string(buffer, versions[draw(COUNT_OF(versions))]);
-  put_long(buffer, draw(4) == 0 ? OWNERSHIP_PERSONAL : OWNERSHIP_CORPORATE);
-  if (draw(3) == 0) {
-    put_long(buffer, 0);
-  } else {
-    put_long(buffer, 1);
-    put_string(buffer, "2026-01");
-    put_long(buffer, at_ms);
-  }
-}
-
-static void put_checkin(struct buffer *buffer, const char *serial, int64_t at_ms) {
-  put_head(buffer, "CheckIn", serial, at_ms);
-  put_string(buffer, versions[draw(COUNT_OF(versions))]);
-  put_long(buffer, draw(TRIGGER_ON_DEMAND + 1));
-}
-
-/* One of two that are part of the program, with its text or without. Applied by turns they set a
- * sweep going each time; the same again does not. */
-static void put_policy(struct buffer *buffer, int64_t at_ms) {
-  static struct policy policies[2];
-  static const char *const shipped[] = {"default", "extended"};
-  const uint32_t which = draw(2);
-  const struct span text = policy_shipped_text(shipped[which]);
-  struct policy *policy = &policies[which];
-  char id[40];
-  char hash[HEX_DIGEST_SIZE];
-  if (policy->version[0] == '\0') {
-    static struct findings findings;
-    const bool is_read = policy_read(text, policy, &findings);
-    assert(is_read);
-  }
-  hex_format(policy->hash, DIGEST_SIZE, hash);
-  put_frame(buffer, "Policy");
-  snprintf(id, sizeof id, "00000000-0000-4000-8000-%012x", ++feed.event_number);
-  put_string(buffer, id);
-  put_long(buffer, at_ms);
-  put_string(buffer, shipped[which]);
-  put_string(buffer, hash);
-  const bool has_text = draw(2) == 0;
-  put_long(buffer, has_text);
-  if (has_text) {
-    put_long(buffer, (int64_t)text.size);
-    buffer_append(buffer, text.data, text.size);
-  }
-  put_long(buffer, 0); /* nobody is named: the operator */
-}
-
-static void put_optional_bool(struct buffer *buffer, bool healthy) {
-  const bool is_there = healthy || draw(2) == 0;
-  put_long(buffer, is_there);
-  if (is_there) {
-    buffer_append_u8(buffer, healthy || draw(2) == 0);
-  }
-}
-
-static void put_report(struct buffer *buffer, const char *serial, int64_t at_ms) {
-  const bool healthy = draw(2) == 0;
-  put_head(buffer, "ComplianceReport", serial, at_ms);
-  put_long(buffer, 1);
-  put_string(buffer, healthy ? "17.2.1" : versions[draw(COUNT_OF(versions))]);
-  put_optional_bool(buffer, healthy);
-  put_long(buffer, 1);
-  put_long(buffer, healthy ? at_ms : at_ms - (int64_t)draw(240) * HOUR_MS);
-  put_optional_bool(buffer, healthy);
-  put_long(buffer, 1);
-  put_long(buffer, healthy ? 8 : draw(8));
-  put_long(buffer, 0); /* no threat defence */
-  put_long(buffer, 0);
-}
 
 static void damage(struct buffer *value, struct entry *entry) {
   switch (draw(6)) {
@@ -185,31 +69,30 @@ static int64_t stamp(void) {
   return fault(FAULT_UNSTAMPED) ? -1 : now_ms - (int64_t)draw(30);
 }
 
-static enum topic make_value(struct buffer *value, const char *serial, int64_t at_ms) {
-  at_ms = at_ms < 0 ? 0 : at_ms;
+static enum topic some_topic(void) {
   if (chance(sim.plan.control_per_mille)) {
-    if (draw(8) == 0) {
-      put_string(value, "no control");
-    } else {
-      put_policy(value, at_ms);
-    }
     return TOPIC_CONTROL;
   }
-  const uint32_t kind = draw(40);
-  if (kind == 0) {
-    put_string(value, "no command");
+  if (chance(sim.plan.command_per_mille)) {
     return TOPIC_COMMANDS;
   }
-  if (kind < 12) {
-    put_enrollment(value, serial, at_ms);
-    return TOPIC_ENROLLMENTS;
+  const uint32_t kind = draw(40);
+  return kind < 12 ? TOPIC_ENROLLMENTS : kind < 24 ? TOPIC_CHECKINS : TOPIC_REPORTS;
+}
+
+static enum topic make_value(struct buffer *value, const char *serial, int64_t at_ms) {
+  static void (*const makers[TOPIC_COUNT])(struct buffer *, const char *, int64_t) = {
+      [TOPIC_CONTROL] = message_control,  [TOPIC_ENROLLMENTS] = message_enrollment,
+      [TOPIC_COMMANDS] = message_command, [TOPIC_CHECKINS] = message_checkin,
+      [TOPIC_REPORTS] = message_report,
+  };
+  const enum topic topic = some_topic();
+  if (draw(40) == 0) {
+    buffer_append(value, "of no schema", 12);
+  } else {
+    makers[topic](value, serial, at_ms < 0 ? 0 : at_ms);
   }
-  if (kind < 24) {
-    put_checkin(value, serial, at_ms);
-    return TOPIC_CHECKINS;
-  }
-  put_report(value, serial, at_ms);
-  return TOPIC_REPORTS;
+  return topic;
 }
 
 static struct log *log_of(enum topic topic, uint32_t lane) {
@@ -336,6 +219,7 @@ static void name_serials(void) {
 
 void feed_begin(void) {
   memset(&feed, 0, sizeof feed);
+  messages_begin();
   name_serials();
   const uint32_t at_once =
       sim.plan.is_backlog ? sim.plan.message_count : draw(sim.plan.message_count / 2 + 1);

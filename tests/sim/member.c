@@ -176,6 +176,22 @@ static void open_lanes(struct member *member) {
 
 /* Up and down. --------------------------------------------------------------------------- */
 
+/* Settings differ from start to start: who is an admin decides what is done. Where all is compared
+ * with one straight run, they are the same. */
+static void set_admins(struct member *member) {
+  static char *admins[][2] = {
+      {(char *)(uintptr_t)SIM_ADMIN, (char *)(uintptr_t)SIM_OTHER_ADMIN},
+      {(char *)(uintptr_t)SIM_OTHER_ADMIN},
+  };
+  const uint32_t set = sim.plan.is_backlog || draw(2) == 0 ? sim.plan.admins : draw(4);
+  if (set != sim.plan.admins) {
+    fault_note(FAULT_ADMINS_CHANGED);
+  }
+  member->settings = config;
+  member->settings.roles.bootstrap_admins =
+      (struct text_list){.items = admins[set == 2], .count = (set & 1) + (set >> 1)};
+}
+
 static void start(void *context, int64_t argument) {
   (void)argument;
   struct member *member = context;
@@ -189,11 +205,7 @@ static void start(void *context, int64_t argument) {
   memset(member->owner, 0, sizeof member->owner);
   member->owner[0] = (uint8_t)(member->index + 1);
   member->owner[1] = (uint8_t)member->incarnation;
-  /* Settings differ from start to start, in ways that change no decision. */
-  static char *admins[] = {(char *)(uintptr_t) "admin@example.org"};
-  member->settings = config;
-  member->settings.roles.bootstrap_admins =
-      (struct text_list){.items = admins, .count = draw(4) == 0 ? 1 : 0};
+  set_admins(member);
   member->environment = (struct environment){
       .config = &member->settings,
       .schemas = shared.schemas,

@@ -2,14 +2,17 @@
 
 #include "core/app/clock.h"
 #include "core/app/digest.h"
+#include "core/app/environment.h"
 #include "core/app/intake.h"
 #include "core/app/lane_start.h"
 #include "core/app/lane_state.h"
 #include "producers/store.h"
 #include "producers/store_internal.h"
+#include "tests/sim/answers.h"
 #include "tests/sim/broker.h"
 #include "tests/sim/database.h"
 #include "tests/sim/member.h"
+#include "tests/sim/reload.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -32,16 +35,17 @@ struct oracle {
   struct intake intakes[TOPIC_COUNT];
   struct head heads[TOPIC_COUNT];
   const struct journal_row *row; /* being decided again; NULL: everything at once */
-  /* The batch after it takes control messages: one may have begun it, behind timers that were due
-   * before its stamp and so ended this one without the wall clock. */
-  bool is_before_control;
-  struct buffer records;       /* of results, all of the lane's */
-  struct buffer rows, letters; /* of one result */
+  int64_t committed_ms;          /* it, by the true wall clock */
+  struct buffer records;         /* of results, all of the lane's */
+  struct buffer rows, letters;   /* of one result */
   struct buffer canonical;
   struct digest *inputs, *results;
   uint64_t message_count, timer_count, swept_count;
   struct timer_cursor timer;
   struct fired fired;
+  struct reload *reload;
+  struct answers *answers;
+  uint64_t answer_count; /* audit entries and dead letters, so far */
 };
 
 bool oracle_is_covered(void) {
@@ -67,11 +71,13 @@ bool oracle_is_covered(void) {
 
 static void take_result(void *context, const struct result *result) {
   struct oracle *oracle = context;
-  const struct span email =
-      result->has_subject ? lane_state_address(oracle->state, result->person) : (struct span){0};
+  const struct span email = result->has_subject && result->person != INDEX_NONE
+                                ? lane_state_address(oracle->state, result->person)
+                                : (struct span){0};
   buffer_clear(&oracle->canonical);
   encode_result(&oracle->encoding, result, email, &oracle->records, &oracle->canonical);
   digest_update(oracle->results, buffer_span(&oracle->canonical));
+  oracle->answer_count += result->kind == RESULT_AUDIT || result->kind == RESULT_DEAD_LETTER;
   if (oracle->row == NULL) {
     return;
   }
@@ -168,6 +174,7 @@ static void take_message(struct oracle *oracle, enum topic topic) {
   struct intake *intake = &oracle->intakes[topic];
   const struct head *head = &oracle->heads[topic];
   const struct sink sink = {.context = oracle, .take = take_result};
+  const uint64_t answers_before = oracle->answer_count;
   check_fired(oracle, topic);
   oracle->message_count++;
   if (head->is_believed) {
@@ -187,6 +194,7 @@ static void take_message(struct oracle *oracle, enum topic topic) {
     }
     decide_event(lane, &intake->event, &intake->message, &sink);
   }
+  answers_check(oracle->answers, lane, intake, oracle->answer_count - answers_before);
   intake_pop(intake);
 }
 
@@ -221,6 +229,23 @@ static void decide_range(struct oracle *oracle) {
   }
 }
 
+static size_t next_visible(const struct log *log, size_t offset) {
+  while (offset < log->count && !entry_is_visible(log, offset)) {
+    offset++;
+  }
+  return offset;
+}
+
+/* A control message that stood there may have closed the batch, behind the timers that were due
+ * before its stamp: these ended the batch without the wall clock. */
+static bool is_before_control(const struct oracle *oracle, int64_t due_ms) {
+  const struct log *log = broker_log(TOPIC_CONTROL, 0);
+  const size_t next = next_visible(log, (size_t)oracle->row->ranges[TOPIC_CONTROL].to);
+  return next < log->count && log->items[next].timestamp_ms >= due_ms &&
+         log->items[next].timestamp_ms < FAR_FUTURE_MS &&
+         log->items[next].appended_ms <= oracle->committed_ms;
+}
+
 static void fire_rest(struct oracle *oracle) {
   while (oracle->timer_count < oracle->row->timer_count &&
          timers_first(&oracle->state->lane.timers) != NULL) {
@@ -228,7 +253,7 @@ static void fire_rest(struct oracle *oracle) {
     const uint64_t steps =
         oracle->row->message_count + oracle->row->timer_count + oracle->swept_count;
     if (due_ms > oracle->state->lane.clock_ms && (int64_t)steps < sim.plan.messages_max &&
-        !oracle->is_before_control) {
+        !is_before_control(oracle, due_ms)) {
       oracle->fired = (struct fired){.batch = oracle->row->batch, .due_ms = due_ms};
     }
     fire(oracle);
@@ -263,6 +288,8 @@ static void open_oracle(struct oracle *oracle, uint32_t lane) {
   *oracle = (struct oracle){.lane = lane, .encoding = shared.encoding};
   oracle->encoding.lane = lane;
   oracle->state = lane_state_open(lane, sim.plan.lane_count);
+  oracle->reload = reload_open(lane);
+  oracle->answers = answers_open();
   oracle->inputs = digest_open();
   oracle->results = digest_open();
   oracle->rules = (struct intake_rules){.schemas = shared.schemas,
@@ -292,6 +319,8 @@ static void close_oracle(struct oracle *oracle) {
   }
   fetch_close(oracle->fetch);
   lane_state_close(oracle->state);
+  reload_close(oracle->reload);
+  answers_close(oracle->answers);
   digest_close(oracle->inputs);
   digest_close(oracle->results);
   buffer_fini(&oracle->records);
@@ -300,14 +329,21 @@ static void close_oracle(struct oracle *oracle) {
   buffer_fini(&oracle->canonical);
 }
 
+/* Admins by the configuration are those of the environment that the batch was decided in. */
+static void set_admins(struct oracle *oracle, const struct stored_batch *stored) {
+  if (stored->environment.size > 0) {
+    environment_set_admins(buffer_span(&stored->environment), &oracle->state->lane);
+  }
+}
+
 static void replay(struct oracle *oracle) {
   size_t count;
   const struct stored_batch *batches = database_batches(oracle->lane, &count);
   for (size_t i = 0; i < count; i++) {
     oracle->row = &batches[i].row;
+    set_admins(oracle, &batches[i]);
     oracle->state->lane.batch = oracle->row->batch;
-    oracle->is_before_control = i + 1 < count && batches[i + 1].row.ranges[TOPIC_CONTROL].to >
-                                                     oracle->row->ranges[TOPIC_CONTROL].to;
+    oracle->committed_ms = batches[i].true_committed_ms;
     oracle->message_count = oracle->timer_count = oracle->swept_count = 0;
     oracle->timer = (struct timer_cursor){0};
     for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
@@ -318,12 +354,18 @@ static void replay(struct oracle *oracle) {
     decide_range(oracle);
     fire_rest(oracle);
     check_batch(oracle);
+    reload_check(oracle->reload, &oracle->state->lane, &batches[i]);
     lane_end_batch(&oracle->state->lane);
   }
 }
 
 /* Everything that stood in the topics, in one go: no batch, no position, no owner. */
 static void decide_at_once(struct oracle *oracle) {
+  size_t count;
+  const struct stored_batch *batches = database_batches(oracle->lane, &count);
+  if (count > 0) {
+    set_admins(oracle, &batches[0]);
+  }
   oracle->state->lane.batch = 1;
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     oracle->intakes[topic].stop_offset = members_stop_offset(oracle->lane, topic);
@@ -354,13 +396,6 @@ static bool headers_equal(const rd_kafka_headers_t *headers, struct span expecte
   const bool are_equal = span_equal(buffer_span(&bytes), expected);
   buffer_fini(&bytes);
   return are_equal;
-}
-
-static size_t next_visible(const struct log *log, size_t offset) {
-  while (offset < log->count && !entry_is_visible(log, offset)) {
-    offset++;
-  }
-  return offset;
 }
 
 /* Each topic shows what was decided for it, in order, and nothing else. */

@@ -360,7 +360,9 @@ static void draw_plan(struct plan *plan) {
       .member_count = 1 + draw(MEMBERS_MAX),
       .message_count = 20 + draw(100),
       .serial_count = 2 + draw(5),
-      .control_per_mille = draw(4) == 0 ? 300 : 25,
+      .control_per_mille = draw(4) == 0 ? 300 : 40,
+      .command_per_mille = draw(4) == 0 ? 400 : 60,
+      .admins = draw(4),
       .is_backlog = draw(3) == 0,
       .has_skew = draw(3) == 0,
       .messages_max = draw(4) == 0 ? 1000 : 1 + (int64_t)draw(12),
@@ -389,10 +391,11 @@ static void draw_plan(struct plan *plan) {
 }
 
 /* Some seeds look closely at what takes several things at once to go wrong: owners that overtake
- * each other while they load, and the moment at which timers fire by the wall clock. */
+ * each other while they load, the moment at which timers fire by the wall clock, and batches that
+ * end within sweeps. */
 static void focus(struct plan *plan) {
   uint32_t *const rates = plan->rates;
-  switch (draw(6)) {
+  switch (draw(8)) {
   case 0:
     plan->member_count = MEMBERS_MAX;
     plan->fault_per_mille = 12;
@@ -413,6 +416,16 @@ static void focus(struct plan *plan) {
     plan->messages_max = 1000;
     plan->gap_ms_max = 400;
     rates[FAULT_FETCH_STALLED] = 20;
+    break;
+  case 2:
+  case 3:
+    plan->lane_count = 1;
+    plan->serial_count = 8;
+    plan->messages_max = 1 + (int64_t)draw(3);
+    plan->control_per_mille = 250;
+    plan->fault_per_mille = 20;
+    rates[FAULT_CRASH] = rates[FAULT_EVICT] = 20;
+    rates[FAULT_BROKER_DOWN] = rates[FAULT_STORE_DOWN] = 0;
     break;
   default:
     break;

@@ -44,10 +44,14 @@ enum { LANES_MAX = 3, MEMBERS_MAX = 3 };
   X(UNSTAMPED, "message without a stamp")                                                          \
   X(DAMAGED, "message damaged")                                                                    \
   X(MISKEYED, "message under a wrong or no key")                                                   \
+  X(ID_AGAIN, "event_id of another message")                                                       \
   X(GAP, "offset that no reader sees")                                                             \
   X(TAMPER, "topic's past rewritten")                                                              \
   X(SWEEP_CUT, "batch ended within a sweep")                                                       \
-  X(SWEEP_TAKEN, "lane taken within a sweep")
+  X(SWEEP_TAKEN, "lane taken within a sweep")                                                      \
+  X(WIPE_TAKEN, "lane taken while a wipe waits")                                                   \
+  X(MUTED_TAKEN, "lane taken while a tenant event lasts, or after")                                \
+  X(ADMINS_CHANGED, "member started with other bootstrap admins")
 
 enum fault_kind {
 #define X(name, text) FAULT_##name,
@@ -60,7 +64,9 @@ const char *fault_text(enum fault_kind kind);
 /* What a seed is made of; every rate is drawn for the seed, many are 0. */
 struct plan {
   uint32_t lane_count, member_count, message_count, serial_count;
-  uint32_t control_per_mille; /* of messages: policies mostly */
+  uint32_t control_per_mille; /* of messages */
+  uint32_t command_per_mille; /* of the rest */
+  uint32_t admins;            /* of the configuration: bits, of all members if `is_backlog` */
   bool is_backlog;          /* everything stands in the topics at the start; run until caught up */
   bool cannot_end_backends; /* of former owners */
   bool has_skew;            /* of members' wall clocks */
@@ -90,6 +96,9 @@ struct sim {
 extern struct sim sim;
 
 enum { SKEW_MS_MAX = 1500000 }; /* of a member's wall clock, either way */
+/* Who may be an admin by the configuration. */
+#define SIM_ADMIN "admin@example.org"
+#define SIM_OTHER_ADMIN "bob@example.org"
 #define SIM_WALL_START_MS INT64_C(1760000000000)
 
 /* The true wall clock, and a member's. */

@@ -46,7 +46,7 @@ static void clear(void) {
     for (size_t j = 0; j < lane->letter_count; j++) {
       buffer_fini(&lane->letters[j].row);
     }
-    for (size_t j = 0; j < lane->control_count; j++) {
+    for (size_t j = 0; j < lane->batch_count; j++) {
       buffer_fini(&lane->controls[j]);
     }
     free(lane->controls);
@@ -303,12 +303,19 @@ bool database_has_committed(uint32_t lane, uint64_t batch) {
 
 static void add_results(struct lane_tables *lane, const struct change *change) {
   const struct span rows = buffer_span(&change->results);
+  struct span policy = {0};
   struct span row;
   for (size_t at = 0; next_row(rows, &at, &row);) {
     const uint64_t seq = row_number(row, store_result_columns, "seq");
     CHECK_THAT(seq == lane->result_count + 1, "lane %u: result %" PRIu64 " follows result %zu",
                change->ownership.lane, seq, lane->result_count);
     check_person(row, store_result_columns);
+    bool is_null;
+    const struct span under = row_field(row, store_result_columns, "policy", &is_null);
+    CHECK_THAT(policy.size == 0 || span_equal(policy, under),
+               "lane %u: result %" PRIu64 " is under another policy than its batch",
+               change->ownership.lane, seq);
+    policy = under;
     lane->results =
         grow(lane->results, lane->result_count, &lane->result_capacity, sizeof *lane->results);
     lane->results[lane->result_count] = (struct buffer){0};
@@ -408,12 +415,10 @@ static void apply_batch(const struct change *change) {
   if (!change->has_row) {
     return;
   }
-  if (change->control.size > 0) {
-    lane->controls =
-        grow(lane->controls, lane->control_count, &lane->control_capacity, sizeof *lane->controls);
-    lane->controls[lane->control_count] = (struct buffer){0};
-    keep(&lane->controls[lane->control_count++], buffer_span(&change->control));
-  }
+  lane->controls =
+      grow(lane->controls, lane->batch_count, &lane->control_capacity, sizeof *lane->controls);
+  lane->controls[lane->batch_count] = (struct buffer){0};
+  keep(&lane->controls[lane->batch_count], buffer_span(&change->control));
   CHECK_THAT(change->batch.row.last_seq == lane->result_count,
              "lane %u: batch %" PRIu64 " ends with result %" PRIu64 ", the last row is %zu",
              change->ownership.lane, change->batch.row.batch, change->batch.row.last_seq,

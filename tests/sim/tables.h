@@ -33,8 +33,8 @@ struct lane_tables {
   size_t result_count, result_capacity;
   struct buffer *devices; /* by index in the lane */
   size_t device_count, device_capacity;
-  struct buffer *controls; /* each a store_control with its texts behind it */
-  size_t control_count, control_capacity;
+  struct buffer *controls; /* of each batch: store_controls, each with its texts behind it */
+  size_t control_capacity;
   struct letter *letters;
   size_t letter_count, letter_capacity;
 };
