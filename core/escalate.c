@@ -142,27 +142,24 @@ void escalate_begin(const struct step *step, uint32_t index, struct device *devi
   }
 }
 
-/* Of everything that the policy can take away. */
-static void set_all_access(const struct step *step, uint32_t index, struct device *device,
-                           enum access_decision decision, const char *reason) {
-  const uint8_t resources = step->lane->policy->checks.resources;
-  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
-    if ((resources >> resource & 1u) != 0) {
-      set_access(step, index, device, resource, decision, reason);
-    }
-  }
-}
-
-/* The episode is over: what it took away is given back. */
+/* The episode is over: what it took away is given back; so is what a wipe under another policy took
+ * away that this one does not manage. */
 static void recover(const struct step *step, uint32_t index, struct device *device) {
   escalate_end(device);
-  set_all_access(step, index, device, ACCESS_ALLOW, "compliant");
+  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
+    set_access(step, index, device, resource, ACCESS_ALLOW, "compliant");
+  }
   escalate_resolve_ticket(step, index, device);
 }
 
 void escalate_withdraw(const struct step *step, uint32_t index, struct device *device,
                        const char *reason) {
-  set_all_access(step, index, device, ACCESS_BLOCK, reason);
+  const uint8_t resources = step->lane->policy->checks.resources;
+  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
+    if ((resources >> resource & 1u) != 0) {
+      set_access(step, index, device, resource, ACCESS_BLOCK, reason);
+    }
+  }
 }
 
 void escalate_recovered(const struct step *step, uint32_t index, struct device *device) {
