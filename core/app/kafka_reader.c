@@ -39,8 +39,8 @@ enum status kafka_bounds(struct rd_kafka_s *client, const char *whole_topic, int
     if (left_ms <= 0) {
       return kafka_error(error, STATUS_UNAVAILABLE, whole_topic, "no answer in time");
     }
-    const rd_kafka_resp_err_t code = partition_ends(client, whole_topic, partition, (int)left_ms,
-                                                    &bounds->first, &bounds->end);
+    const rd_kafka_resp_err_t code =
+        partition_ends(client, whole_topic, partition, (int)left_ms, &bounds->first, &bounds->end);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
       return STATUS_OK;
     }
