@@ -198,6 +198,11 @@ static uint64_t person_hash(const void *context, uint32_t index) {
   return hash_bytes(span_of(persons->items[index].subject, SUBJECT_SIZE));
 }
 
+uint32_t lane_find_person(const struct lane *lane, const uint8_t subject[SUBJECT_SIZE]) {
+  const struct span key = span_of(subject, SUBJECT_SIZE);
+  return table_find(&lane->persons.by_subject, hash_bytes(key), key, person_equal, &lane->persons);
+}
+
 uint32_t lane_person(struct lane *lane, const uint8_t subject[SUBJECT_SIZE]) {
   struct persons *persons = &lane->persons;
   const struct span key = span_of(subject, SUBJECT_SIZE);

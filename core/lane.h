@@ -149,6 +149,9 @@ void lane_set_os_version(struct lane *lane, struct device *device, struct span o
 /* The index of a person, new or known. Indexes are dense and in order of first sight. */
 uint32_t lane_person(struct lane *lane, const uint8_t subject[SUBJECT_SIZE]);
 
+/* The same without adding anyone: INDEX_NONE when nobody is known under it. */
+uint32_t lane_find_person(const struct lane *lane, const uint8_t subject[SUBJECT_SIZE]);
+
 /* Whether the device has seen that enrolment event; and that it has now. */
 bool lane_enrollment_seen(const struct lane *lane, const struct device *device,
                           const uint8_t event_id[EVENT_ID_SIZE]);

@@ -201,12 +201,13 @@ static const char *hint_of(const struct detail *detail) {
   switch ((enum device_status)flag_get(flags, FLAG_STATUS)) {
   case DEVICE_PENDING:
     return pending_since_ms != TIME_NONE && clock_wall_ms() - pending_since_ms > LATE_AFTER_MS
-               ? "enrolment is late: no check-in for more than 15 minutes; is the device on, and in "
-                 "a network?"
+               ? "enrolment is late: no check-in for more than 15 minutes; is the device on, and "
+                 "in a network?"
                : NULL;
   case DEVICE_FAILED:
-    return "enrolment failed: no check-in within 30 minutes; check the device's network and its "
-           "user's account; a later check-in still enrols it, or provision it again";
+    return "enrolment failed: no check-in within 30 minutes, unless it was set by hand; check the "
+           "device's network and its user's account; a later check-in still enrols it, or "
+           "provision it again";
   case DEVICE_ENROLLED:
   case DEVICE_WIPED:
   case DEVICE_RETIRED:

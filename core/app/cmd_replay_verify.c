@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,7 +29,8 @@ enum {
   VERIFY_JOBS,
   VERIFY_CHECKPOINTS,
   VERIFY_PUBLIC_KEY,
-  VERIFY_REPORT
+  VERIFY_REPORT,
+  VERIFY_RESUME
 };
 
 const struct option_spec replay_verify_options[] = {
@@ -42,6 +44,7 @@ const struct option_spec replay_verify_options[] = {
                             "hold signed ones against it: topic, or a file"},
     [VERIFY_PUBLIC_KEY] = {"public-key", "FILE", "that they must be signed under"},
     [VERIFY_REPORT] = {"report", "FILE", "write what was found as a page, too"},
+    [VERIFY_RESUME] = {"resume", "DIR", "keep there how far it is, and go on from there"},
     {NULL, NULL, NULL},
 };
 
@@ -69,24 +72,49 @@ static void work_on_lane(void *context, size_t index) {
 
 /* Progress. ------------------------------------------------------------------------------ */
 
+enum { BAR_SIZE = 24 };
+
+/* "[######------------------]  25 %"; empty while it is not known how much there is. */
+static const char *bar_of(uint64_t read, uint64_t to_read, char text[2 * BAR_SIZE]) {
+  const uint64_t done = read > to_read ? to_read : read;
+  text[0] = '\0';
+  if (to_read > 0) {
+    char bar[BAR_SIZE + 1] = "";
+    for (uint64_t i = 0; i < BAR_SIZE; i++) {
+      bar[i] = i < done * BAR_SIZE / to_read ? '#' : '-';
+    }
+    snprintf(text, 2 * BAR_SIZE, "[%s] %3d %%, ", bar, (int)(done * 100 / to_read));
+  }
+  return text;
+}
+
 static bool show_progress(const struct work *work, int64_t begun_mono_ms, const char *end) {
   uint64_t messages = 0;
   uint64_t results = 0;
   uint64_t batches = 0;
+  uint64_t read = 0;
+  uint64_t to_read = 0;
+  size_t known = 0;
   size_t done = 0;
   for (size_t i = 0; i < work->lane_count; i++) {
     struct verify_progress *progress = &work->lanes[i].progress;
     messages += atomic_load(&progress->messages);
     results += atomic_load(&progress->results);
     batches += atomic_load(&progress->batches);
+    read += atomic_load(&progress->read);
+    to_read += atomic_load(&progress->to_read);
+    known += atomic_load(&progress->to_read) > 0 ? 1 : 0;
     done += atomic_load(&progress->is_done) ? 1 : 0;
   }
   if (end != NULL) {
     const int64_t ms = clock_mono_ms() - begun_mono_ms;
+    /* Of a lane that nobody has begun with, as much is assumed as the others have. */
+    char bar[2 * BAR_SIZE];
+    bar_of(read, known == 0 ? 0 : to_read * work->lane_count / known, bar);
     fprintf(stderr,
-            "replay: %zu of %zu lanes, %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64
+            "replay: %s%zu of %zu lanes, %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64
             " results, %.0f messages/s%s",
-            done, work->lane_count, batches, messages, results,
+            bar, done, work->lane_count, batches, messages, results,
             ms == 0 ? 0 : (double)messages * 1000 / (double)ms, end);
   }
   return done == work->lane_count;
@@ -168,6 +196,7 @@ static json_t *lane_json(const struct lane_work *lane) {
       (json_int_t)result->unknown_subjects, "undecided_offsets", (json_int_t)result->undecided,
       "is_moving", (int)result->is_moving, "subjects", subjects_name(result), "chain", chain);
   json_object_set_new(json, "checkpoints", json_integer((json_int_t)result->checkpoints));
+  json_object_set_new(json, "resumed_from", json_integer((json_int_t)result->resumed_from));
   json_object_set_new(json, "signed_batch", json_integer((json_int_t)result->signed_batch));
   if (result->verdict == VERDICT_DIVERGED) {
     json_object_set(json, "divergence", result->finding);
@@ -223,6 +252,10 @@ static void print_lane(const struct lane_work *lane) {
   if (result->compared_from > 1 || lane->options.to_ms != TIME_NONE) {
     printf("  results compared from batch %" PRIu64 " to %" PRIu64 "\n", result->compared_from,
            result->compared_to);
+  }
+  if (result->resumed_from > 0) {
+    printf("  went on from batch %" PRIu64 ": what was before it was verified already\n",
+           result->resumed_from);
   }
   if (result->rows > 0) {
     printf("  %" PRIu64 " rows of PostgreSQL as decided\n", result->rows);
@@ -443,12 +476,32 @@ static enum status read_checkpoints(const struct command_line *line, uint32_t la
   return status;
 }
 
+/* What is gone on with must have been looked at in the same way before. */
+static enum status check_resume(const struct command_line *line, struct error *error) {
+  static const int others[] = {VERIFY_FROM, VERIFY_SOURCE, VERIFY_DATABASE, VERIFY_CHECKPOINTS,
+                               VERIFY_REPORT};
+  const char *const directory = line->options[VERIFY_RESUME];
+  for (size_t i = 0; directory != NULL && i < COUNT_OF(others); i++) {
+    if (line->options[others[i]] != NULL) {
+      return error_set(error, STATUS_USAGE, "--resume does not go with --%s",
+                       replay_verify_options[others[i]].name);
+    }
+  }
+  if (directory != NULL && mkdir(directory, S_IRWXU) != 0 && errno != EEXIST) {
+    return error_set(error, STATUS_USAGE, "--resume %s: %s", directory, strerror(errno));
+  }
+  return STATUS_OK;
+}
+
 enum status command_replay_verify(const struct command_line *line, struct error *error) {
   const struct config *config = &line->config;
   struct request request;
   struct replay_inputs inputs = {0};
   struct checkpoint_list checkpoints = {0};
   enum status status = read_request(line, &request, error);
+  if (status == STATUS_OK) {
+    status = check_resume(line, error);
+  }
   if (status == STATUS_OK) {
     status = replay_inputs_open(config, &inputs, error);
   }
@@ -465,6 +518,7 @@ enum status command_replay_verify(const struct command_line *line, struct error 
         .compares_database = request.compares_database,
         .from_ms = request.from_ms,
         .to_ms = request.to_ms,
+        .resume_directory = line->options[VERIFY_RESUME],
         .checkpoints = line->options[VERIFY_CHECKPOINTS] != NULL ? &checkpoints : NULL,
     };
     status = verify(line, &request, &common, error);

@@ -67,6 +67,9 @@ enum status command_replay_verify(const struct command_line *line, struct error 
 enum status command_replay_explain(const struct command_line *line, struct error *error);
 enum status command_replay_rebuild(const struct command_line *line, struct error *error);
 enum status command_replay_what_if(const struct command_line *line, struct error *error);
+enum status command_snapshot_create(const struct command_line *line, struct error *error);
+enum status command_snapshot_list(const struct command_line *line, struct error *error);
+enum status command_snapshot_verify(const struct command_line *line, struct error *error);
 enum status command_evidence_create(const struct command_line *line, struct error *error);
 enum status command_evidence_verify(const struct command_line *line, struct error *error);
 enum status command_evidence_key(const struct command_line *line, struct error *error);
@@ -99,6 +102,7 @@ extern const struct option_spec replay_verify_options[];
 extern const struct option_spec replay_explain_options[];
 extern const struct option_spec replay_rebuild_options[];
 extern const struct option_spec replay_what_if_options[];
+extern const struct option_spec snapshot_options[];
 extern const struct option_spec evidence_create_options[];
 extern const struct option_spec evidence_verify_options[];
 extern const struct option_spec evidence_key_options[];

@@ -52,6 +52,24 @@ static void follow(void *context) {
   }
 }
 
+/* What a snapshot says of the device that is followed. */
+static void begin_at_snapshot(struct as_of *as_of, const struct device_changes *changes) {
+  const struct lane *lane = &as_of->state->lane;
+  if (as_of->serial != NULL) {
+    as_of->index = lane_find(lane, span_text(as_of->serial));
+  }
+  if (as_of->index < changes->count) {
+    const struct device_change *change = &changes->items[as_of->index];
+    as_of->touch = (struct touch){.seq = change->seq,
+                                  .at_ms = change->at_ms,
+                                  .cause = {.topic = change->cause_topic,
+                                            .offset = change->cause_offset,
+                                            .has_event_id = change->has_event_id},
+                                  .policy = change->policy};
+    memcpy(as_of->touch.cause.event_id, change->event_id, EVENT_ID_SIZE);
+  }
+}
+
 /* The lane's state at that time; the caller ends it with lane_state_close. */
 static enum status replay_to(struct as_of *as_of, uint32_t number, struct lane_state **state,
                              struct error *error) {
@@ -63,6 +81,8 @@ static enum status replay_to(struct as_of *as_of, uint32_t number, struct lane_s
       .subject_key = replay_inputs_key(&as_of->inputs),
       .watch = {.context = as_of, .stepped = follow},
       .until_ms = as_of->until_ms,
+      .uses_snapshots = true,
+      .needs_addresses = true,
   };
   struct replay_lane *lane;
   const struct recorded_batch *batch = NULL;
@@ -71,6 +91,9 @@ static enum status replay_to(struct as_of *as_of, uint32_t number, struct lane_s
     return status;
   }
   as_of->state = replay_state(replay_lane_replay(lane));
+  if (replay_lane_began_after(lane) > 0) {
+    begin_at_snapshot(as_of, replay_lane_changes(lane));
+  }
   do {
     status = replay_lane_next(lane, &batch, error);
   } while (status == STATUS_OK && batch != NULL);
@@ -135,7 +158,7 @@ static void add_state(struct row *row, const struct lane_state *state,
   add(row, cell_boolean(device->email_blocked));
   add(row, cell_boolean(device->sap_blocked));
   add(row, cell_boolean(device->ticket_open));
-  add_time(row, TIME_NONE); /* overdue_since: no policy has this stage yet */
+  add_time(row, image->overdue_since_ms);
   add_time(row, device->last_sync_at_ms);
   add_text(row, timer_kind_name(image->next_timer));
   add_time(row, image->next_due_at_ms);
@@ -167,7 +190,7 @@ static void add_change(struct row *row, const struct as_of *as_of,
   }
   event_id_text(touch->cause.event_id, row->event_id);
   add_text(row, touch->cause.has_event_id ? row->event_id : NULL);
-  add_text(row, image->policy);
+  add_text(row, touch->policy != NULL ? touch->policy->version : image->policy);
   hex_format(image->subject, SUBJECT_SIZE, row->subject);
   add_text(row, row->subject);
   assert(row->count == DEVICE_COLUMN_COUNT);
@@ -190,7 +213,7 @@ static bool passes(const struct device_filter *filter, const struct lane_state *
          is_named(filter->platform, platform_name((enum platform)device->platform)) &&
          is_named(filter->profile, profile_name((enum profile)device->profile)) &&
          is_named(filter->ownership, ownership_name((enum ownership)device->ownership)) &&
-         !filter->is_overdue &&
+         (!filter->is_overdue || device->overdue_stage > 0) &&
          (!filter->is_blocked || device->email_blocked || device->sap_blocked);
 }
 

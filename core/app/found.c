@@ -103,14 +103,23 @@ enum status found_open_devices(struct found *found, struct error *error) {
                                                      : open_topic(found, RECORD_DEVICE, error);
 }
 
-enum status found_rewind_devices(struct found *found, struct error *error) {
-  struct found_topic *topic = &found->topics[RECORD_DEVICE];
+enum status found_seek(struct found *found, uint32_t record, int64_t offset, struct error *error) {
+  struct found_topic *topic = &found->topics[record];
   source_close(topic->source);
   topic->source = NULL;
   topic->count = 0;
-  topic->next_offset = topic->first;
-  return source_open(found->fetch, topic->name, (int32_t)found->lane, topic->first, &topic->source,
-                     error);
+  topic->next_offset = offset < topic->first ? topic->first : offset;
+  return source_open(found->fetch, topic->name, (int32_t)found->lane, topic->next_offset,
+                     &topic->source, error);
+}
+
+enum status found_rewind_devices(struct found *found, struct error *error) {
+  return found_seek(found, RECORD_DEVICE, 0, error);
+}
+
+int64_t found_position(const struct found *found, uint32_t record) {
+  const struct found_topic *topic = &found->topics[record];
+  return topic->count > 0 ? topic->ring[topic->begin].offset : topic->next_offset;
 }
 
 static void close_topic(struct found_topic *topic) {

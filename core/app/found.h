@@ -70,6 +70,13 @@ void found_pop(struct found *found, uint32_t record);
 enum status found_look_again(struct found *found, uint32_t record, bool *has_more,
                              struct error *error) MUST_USE;
 
+/* Goes on with the record at that offset. */
+enum status found_seek(struct found *found, uint32_t record, int64_t offset,
+                       struct error *error) MUST_USE;
+
+/* Of the next record, which may not be there yet. */
+int64_t found_position(const struct found *found, uint32_t record);
+
 /* Where the partition began and ended when it was asked last. */
 int64_t found_first(const struct found *found, uint32_t record);
 int64_t found_end(const struct found *found, uint32_t record);

@@ -72,6 +72,16 @@ uint32_t lane_state_person(struct lane_state *state, const uint8_t subject[SUBJE
   return person;
 }
 
+void lane_state_name(struct lane_state *state, const struct span *emails) {
+  struct addresses *addresses = &state->addresses;
+  assert(addresses->count == state->lane.persons.count);
+  buffer_clear(&addresses->text);
+  for (uint32_t person = 0; person < addresses->count; person++) {
+    buffer_append(&addresses->text, emails[person].data, emails[person].size);
+    addresses->ends[person] = addresses->text.size;
+  }
+}
+
 struct span lane_state_address(const struct lane_state *state, uint32_t person) {
   const struct addresses *addresses = &state->addresses;
   assert(person < addresses->count);

@@ -34,6 +34,9 @@ enum status lane_state_restore_control(struct lane_state *state,
 uint32_t lane_state_person(struct lane_state *state, const uint8_t subject[SUBJECT_SIZE],
                            struct span email, bool *is_new);
 
+/* Gives all persons their addresses anew: one each, empty where it is not known. */
+void lane_state_name(struct lane_state *state, const struct span *emails);
+
 /* Empty when the person was erased. Valid until the next person is added. */
 struct span lane_state_address(const struct lane_state *state, uint32_t person);
 

@@ -35,6 +35,9 @@ struct replay {
   struct encoding encoding;
   struct intake_rules rules;
   bool has_environment, has_key;
+  struct buffer environment_content;
+  struct policy_texts policies;
+  bool goes_on;           /* from a snapshot, whose row is `previous` */
   uint64_t partial_count; /* of the batch */
   uint8_t environment[DIGEST_SIZE];
 };
@@ -43,12 +46,19 @@ enum status replay_fetch_open(const struct config *config, struct fetch **fetch,
                               struct error *error) {
   static const struct kafka_property properties[] = {
       {"group.id", "muster-replay"}, /* the client wants one; nothing is committed under it */
-      {"enable.auto.commit", "false"},        {"enable.auto.offset.store", "false"},
-      {"auto.offset.reset", "error"},         {"enable.partition.eof", "true"},
-      {"isolation.level", "read_committed"},  {"fetch.wait.max.ms", "20"},
-      {"fetch.error.backoff.ms", "50"},       {"queued.min.messages", "10000"},
-      {"queued.max.messages.kbytes", "1024"}, {"fetch.message.max.bytes", "524288"},
-      {"allow.auto.create.topics", "false"},  {NULL, NULL},
+      {"enable.auto.commit", "false"},
+      {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "error"},
+      {"enable.partition.eof", "true"},
+      {"isolation.level", "read_committed"},
+      {"fetch.wait.max.ms", "20"},
+      {"fetch.error.backoff.ms", "50"},
+      {"queued.min.messages", "10000"},
+      {"queued.max.messages.kbytes", "1024"},
+      {"fetch.message.max.bytes", "524288"},
+      {"allow.auto.create.topics", "false"},
+      KAFKA_READ_PROPERTIES,
+      {NULL, NULL},
   };
   struct rd_kafka_conf_s *conf = kafka_conf(config, properties, error);
   return conf == NULL ? STATUS_CONFIG : fetch_open(conf, clock_wall_ms, fetch, error);
@@ -70,6 +80,9 @@ struct replay *replay_open(const struct replay_options *options, struct fetch *f
   replay->state = lane_state_open(options->lane, options->lane_count);
   replay->carrier = carrier_open(&replay->encoding);
   replay->carrier->makes_no_rows = !options->makes_rows;
+  if (options->watch.opened != NULL) {
+    options->watch.opened(options->watch.context, replay);
+  }
   return replay;
 }
 
@@ -83,6 +96,8 @@ void replay_close(struct replay *replay) {
     buffer_fini(&replay->batch_last[topic]);
   }
   batch_fini(&replay->batch, &heap_memory);
+  buffer_fini(&replay->environment_content);
+  policy_texts_fini(&replay->policies);
   carrier_close(replay->carrier);
   lane_state_close(replay->state);
   recorded_environment_fini(&replay->recorded);
@@ -142,6 +157,10 @@ static void take_environment(struct replay *replay, const struct recorded_batch 
   environment_set_admins(buffer_span(&batch->environment), &replay->state->lane);
   replay->has_environment = true;
   memcpy(replay->environment, batch->row.environment, DIGEST_SIZE);
+  if (replay->environment_content.data != batch->environment.data) {
+    buffer_clear(&replay->environment_content);
+    buffer_append(&replay->environment_content, batch->environment.data, batch->environment.size);
+  }
 }
 
 void replay_take_environment(struct replay *replay, const struct recorded_batch *recorded,
@@ -157,6 +176,20 @@ void replay_take_environment(struct replay *replay, const struct recorded_batch 
     snprintf(reason, REPLAY_REASON_SIZE,
              "its environment began, but the journal has no record of what it is");
   }
+}
+
+void replay_go_on(struct replay *replay, struct snapshot *snapshot, enum replay_outcome *outcome,
+                  char reason[REPLAY_REASON_SIZE]) {
+  struct recorded_batch last = {.row = snapshot->row, .environment = snapshot->environment};
+  assert(!replay->is_open);
+  take_environment(replay, &last, outcome, reason);
+  lane_state_close(replay->state);
+  replay->state = snapshot->state;
+  snapshot->state = NULL;
+  replay->policies = snapshot->policies;
+  snapshot->policies = (struct policy_texts){0};
+  replay->previous = snapshot->row;
+  replay->goes_on = true;
 }
 
 static enum status ask_bounds(struct replay *replay, enum topic topic, struct error *error) {
@@ -183,7 +216,9 @@ static enum status open_inputs(struct replay *replay, const struct journal_row *
                                struct error *error) {
   enum status status = STATUS_OK;
   for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
-    status = open_input(replay, topic, row->ranges[topic].from, error);
+    const int64_t from =
+        replay->goes_on ? replay->previous.ranges[topic].to : row->ranges[topic].from;
+    status = open_input(replay, topic, from, error);
   }
   replay->is_open = status == STATUS_OK;
   return status;
@@ -293,6 +328,21 @@ static void sweep_device(struct replay *replay) {
   end_step(replay);
 }
 
+/* The text of a policy that becomes known is kept: a snapshot has it. */
+static void take_policy(struct replay *replay, const struct lane_step *step,
+                        struct carrier *carrier, enum topic topic) {
+  const struct sink sink = {.context = replay, .take = take_result};
+  const struct policy_change *change = &replay->intakes[topic].event.policy;
+  const uint32_t known = replay->state->lane.control.policy_count;
+  struct buffer text = {0};
+  buffer_append(&text, change->text.data, change->has_text ? change->text.size : 0);
+  lane_step_message(step, carrier, &sink, topic);
+  if (replay->state->lane.control.policy_count > known) {
+    policy_texts_add(&replay->policies, buffer_span(&text));
+  }
+  buffer_fini(&text);
+}
+
 static void take_message(struct replay *replay, enum topic topic) {
   const struct replay_watch *watch = &replay->options.watch;
   const struct lane_step step = step_of(replay);
@@ -301,7 +351,13 @@ static void take_message(struct replay *replay, enum topic topic) {
     watch->message(watch->context, &replay->intakes[topic]);
   }
   replay->partial_count += replay->intakes[topic].is_partial ? 1 : 0;
-  lane_step_message(&step, replay->options.decides_only ? NULL : replay->carrier, &sink, topic);
+  struct carrier *const carrier = replay->options.decides_only ? NULL : replay->carrier;
+  const struct event *event = &replay->intakes[topic].event;
+  if (replay->intakes[topic].is_event && event->kind == EVENT_POLICY) {
+    take_policy(replay, &step, carrier, topic);
+  } else {
+    lane_step_message(&step, carrier, &sink, topic);
+  }
   end_step(replay);
 }
 
@@ -505,6 +561,18 @@ const struct encoding *replay_encoding(const struct replay *replay) {
 const struct schemas *replay_schemas(const struct replay *replay) {
   const struct schemas *recorded = replay->recorded.schemas;
   return recorded != NULL ? recorded : replay->options.schemas;
+}
+
+const struct policy_texts *replay_policy_texts(const struct replay *replay) {
+  return &replay->policies;
+}
+
+const struct intake_rules *replay_rules(const struct replay *replay) {
+  return &replay->rules;
+}
+
+struct span replay_environment(const struct replay *replay) {
+  return buffer_span(&replay->environment_content);
 }
 
 bool replay_has_key(const struct replay *replay) {

@@ -1,9 +1,9 @@
 /* A lane decided again, batch by batch, from what its journal recorded.
  *
- * Batches are handed in, in order from the first (there are no snapshots yet); their messages are
- * read from the input topics by the same intake, merged by the same core and decided by the same
- * steps as in a run. What comes out is looked at by the caller: the batch's row and its records,
- * as a run would have published them; the lane's state; and, through a watch, each step.
+ * Batches are handed in, in order from the first, or from the one after a snapshot; their messages
+ * are read from the input topics by the same intake, merged by the same core and decided by the
+ * same steps as in a run. What comes out is looked at by the caller: the batch's row and its
+ * records, as a run would have published them; the lane's state; and, through a watch, each step.
  *
  * Nothing is written anywhere: the inputs are assigned, not subscribed, and nothing is committed.
  * What the journal says of the world (stamps not believed, where a batch ended, which timers ended
@@ -22,12 +22,14 @@
 
 #include "core/app/lane_step.h"
 #include "core/app/recorded.h"
+#include "core/app/snapshot.h"
 
 struct replay;
 
 /* What somebody looks at meanwhile; NULL: nothing. Views live during the call. */
 struct replay_watch {
   void *context;
+  void (*opened)(void *context, struct replay *replay); /* whose state the others may look at */
   void (*message)(void *context, const struct intake *intake); /* before it is decided */
   void (*timer)(void *context, const struct timer *timer);     /* before it fires */
   void (*sweep)(void *context, const struct sweep *sweep);     /* before its next device */
@@ -78,6 +80,11 @@ enum replay_outcome {
 };
 enum { REPLAY_REASON_SIZE = 512 };
 
+/* Begins after the snapshot's batch, before anything was decided; takes its state. With any outcome
+ * but REPLAY_DECIDED its environment cannot be taken over, and `reason` tells why. */
+void replay_go_on(struct replay *replay, struct snapshot *snapshot, enum replay_outcome *outcome,
+                  char reason[REPLAY_REASON_SIZE]);
+
 /* Takes over the environment that the next batch is decided under; replay_decide does it, too. For
  * whoever must read results of the batch before it is decided (replay_encoding). */
 void replay_take_environment(struct replay *replay, const struct recorded_batch *recorded,
@@ -110,6 +117,15 @@ const struct encoding *replay_encoding(const struct replay *replay);
 /* What is known in the environment that batches are decided under now: what the program knows, the
  * ids of our records and what was fetched. Valid until the next environment. */
 const struct schemas *replay_schemas(const struct replay *replay);
+
+/* The texts of the policies that the lane has come to know. */
+const struct policy_texts *replay_policy_texts(const struct replay *replay);
+
+/* How messages are read in that environment. */
+const struct intake_rules *replay_rules(const struct replay *replay);
+
+/* The content of that environment. */
+struct span replay_environment(const struct replay *replay);
 
 /* Whether the key given is the one in force; false without a key. */
 bool replay_has_key(const struct replay *replay);

@@ -1,6 +1,8 @@
 #include "core/app/replay_lane.h"
 
 #include "core/app/journal_source.h"
+#include "core/app/snapshot_addresses.h"
+#include "core/app/snapshot_topic.h"
 #include "core/app/subjects.h"
 #include "core/app/text.h"
 
@@ -16,6 +18,9 @@ struct replay_lane {
   struct replay *replay;
   uint64_t last_batch;
   bool has_reached;
+  struct journal_row snapshot; /* of the batch after which it began; zeros: none */
+  bool has_snapshot_row;
+  struct device_changes changes;
 };
 
 static void set_up(struct replay_lane *lane) {
@@ -39,6 +44,74 @@ static void set_up(struct replay_lane *lane) {
   lane->replay = replay_open(&replaying, lane->fetch);
 }
 
+/* Whether the replay could begin with it; the next older one may do when not. */
+static enum status try_snapshot(struct replay_lane *lane, const struct snapshot_place *place,
+                                bool *begins, struct error *error) {
+  const struct replay_lane_options *options = &lane->options;
+  struct buffer bytes = {0};
+  struct snapshot snapshot;
+  char reason[REPLAY_REASON_SIZE];
+  *begins = false;
+  enum status status = snapshot_topic_read(options->config, place, &bytes, error);
+  const bool is_read = status == STATUS_OK && snapshot_read(buffer_span(&bytes), &snapshot, reason);
+  buffer_fini(&bytes);
+  if (!is_read) {
+    return status == STATUS_REFUSED ? STATUS_OK : status;
+  }
+  enum replay_outcome outcome = REPLAY_FOREIGN;
+  const bool is_ours =
+      snapshot.row.lane == options->lane && snapshot.state->lane.count == options->lane_count &&
+      snapshot.row.batch == place->batch && snapshot.row.clock_after_ms == place->clock_ms;
+  if (is_ours) {
+    lane->snapshot = snapshot.row;
+    lane->changes = snapshot.changes;
+    snapshot.changes = (struct device_changes){0};
+    replay_go_on(lane->replay, &snapshot, &outcome, reason);
+  }
+  *begins = outcome == REPLAY_DECIDED;
+  snapshot_fini(&snapshot);
+  if (*begins && options->needs_addresses) {
+    status = snapshot_addresses(lane->fetch, options->config, replay_rules(lane->replay),
+                                &lane->snapshot, replay_state(lane->replay), error);
+  }
+  return status;
+}
+
+/* Puts aside what a snapshot that was of no use has left. */
+static void begin_anew(struct replay_lane *lane) {
+  replay_close(lane->replay);
+  subjects_close(lane->subjects);
+  journal_source_close(lane->journal);
+  device_changes_fini(&lane->changes);
+  lane->snapshot = (struct journal_row){0};
+  set_up(lane);
+}
+
+/* Whose addresses these are is known under the key alone: without it a lane begins at its
+ * beginning.
+ */
+static enum status begin_with_snapshot(struct replay_lane *lane, struct error *error) {
+  const struct replay_lane_options *options = &lane->options;
+  struct snapshot_places places = {0};
+  enum status status = STATUS_OK;
+  bool begins = false;
+  if (options->files == NULL && options->subject_key.size > 0) {
+    status = snapshot_topic_list(options->config, options->lane, &places, error);
+  }
+  for (size_t i = places.count; i-- > 0 && !begins && status == STATUS_OK;) {
+    const struct snapshot_place *place = &places.items[i];
+    if (options->until_ms == TIME_NONE || place->clock_ms <= options->until_ms) {
+      status = try_snapshot(lane, place, &begins, error);
+      if (status == STATUS_OK && !begins) {
+        begin_anew(lane);
+      }
+    }
+  }
+  free(places.items);
+  lane->last_batch = lane->snapshot.batch;
+  return status;
+}
+
 enum status replay_lane_open(const struct replay_lane_options *options, struct replay_lane **lane,
                              struct error *error) {
   struct replay_lane *made = memory_zeroed(1, sizeof *made);
@@ -53,6 +126,11 @@ enum status replay_lane_open(const struct replay_lane_options *options, struct r
     return status;
   }
   set_up(made);
+  status = options->uses_snapshots ? begin_with_snapshot(made, error) : STATUS_OK;
+  if (status != STATUS_OK) {
+    replay_lane_close(made);
+    return status;
+  }
   *lane = made;
   return STATUS_OK;
 }
@@ -60,6 +138,7 @@ enum status replay_lane_open(const struct replay_lane_options *options, struct r
 void replay_lane_close(struct replay_lane *lane) {
   if (lane != NULL) {
     replay_close(lane->replay);
+    device_changes_fini(&lane->changes);
     subjects_close(lane->subjects);
     journal_source_close(lane->journal);
     found_close(lane->found);
@@ -114,12 +193,41 @@ static bool is_as_recorded(const struct replay_lane *lane, const struct journal_
           memcmp(row->chain, decided->chain, DIGEST_SIZE) == 0);
 }
 
+/* The next entry behind the snapshot's batch. That batch's own row must be the snapshot's: what is
+ * decided behind it is then chained to it. */
+static enum status next_entry(struct replay_lane *lane, struct journal_entry *entry,
+                              struct error *error) {
+  for (;;) {
+    const enum status status = journal_source_next(lane->journal, entry, error);
+    if (status != STATUS_OK) {
+      return status;
+    }
+    if (entry->batch == NULL && lane->snapshot.batch > 0 && !lane->has_snapshot_row) {
+      return error_set(error, STATUS_REFUSED,
+                       "lane %u: the journal ends before batch %" PRIu64
+                       ", of which there is a snapshot",
+                       lane->options.lane, lane->snapshot.batch);
+    }
+    if (entry->batch == NULL || entry->batch->row.batch > lane->snapshot.batch) {
+      return STATUS_OK;
+    }
+    lane->has_snapshot_row = entry->batch->row.batch == lane->snapshot.batch;
+    if (entry->batch->row.batch == lane->snapshot.batch &&
+        memcmp(entry->batch->row.chain, lane->snapshot.chain, DIGEST_SIZE) != 0) {
+      return error_set(error, STATUS_REFUSED,
+                       "lane %u: the snapshot of batch %" PRIu64
+                       " is not of this journal: its chain is another",
+                       lane->options.lane, lane->snapshot.batch);
+    }
+  }
+}
+
 enum status replay_lane_next(struct replay_lane *lane, const struct recorded_batch **batch,
                              struct error *error) {
   struct journal_entry entry;
   enum replay_outcome outcome = REPLAY_DECIDED;
   char reason[REPLAY_REASON_SIZE] = "";
-  enum status status = journal_source_next(lane->journal, &entry, error);
+  enum status status = next_entry(lane, &entry, error);
   *batch = NULL;
   if (status != STATUS_OK || entry.batch == NULL) {
     return status;
@@ -150,6 +258,14 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
   lane->last_batch = number;
   *batch = entry.batch;
   return STATUS_OK;
+}
+
+uint64_t replay_lane_began_after(const struct replay_lane *lane) {
+  return lane->snapshot.batch;
+}
+
+const struct device_changes *replay_lane_changes(const struct replay_lane *lane) {
+  return &lane->changes;
 }
 
 bool replay_lane_has_reached(const struct replay_lane *lane) {

@@ -20,7 +20,9 @@ struct replay_lane_options {
   bool keeps_touches;
   const struct replay_files *files; /* instead of the topics; NULL: the topics */
   bool makes_rows;
-  bool needs_subjects; /* refuses a batch with an enrolment whose subject nothing tells */
+  bool uses_snapshots;  /* begins with the newest up to `until_ms` that is good, if there is one */
+  bool needs_addresses; /* of the people in that snapshot, too */
+  bool needs_subjects;  /* refuses a batch with an enrolment whose subject nothing tells */
 };
 
 enum status replay_lane_open(const struct replay_lane_options *options, struct replay_lane **lane,
@@ -32,6 +34,12 @@ void replay_lane_close(struct replay_lane *lane); /* NULL is allowed */
  * from which batch on. */
 enum status replay_lane_next(struct replay_lane *lane, const struct recorded_batch **batch,
                              struct error *error) MUST_USE;
+
+/* The batch after which it began: that of a snapshot; 0: the journal's beginning. */
+uint64_t replay_lane_began_after(const struct replay_lane *lane);
+
+/* The last changes of devices up to that batch; empty without a snapshot. */
+const struct device_changes *replay_lane_changes(const struct replay_lane *lane);
 
 /* Whether it ended at `until_ms`, and not at the journal's end. */
 bool replay_lane_has_reached(const struct replay_lane *lane);

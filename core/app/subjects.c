@@ -196,6 +196,14 @@ static void add_known(struct subjects *subjects, uint64_t hash, struct span emai
   table_add(&subjects->by_email, &heap_memory, hash, index, email_hash, subjects);
 }
 
+void subjects_learn(struct subjects *subjects, struct span lowered_email,
+                    const uint8_t subject[SUBJECT_SIZE]) {
+  const uint64_t hash = hash_bytes(lowered_email);
+  if (table_find(&subjects->by_email, hash, lowered_email, email_equal, subjects) == INDEX_NONE) {
+    add_known(subjects, hash, lowered_email, subject);
+  }
+}
+
 void subjects_find(void *context, const struct person_place *place, struct span lowered_email,
                    uint8_t subject[SUBJECT_SIZE]) {
   struct subjects *subjects = context;

@@ -32,6 +32,10 @@ enum status subjects_note_found(struct subjects *subjects, struct found *found,
 void subjects_find(void *context, const struct person_place *place, struct span lowered_email,
                    uint8_t subject[SUBJECT_SIZE]);
 
+/* What is known of an address from elsewhere, before the first batch. */
+void subjects_learn(struct subjects *subjects, struct span lowered_email,
+                    const uint8_t subject[SUBJECT_SIZE]);
+
 /* Begins a batch: what was noted for the one before and not asked for is forgotten. */
 void subjects_begin(struct subjects *subjects);
 

@@ -307,6 +307,22 @@ static enum status compare_batch(struct verify *verify, const struct journal_ent
   return status;
 }
 
+/* Of the offsets that the inputs have, how many the batches so far have taken. */
+static void note_progress(struct verify *verify, const struct journal_row *row) {
+  struct verify_progress *progress = verify->options->progress;
+  uint64_t read = 0;
+  uint64_t to_read = 0;
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    const int64_t first = replay_input_first(verify->replay, topic);
+    const int64_t end = replay_input_end(verify->replay, topic);
+    const int64_t to = row->ranges[topic].to;
+    read += to > first ? (uint64_t)(to - first) : 0;
+    to_read += end > first ? (uint64_t)(end - first) : 0;
+  }
+  atomic_store(&progress->read, read);
+  atomic_store(&progress->to_read, to_read);
+}
+
 static void count_batch(struct verify *verify, const struct recorded_batch *batch) {
   struct verify_result *result = verify->result;
   struct verify_progress *progress = verify->options->progress;
@@ -322,6 +338,7 @@ static void count_batch(struct verify *verify, const struct recorded_batch *batc
   result->partial += inputs_are_partial(verify) || results_are_partial(verify) ? 1 : 0;
   result->messages += row->message_count;
   result->timers += row->timer_count;
+  note_progress(verify, row);
   atomic_fetch_add(&progress->batches, 1);
   atomic_fetch_add(&progress->messages, row->message_count);
   atomic_fetch_add(&progress->results, row->last_seq + 1 - row->first_seq);
@@ -469,6 +486,9 @@ static enum status verify_batches(struct verify *verify) {
       return STATUS_OK;
     } else {
       status = verify_batch(verify, &entry);
+      if (status == STATUS_OK && !verify_is_over(verify)) {
+        status = verify_save(verify, &entry);
+      }
     }
     if (status == STATUS_OK && verify->result->verdict == VERDICT_UNVERIFIABLE) {
       return has_one ? find_whole(verify, &entry.batch->row) : STATUS_OK;
@@ -550,7 +570,13 @@ void verify_lane(const struct verify_options *options, struct verify_result *res
   *result = (struct verify_result){.verdict = VERDICT_VERIFIED};
   result->status = open_parts(&verify);
   if (result->status == STATUS_OK) {
+    result->status = verify_load(&verify);
+  }
+  if (result->status == STATUS_OK && !verify_is_over(&verify)) {
     result->status = verify_batches(&verify);
+  }
+  if (result->status == STATUS_OK) {
+    result->status = verify_save_end(&verify);
     result->has_key = replay_has_key(verify.replay);
     if (verify.tree.frontier.hash == NULL) {
       journal_tree_init(&verify.tree);

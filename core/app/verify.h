@@ -17,6 +17,7 @@ struct json_t; /* jansson's value */
 /* How far it is; read by another thread meanwhile. */
 struct verify_progress {
   atomic_uint_fast64_t batches, messages, results;
+  atomic_uint_fast64_t read, to_read; /* offsets of the inputs; 0 while nobody knows */
   atomic_bool is_done;
 };
 
@@ -31,6 +32,7 @@ struct verify_options {
   const struct replay_files *files; /* instead of the topics; NULL: the topics */
   struct replay_watch watch;
   const struct checkpoint_list *checkpoints; /* held against the journal; NULL: none */
+  const char *resume_directory; /* where its state is kept, and gone on from; NULL: not so */
   struct verify_progress *progress;
 };
 
@@ -59,6 +61,7 @@ struct verify_result {
   uint64_t undecided;                  /* offsets of the inputs behind the journal's end */
   uint64_t checkpoints;                /* signed, and as the journal stands */
   uint64_t signed_batch;               /* the last batch that one of them covers */
+  uint64_t resumed_from;               /* batch that this call began with; 0: the first */
   struct merkle_tree tree;             /* with checkpoints or files: over the batches verified */
   bool is_moving; /* a run went on and on: what stands behind the batches was not looked at */
   bool has_key;   /* subjects were checked */

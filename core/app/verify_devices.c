@@ -52,8 +52,8 @@ static uint32_t index_of(const struct verify *verify, struct span key) {
   return index < lane->device_count ? (uint32_t)index : INDEX_NONE;
 }
 
-static struct device_note *note_of(struct verify *verify, uint32_t index) {
-  const uint32_t count = replay_state(verify->replay)->lane.device_count;
+/* The note of a device, of `count` that there are. */
+static struct device_note *note_among(struct verify *verify, uint32_t index, uint32_t count) {
   if (verify->notes == NULL) {
     verify->notes = memory_zeroed(1, sizeof *verify->notes);
     verify->notes->digest = digest_open();
@@ -66,6 +66,10 @@ static struct device_note *note_of(struct verify *verify, uint32_t index) {
     notes->count = room;
   }
   return &notes->items[index];
+}
+
+static struct device_note *note_of(struct verify *verify, uint32_t index) {
+  return note_among(verify, index, replay_state(verify->replay)->lane.device_count);
 }
 
 void verify_note_devices(struct verify *verify) {
@@ -82,10 +86,47 @@ void verify_note_devices(struct verify *verify) {
     struct device_note *note = note_of(verify, index);
     note->seq = touch->seq;
     note->at_ms = touch->at_ms;
-    note->policy = touch->policy;
     note->cause_offset = touch->cause.offset;
     note->cause_topic = (uint8_t)touch->cause.topic;
+    note->policy = touch->policy;
     short_digest(verify->notes, record.value, note->expected);
+  }
+}
+
+void verify_put_notes(const struct verify *verify, struct device_changes *changes,
+                      struct buffer *bytes) {
+  const uint32_t count = replay_state(verify->replay)->lane.device_count;
+  device_changes_reach(changes, count);
+  buffer_append_u32(bytes, count);
+  for (uint32_t i = 0; i < count; i++) {
+    const struct device_note *note = &verify->notes->items[i];
+    struct device_change *change = &changes->items[i];
+    change->seq = note->seq;
+    change->at_ms = note->at_ms;
+    change->cause_offset = note->cause_offset;
+    change->cause_topic = note->cause_topic;
+    change->policy = note->policy;
+    buffer_append(bytes, note->expected, SHORT_DIGEST_SIZE);
+  }
+}
+
+void verify_take_notes(struct verify *verify, struct binary *binary) {
+  const uint32_t count = binary_take_u32(binary);
+  for (uint32_t i = 0; i < count && !binary->is_short; i++) {
+    struct device_note *note = note_among(verify, i, count);
+    binary_take_bytes(binary, note->expected, SHORT_DIGEST_SIZE);
+  }
+}
+
+void verify_take_changes(struct verify *verify, const struct device_changes *changes) {
+  for (uint32_t i = 0; i < changes->count; i++) {
+    const struct device_change *change = &changes->items[i];
+    struct device_note *note = note_among(verify, i, changes->count);
+    note->seq = change->seq;
+    note->at_ms = change->at_ms;
+    note->cause_offset = change->cause_offset;
+    note->cause_topic = change->cause_topic;
+    note->policy = change->policy;
   }
 }
 

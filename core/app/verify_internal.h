@@ -2,6 +2,7 @@
 #ifndef MUSTER_APP_VERIFY_INTERNAL_H
 #define MUSTER_APP_VERIFY_INTERNAL_H
 
+#include "core/app/binary.h"
 #include "core/app/database.h"
 #include "core/app/finding.h"
 #include "core/app/journal_source.h"
@@ -27,6 +28,8 @@ struct verify {
   int64_t chase_mono_ms;                /* when the journal was at its end first; 0: not yet */
   struct journal_tree tree;             /* with checkpoints: over the batches verified */
   size_t next_checkpoint;               /* in the options' list */
+  int64_t journal_offset;               /* behind the last batch; with a resume_directory */
+  int64_t save_mono_ms;                 /* when the state is saved next; 0: nothing was yet */
   struct device_notes *notes;           /* NULL: none yet */
   struct error *error;
 };
@@ -68,6 +71,19 @@ enum status verify_checkpoint_rest(struct verify *verify, bool *goes_on) MUST_US
 /* Notes the devices that the batch just decided has changed. */
 void verify_note_devices(struct verify *verify);
 void verify_close_notes(struct verify *verify);
+
+/* The notes as they are kept between two calls: the changes as a snapshot has them, the rest
+ * apart. Reading them, the rest comes first. */
+void verify_put_notes(const struct verify *verify, struct device_changes *changes,
+                      struct buffer *bytes);
+void verify_take_notes(struct verify *verify, struct binary *binary);
+void verify_take_changes(struct verify *verify, const struct device_changes *changes);
+
+/* With a resume_directory: saves the lane's state after the batch of that entry, when it is time;
+ * at the end; and goes on from what was saved, before the first batch. */
+enum status verify_save(struct verify *verify, const struct journal_entry *entry) MUST_USE;
+enum status verify_save_end(struct verify *verify) MUST_USE;
+enum status verify_load(struct verify *verify) MUST_USE;
 
 /* Compares the devices with the newest record of each, unless the journal goes on; and with their
  * rows in the view, likewise. */

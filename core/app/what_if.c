@@ -1,5 +1,7 @@
 #include "core/app/what_if.h"
 
+#include "core/app/policy_text.h"
+#include "core/app/text.h"
 #include "core/decide.h"
 
 #include <stdio.h>
@@ -19,7 +21,11 @@ struct what_if {
   const struct lane *then; /* the replay's */
   struct lane lane;        /* under the other policy */
   struct told told[HISTORY_COUNT];
-  bool is_policy; /* the step is a policy's message */
+  const struct policy *policy; /* the other one */
+  int64_t from_ms;             /* it comes into force then; TIME_NONE: from the beginning */
+  bool is_switched;
+  bool is_batch_new; /* none of its steps was taken yet */
+  bool is_policy;    /* the step is a policy's message, which the other history does not have */
 };
 
 /* A result as a decision. ---------------------------------------------------------------- */
@@ -45,6 +51,7 @@ static struct span what_of(const struct result *result, char text[TEXT_SIZE]) {
   case RESULT_DEAD_LETTER:
     return span_text(reject_code_name(result->dead_letter.reject.code));
   case RESULT_ACTION:
+    return span_text(action_kind_name(result->action.action));
   case RESULT_KIND_COUNT:
     break;
   }
@@ -181,6 +188,55 @@ static void advance_to_time(struct what_if *what_if, int64_t at_ms) {
   advance(what_if, &end, at_ms);
 }
 
+/* The other policy comes into force, unless it means what is in force: then nothing is looked at
+ * anew, as nothing was. */
+static void switch_policy(struct what_if *what_if) {
+  static const struct cause none = {.offset = -1};
+  const struct sink sink = {.context = what_if, .take = take_what_if};
+  struct lane *lane = &what_if->lane;
+  uint8_t in_force[DIGEST_SIZE];
+  uint8_t other[DIGEST_SIZE];
+  what_if->is_switched = true;
+  advance_to_time(what_if, what_if->from_ms - 1);
+  decide_clock(lane, what_if->from_ms);
+  policy_hash(lane->policy, in_force);
+  policy_hash(what_if->policy, other);
+  if (memcmp(in_force, other, DIGEST_SIZE) == 0) {
+    return;
+  }
+  sweep_begin_policy(lane, what_if->policy, &none);
+  while (sweep_is_open(lane)) {
+    what_if->told[HISTORY_WHAT_IF].device_number = 0;
+    sweep_step(lane, &sink);
+  }
+  what_if->told[HISTORY_WHAT_IF].device_number = 0;
+}
+
+/* Admins by the configuration are those of the batch's environment. */
+static void take_bootstrap(struct what_if *what_if) {
+  const struct control *then = &what_if->then->control;
+  uint8_t *subjects = memory_zeroed((size_t)then->holder_count + 1, SUBJECT_SIZE);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < then->holder_count; i++) {
+    if (then->holders[i].is_bootstrap) {
+      memcpy(subjects + (size_t)count++ * SUBJECT_SIZE, then->holders[i].subject, SUBJECT_SIZE);
+    }
+  }
+  control_set_bootstrap(&what_if->lane.control, &what_if->lane.memory, subjects, count);
+  free(subjects);
+  what_if->is_batch_new = false;
+}
+
+/* Before a step at that time. */
+static void reach(struct what_if *what_if, int64_t at_ms) {
+  if (what_if->is_batch_new) {
+    take_bootstrap(what_if);
+  }
+  if (!what_if->is_switched && at_ms >= what_if->from_ms) {
+    switch_policy(what_if);
+  }
+}
+
 static void step_message(void *context, const struct intake *intake) {
   struct what_if *what_if = context;
   const struct head *head = intake->head;
@@ -189,8 +245,10 @@ static void step_message(void *context, const struct intake *intake) {
   if (head->is_believed && head->timestamp_ms > at_ms) {
     at_ms = head->timestamp_ms;
   }
+  reach(what_if, at_ms);
   advance_to_time(what_if, at_ms);
-  what_if->is_policy = intake->is_event && intake->event.kind == EVENT_POLICY;
+  what_if->is_policy =
+      what_if->is_switched && intake->is_event && intake->event.kind == EVENT_POLICY;
   if (what_if->is_policy) {
     return; /* what came into force then does not here: the other policy stays */
   }
@@ -207,6 +265,7 @@ static void step_timer(void *context, const struct timer *timer) {
   const bool has_timer = next_timer(what_if->then, &cursor);
   assert(has_timer);
   const int64_t clock_ms = what_if->then->clock_ms;
+  reach(what_if, timer->due_at_ms > clock_ms ? timer->due_at_ms : clock_ms);
   advance(what_if, &cursor, timer->due_at_ms > clock_ms ? timer->due_at_ms : clock_ms);
 }
 
@@ -238,6 +297,7 @@ static enum status replay_batches(struct what_if *what_if, struct replay_lane *l
   enum status status;
   do {
     status = replay_lane_next(lane, &batch, &result->error);
+    what_if->is_batch_new = true;
     lane_end_batch(&what_if->lane);
     lane_clear_touches(&what_if->lane);
     if (status == STATUS_OK && batch != NULL) {
@@ -248,6 +308,7 @@ static enum status replay_batches(struct what_if *what_if, struct replay_lane *l
   } while (status == STATUS_OK && batch != NULL);
   if (status == STATUS_OK && replay_lane_has_reached(lane)) {
     /* The log goes on behind that time: what was due until then has happened. */
+    reach(what_if, options->to_ms - 1);
     advance_to_time(what_if, options->to_ms - 1);
     end_step(what_if);
   }
@@ -255,7 +316,10 @@ static enum status replay_batches(struct what_if *what_if, struct replay_lane *l
 }
 
 void what_if_lane(const struct what_if_options *options, struct what_if_result *result) {
-  struct what_if what_if = {.differences = NULL};
+  struct what_if what_if = {.policy = options->policy,
+                            .from_ms = options->from_ms,
+                            .is_batch_new = true,
+                            .is_switched = options->from_ms == TIME_NONE};
   const struct replay_lane_options replaying = {
       .config = options->config,
       .schemas = options->schemas,
@@ -278,7 +342,8 @@ void what_if_lane(const struct what_if_options *options, struct what_if_result *
   }
   what_if.differences = differences_open(options->from_ms, options->to_ms);
   what_if.then = &replay_state(replay_lane_replay(lane))->lane;
-  lane_init(&what_if.lane, options->lane, options->lane_count, options->policy, &heap_memory);
+  lane_init(&what_if.lane, options->lane, options->lane_count,
+            what_if.is_switched ? options->policy : what_if.then->policy, &heap_memory);
   result->status = replay_batches(&what_if, lane, options, result);
   if (result->status == STATUS_OK) {
     differences_conclude(what_if.differences);

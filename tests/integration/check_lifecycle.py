@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 
-from _world import HOUR, MINUTE, MUSTER, SECOND, check_in, enroll, main, now_ms, report, tail, wait_until
+from _world import HOUR, MINUTE, MUSTER, check_in, enroll, main, now_ms, report, tail, wait_until
 
 ROOT, ANN, BOB, EVE = "root@example.org", "ann@example.org", "bob@example.org", "eve@example.org"
 
@@ -190,6 +190,29 @@ def personal_and_given_up(make):
     verified(story.world)
 
 
+def two_admins(make):
+    """Under a policy that ships with muster a wipe takes two admins, and an enrolled device gets its profile."""
+    story = Story(make("two", lanes=2))
+    story.begin()
+    said(story.ask("policy", "apply", "extended"), outcome="OK", target="extended")
+    said(story.ask("role", "grant", EVE), outcome="OK")
+    said(story.ask("device", "provision", "PC", "--user", ANN, "--profile", "executive", "--platform", "windows",
+                   "--os-version", "10.0.26100"), outcome="OK")
+    story.send("checkins", "PC", os_version="10.0.26100", trigger="SCHEDULED")
+    story.device("PC", status="ENROLLED")
+    entry = said(story.ask("device", "wipe", "PC", "--admin", ROOT, "--reason", "stolen", "--confirm", "PC"), outcome="OK")
+    assert "1 more" in entry["reason"], entry
+    story.send("checkins", "PC", os_version="10.0.26100", trigger="SCHEDULED")
+    story.refused("device", "wipe", "PC", "--approve", "--admin", ROOT)
+    said(story.ask("device", "wipe", "PC", "--approve", "--admin", EVE), outcome="OK")
+    story.device("PC", status="ENROLLED")
+    story.send("checkins", "PC", os_version="10.0.26100", trigger="SCHEDULED")
+    story.device("PC", status="WIPED")
+    actions = [r["action"] for r in story.end().values() if r["topic"] == "actions"]
+    assert actions == ["PUSH_PROFILE", "WIPE"], actions
+    verified(story.world)
+
+
 def policies_and_outages(make):
     """A policy comes into force for everybody; an outage mutes the missed check-ins that it causes."""
     story = Story(make("policy", lanes=2))
@@ -274,5 +297,5 @@ def verified(world):
     assert done.returncode == 0, f"replay verify: exit {done.returncode}:\n{done.stdout[-3000:]}"
 
 
-main(from_procurement_to_wipe, personal_and_given_up, policies_and_outages, what_is_told_without_a_decision,
-     late_and_failed)
+main(from_procurement_to_wipe, personal_and_given_up, two_admins, policies_and_outages,
+     what_is_told_without_a_decision, late_and_failed)

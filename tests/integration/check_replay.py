@@ -357,6 +357,44 @@ def check_clean(world):
           "a part of the time: %s", found)
 
 
+# Gone on with where it stopped. -----------------------------------------------------------
+
+def check_resume(world):
+    """In two calls as in one; what was verified is not looked at again, what was not is."""
+    for key in (True, False):
+        whole = world.verify(key=key)[1]
+        directory = os.path.join(world.directory, "resume-%s" % key)
+        status, part = world.verify("--resume", directory, "--to", "2025-06-03T00:00:00Z", key=key)
+        equal((status, {lane["resumed_from"] for lane in part.values()}), (0, {0}), "the first part: %s" % part)
+        status, rest = world.verify("--resume", directory, key=key)
+        equal(status, 0, "the rest: %s" % rest)
+        for lane, found in rest.items():
+            holds(1 < found["resumed_from"] == part[lane]["batches"] + 1 <= whole[lane]["batches"], "lane %d went on from %d", lane, found["resumed_from"])
+            equal(dict(found, resumed_from=0), whole[lane], "lane %d in two calls" % lane)
+        print("in two calls: from batch %s on" % [found["resumed_from"] for found in rest.values()])
+        equal({lane: found["resumed_from"] for lane, found in world.verify("--resume", directory, key=key)[1].items()},
+              {lane: found["batches"] + 1 for lane, found in whole.items()}, "a third call, at the end")
+    # Damage behind the place is found, though the state before it was not decided again.
+    directory = os.path.join(world.directory, "resume-damage")
+    world.verify("--resume", directory, "--to", "2025-06-03T00:00:00Z")
+    before = world.contents("tickets")
+    world.refill("tickets", with_lane(before, edit(-1, value=lambda v: flip(v, -2))))
+    expect(world, "a result behind the place changed", "result changed", "tickets", options=("--resume", directory))
+    world.refill("tickets", before)
+    # A state that is not what was saved, or another log's, is refused.
+    path = os.path.join(directory, "lane-0")
+    with open(path, "rb") as f:
+        saved = f.read()
+    for name, content in (("changed", flip(saved, len(saved) // 2)), ("cut", saved[:-1])):
+        with open(path, "wb") as f:
+            f.write(content)
+        done = subprocess.run(world.command("replay", "verify", "--resume", directory), capture_output=True, text=True, timeout=60)
+        holds(done.returncode == 1 and "lane-0" in done.stderr, "a state that was %s: exit %d: %s", name, done.returncode, done.stderr[-300:])
+    equal(os.stat(path).st_mode & 0o777, 0o600, "who may read the addresses in it")
+    done = subprocess.run(world.command("replay", "verify", "--resume", directory, "--database"), capture_output=True, text=True, timeout=60)
+    equal(done.returncode, 2, "--resume with --database: exit status")
+
+
 # A device's chain, and the fleet as it was. -----------------------------------------------
 
 def ask(world, *arguments, status=0):
@@ -541,6 +579,7 @@ def test(directory):
     world.load(*LOAD)
     world.run(*SETTINGS)
     check_clean(world)
+    check_resume(world)
     check_explain(world)
     check_results(world)
     check_journal(world)

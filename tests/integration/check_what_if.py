@@ -43,14 +43,41 @@ def what_if(world, policy, *options, status, output="json", environment=None):
     return json.loads(done.stdout) if output == "json" else done.stdout
 
 
-def decided(world, pin, hours):
+class Switching(_oracle.Lane):
+    """Under the default until `start`; then these come into force, and every device is looked at."""
+
+    def __init__(self, lane, world, pin, hours, start):
+        super().__init__(lane, world.lanes, _oracle.Inputs(world.confluent_ids))
+        self.coming, self.start = (pin, hours * HOUR), start
+        _oracle.PIN_LENGTH_MIN, _oracle.BLOCK_AFTER = (6, 24 * HOUR)
+        if start is None:
+            self.switch()
+
+    def switch(self):
+        _oracle.PIN_LENGTH_MIN, _oracle.BLOCK_AFTER = self.coming
+        self.coming, self.cause, self.event_id = None, None, None
+        for device in self.devices:
+            if device.noncompliant_since is not None and device.is_escalated and _oracle.BLOCK_AFTER > 24 * HOUR:
+                device.is_escalated = False  # the new plan's stage is yet to come
+            if device.compliance != "UNKNOWN":
+                self.evaluate(device)
+            self.schedule(device)
+
+    def fire(self, until):
+        if self.coming is not None and until >= self.start:
+            super().fire(self.start - 1)
+            self.clock = max(self.clock, self.start)
+            self.switch()
+        super().fire(until)
+
+
+def decided(world, pin, hours, start=None):
     """By (device, topic, what): the times, as the oracle decides under these."""
     kept = _oracle.PIN_LENGTH_MIN, _oracle.BLOCK_AFTER
-    _oracle.PIN_LENGTH_MIN, _oracle.BLOCK_AFTER = pin, hours * HOUR
     try:
         times = {}
         for lane in range(world.lanes):
-            for result in world.decided(lane, world.inputs(lane)).results:
+            for result in Switching(lane, world, pin, hours, start).run(world.inputs(lane)).results:
                 topic, at, device, what = result[0], result[1], result[4], result[7]
                 if topic in CALLED:
                     violations = what[1] if topic == "compliance-changes" else what[2] if topic == "tickets" else None
@@ -69,7 +96,7 @@ def check_against_oracle(world, policy, pin, hours, start=None, end=None):
     """The times that only one of them has are those of the report, neither more nor less."""
     options = [word for name, at in (("--from", start), ("--to", end)) if at is not None for word in (name, str(at))]
     report = what_if(world, policy, *options, status=1)
-    sides = decided(world, 6, 24), decided(world, pin, hours)
+    sides = decided(world, 6, 24), decided(world, pin, hours, start)
     bounds = [{key: {at: v for at, v in times.items() if (start is None or at >= start) and (end is None or at < end)}
                for key, times in side.items()} for side in sides]
     expected = [{(key, at) for key, times in side.items() for at in times if at not in other.get(key, {})}
@@ -129,6 +156,10 @@ def test(directory):
     stamps = sorted(at for times in bounds[0].values() for at in times)
     middle, late = stamps[len(stamps) // 3], stamps[len(stamps) * 2 // 3]
     check_against_oracle(world, stricter, 9, 6, end=late)
+    check_against_oracle(world, stricter, 9, 6, start=middle)
+    check_against_oracle(world, os.path.join(directory, "milder.yaml"), 4, 30, start=middle)
+    check_against_oracle(world, stricter, 9, 6, start=middle, end=late)
+    equal(what_if(world, "default", "--from", str(middle), status=0), [], "the policy in force, from then on")
     # The same bytes, whatever stands around.
     outputs = {what_if(world, stricter, "--jobs", jobs, status=1, output="csv", environment=environment)
                for jobs, environment in (("1", {}), ("2", {"TZ": "Pacific/Auckland", "LC_ALL": "de_DE.UTF-8"}), ("4", {"TZ": "America/St_Johns", "LANG": "tr_TR.UTF-8"}))}
