@@ -47,6 +47,34 @@ void escalate_resolve_ticket(const struct step *step, uint32_t index, struct dev
   }
 }
 
+static void set_blocks(const struct step *step, uint32_t index, struct device *device,
+                       uint8_t blocks, const char *reason) {
+  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
+    if ((blocks >> resource & 1u) != 0) {
+      set_access(step, index, device, resource, ACCESS_BLOCK, reason);
+    }
+  }
+}
+
+/* What a stage is for beside its mails, as far as it is not so already. */
+static void put_in_force(const struct step *step, uint32_t index, struct device *device,
+                         const struct policy_stage *stage) {
+  set_blocks(step, index, device, stage->blocks, stage->reason);
+  if (stage->opens_ticket && !device->ticket_open) {
+    device->ticket_open = true;
+    emit_ticket(step, index, device, TICKET_OPEN);
+  }
+}
+
+void escalate_catch_up(const struct step *step, uint32_t index, struct device *device) {
+  const struct policy_plan *plan = &step->lane->policy->noncompliant;
+  if (device->compliance == COMPLIANCE_NONCOMPLIANT) {
+    for (uint32_t i = 0; i < device->stage; i++) {
+      put_in_force(step, index, device, &plan->stages[i]);
+    }
+  }
+}
+
 static void send_mails(const struct step *step, uint32_t index, const struct device *device,
                        const struct policy_stage *stage) {
   for (uint32_t i = 0; i < stage->template_count; i++) {
@@ -86,15 +114,7 @@ static void run_stage(const struct step *step, uint32_t index, struct device *de
   const struct policy_stage *stage = &step->lane->policy->noncompliant.stages[device->stage++];
   mail(step, index, device, stage, device->noncompliant_since_ms, device->stage,
        &device->mail_held);
-  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
-    if ((stage->blocks >> resource & 1u) != 0) {
-      set_access(step, index, device, resource, ACCESS_BLOCK, stage->reason);
-    }
-  }
-  if (stage->opens_ticket && !device->ticket_open) {
-    device->ticket_open = true;
-    emit_ticket(step, index, device, TICKET_OPEN);
-  }
+  put_in_force(step, index, device, stage);
   if (stage->retires) {
     retire(step, index, device);
   }
@@ -130,6 +150,7 @@ void escalate_begin(const struct step *step, uint32_t index, struct device *devi
   if (device->clean_since_ms != 0) {
     device->clean_since_ms = 0;
     emit_change(step, index, device);
+    escalate_catch_up(step, index, device); /* the policy may be another than then */
     return;
   }
   device->noncompliant_since_ms = step->lane->clock_ms;
@@ -142,27 +163,19 @@ void escalate_begin(const struct step *step, uint32_t index, struct device *devi
   }
 }
 
-/* Of everything that the policy can take away. */
-static void set_all_access(const struct step *step, uint32_t index, struct device *device,
-                           enum access_decision decision, const char *reason) {
-  const uint8_t resources = step->lane->policy->checks.resources;
-  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
-    if ((resources >> resource & 1u) != 0) {
-      set_access(step, index, device, resource, decision, reason);
-    }
-  }
-}
-
-/* The episode is over: what it took away is given back. */
+/* The episode is over: what it took away is given back; so is what a wipe under another policy took
+ * away that this one does not manage. */
 static void recover(const struct step *step, uint32_t index, struct device *device) {
   escalate_end(device);
-  set_all_access(step, index, device, ACCESS_ALLOW, "compliant");
+  for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
+    set_access(step, index, device, resource, ACCESS_ALLOW, "compliant");
+  }
   escalate_resolve_ticket(step, index, device);
 }
 
 void escalate_withdraw(const struct step *step, uint32_t index, struct device *device,
                        const char *reason) {
-  set_all_access(step, index, device, ACCESS_BLOCK, reason);
+  set_blocks(step, index, device, step->lane->policy->checks.resources, reason);
 }
 
 void escalate_recovered(const struct step *step, uint32_t index, struct device *device) {

@@ -26,6 +26,10 @@ void escalate_end_overdue(struct device *device);
  * take away. */
 void escalate_withdraw(const struct step *step, uint32_t index, struct device *device,
                        const char *reason);
+/* Of an episode that another policy began: what the stages that count as gone through block is
+ * blocked, and their ticket open. Nothing, of a device that is not non-compliant. */
+void escalate_catch_up(const struct step *step, uint32_t index, struct device *device);
+
 /* What is blocked and is not for the policy to block is given back. */
 void escalate_give_back(const struct step *step, uint32_t index, struct device *device);
 

@@ -206,7 +206,7 @@ struct policy_checks {
   uint8_t range_ends[FACT_NUMBER_COUNT];
   uint32_t clause_count, version_test_count;
   violation_set exempted; /* rules that an exemption names */
-  uint8_t resources;      /* what a compliant device gets back: email, and what the plan blocks */
+  uint8_t resources;      /* what the policy can take away: email, and what the plan blocks */
   struct policy_range ranges[POLICY_COMPARISONS_MAX];
   struct policy_clause clauses[POLICY_CLAUSES_MAX];
   struct policy_version_test version_tests[POLICY_COMPARISONS_MAX];

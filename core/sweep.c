@@ -94,16 +94,20 @@ static violation_set carry_over(const struct sweep *sweep, violation_set violati
   return carried;
 }
 
+/* How many of the plan's stages are over by then. Nobody is given up unseen: that is left to fire.
+ */
 static uint8_t stages_until(const struct policy_plan *plan, int64_t after_ms) {
   uint8_t count = 0;
-  while (count < plan->count && plan->stages[count].after_ms <= after_ms) {
+  while (count < plan->count && plan->stages[count].after_ms <= after_ms &&
+         !plan->stages[count].retires) {
     count++;
   }
   return count;
 }
 
 /* The episode counts as having been through what the new plan would have done by the time of the
- * last stage that it has been through. */
+ * last stage that it has been through: its mails are not sent once more, its blocks are put in
+ * force (escalate_catch_up). */
 static void carry_stage(const struct policy *from, const struct policy *to, struct device *device) {
   device->mail_held = 0;
   if (device->stage > 0) {
@@ -151,6 +155,7 @@ static void evaluate_next(const struct step *step, uint32_t index) {
     if (next.compliance != COMPLIANCE_UNKNOWN) {
       decide_evaluate(step, index, &next, has_lost);
     }
+    escalate_catch_up(step, index, &next);
   }
   /* When its check-in was due is another instant then. */
   const bool is_redated =
