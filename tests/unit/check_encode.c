@@ -386,8 +386,8 @@ START_TEST(encode_journal_batch) {
       "\"not_believed\": [{\"topic\": \"muster.control\", \"offset\": 1}, "
       "{\"topic\": \"muster.checkins\", \"offset\": 299}], "
       "\"cursors\": {\"timer\": {\"TimerCursor\": {\"due_at\": 1500, "
-      "\"device_number\": 9, \"kind\": 2}}, \"sweep\": {\"SweepCursor\": {\"device_number\": 7}}}, \"environment\": \"" ONES
-      "\", "
+      "\"device_number\": 9, \"kind\": 2}}, \"sweep\": {\"SweepCursor\": {\"device_number\": 7}}}, "
+      "\"environment\": \"" ONES "\", "
       "\"counts\": {\"messages\": 295, \"results\": 10, \"dead_letters\": 2, "
       "\"timers\": 1, \"devices\": 50}, \"digests\": {\"inputs\": \"" TWOS "\", "
       "\"results\": \"" THREES "\", \"chain\": \"" FOURS "\", \"last_messages\": "

@@ -33,7 +33,8 @@ static const struct {
      INPUT_POLICY, NOW_MS},
     /* As `topics cat` prints them: the fields tell. */
     {"{\"topic\":\"control\",\"value\":{\"version\":\"1\",\"hash\":\"00\"}}", INPUT_POLICY, NOW_MS},
-    {"{\"topic\":\"control\",\"value\":{\"user_email\":\"a\",\"role\":\"ADMIN\",\"change\":\"GRANT\"}}",
+    {"{\"topic\":\"control\",\"value\":{\"user_email\":\"a\",\"role\":\"ADMIN\","
+     "\"change\":\"GRANT\"}}",
      INPUT_ROLE, NOW_MS},
     {"{\"topic\":\"control\",\"kind\":\"UPSTREAM_OUTAGE\",\"change\":\"BEGIN\"}", INPUT_TENANT,
      NOW_MS},

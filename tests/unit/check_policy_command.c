@@ -165,13 +165,15 @@ static const struct {
      "2:49: unknown key of an event: pin; there is at, enroll, checkin, report, platform, profile, "
      "ownership, os_version, on_demand, antivirus_enabled, antivirus_signatures_age, "
      "disk_encrypted, screen_lock_pin_length, threat_defence"},
-    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, report: S, threat_defence: {level: lo}}], "
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, report: S, "
+     "threat_defence: {level: lo}}], "
      "expect: []}]\n",
      "2:72: unknown level lo; did you mean low?"},
     {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, report: S, threat_defence: low}], "
      "expect: []}]\n",
      "2:64: threat_defence is written as lines of \"key: value\""},
-    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, threat_defence: {age: 1h}}], "
+    {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, "
+     "threat_defence: {age: 1h}}], "
      "expect: []}]\n",
      "2:65: threat_defence is no part of this event"},
     {"policy: good.yaml\ntests: [{name: a, events: [{at: 1h, checkin: S, platform: ios}], "
@@ -268,12 +270,13 @@ START_TEST(the_hash_is_of_the_meaning) {
 }
 END_TEST
 
-#define ALL_WORDS(groups)                                                                           \
-  "version: v1\nrules:\n- {id: a, title: t, remediation: m, require: [disk_encrypted, is, true],\n" \
-  "   applies_to: {user_groups: " groups ", device_groups: kiosks}}\n"                              \
-  "on_enrolment: push_profile\ncommands: {users_may: [sync, rename],\n"                             \
-  "  wipe: {approvals: 1, limit: 20, per: 1h}}\n"                                                   \
-  "escalation: {noncompliant: {stages: [{after: 1h, notify: a},\n"                                  \
+#define ALL_WORDS(groups)                                                                          \
+  "version: v1\nrules:\n"                                                                          \
+  "- {id: a, title: t, remediation: m, require: [disk_encrypted, is, true],\n"                     \
+  "   applies_to: {user_groups: " groups ", device_groups: kiosks}}\n"                             \
+  "on_enrolment: push_profile\ncommands: {users_may: [sync, rename],\n"                            \
+  "  wipe: {approvals: 1, limit: 20, per: 1h}}\n"                                                  \
+  "escalation: {noncompliant: {stages: [{after: 1h, notify: a},\n"                                 \
   "  {after: 30d, retire: device}]}}\n"
 
 /* What says more than the default is a line, counts for the hash, and is a difference. */
