@@ -1,5 +1,6 @@
 #include "consumers/fetch.h"
 
+#include "consumers/partition_ends.h"
 #include "consumers/stored.h"
 
 #include <errno.h>
@@ -172,7 +173,7 @@ enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partit
     return stored_offsets(fetch, topic, partition, first, next, error);
   }
   const rd_kafka_resp_err_t code =
-      rd_kafka_query_watermark_offsets(fetch->client, topic, partition, first, next, timeout_ms);
+      partition_ends(fetch->client, topic, partition, timeout_ms, first, next);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
     return STATUS_OK;
   }

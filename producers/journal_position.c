@@ -9,6 +9,7 @@
 
 enum {
   READ_TIMEOUT_MS = 30000,
+  ENDS_TIMEOUT_MS = 5000,       /* then a new client asks again, who may lead included */
   MISSING_TOPIC_WAIT_MS = 2000, /* one just created may not be known to every broker yet */
   STRETCH_FIRST = 64,           /* offsets */
   SINGLE_OBJECT_SIZE = 10,
@@ -154,12 +155,30 @@ static bool is_passing(rd_kafka_resp_err_t code) {
          code == RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH;
 }
 
+/* One end of the partition. A leader that has just died may be asked for as long as it is away by
+ * rd_kafka_query_watermark_offsets, which has no time limit for that. */
+static rd_kafka_resp_err_t query_end(struct reader *reader, int64_t which, int64_t *offset) {
+  rd_kafka_topic_partition_list_t *const list = rd_kafka_topic_partition_list_new(1);
+  rd_kafka_topic_partition_t *const asked =
+      rd_kafka_topic_partition_list_add(list, reader->name, (int32_t)reader->lane);
+  const int left = left_ms(reader);
+  asked->offset = which;
+  rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(
+      reader->client, list, left < ENDS_TIMEOUT_MS ? left : ENDS_TIMEOUT_MS);
+  code = code == RD_KAFKA_RESP_ERR_NO_ERROR ? asked->err : code;
+  *offset = asked->offset;
+  rd_kafka_topic_partition_list_destroy(list);
+  return code == RD_KAFKA_RESP_ERR_NO_ERROR && *offset < 0 ? RD_KAFKA_RESP_ERR__TIMED_OUT : code;
+}
+
 static enum status query_watermarks(struct reader *reader, int64_t *low, int64_t *high,
                                     struct error *error) {
   const int64_t missing_until_ms = mono_ms() + MISSING_TOPIC_WAIT_MS;
   for (;;) {
-    const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        reader->client, reader->name, (int32_t)reader->lane, low, high, left_ms(reader));
+    rd_kafka_resp_err_t code = query_end(reader, RD_KAFKA_OFFSET_BEGINNING, low);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      code = query_end(reader, RD_KAFKA_OFFSET_END, high);
+    }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
       return STATUS_OK;
     }

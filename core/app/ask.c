@@ -1,12 +1,8 @@
 #include "core/app/ask.h"
 
-#include "core/app/import.h"
-#include "core/app/input_encoder.h"
 #include "core/app/outbox.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 #include <uuid/uuid.h>
 
 /* What the broker said of the one message. */
@@ -43,25 +39,12 @@ static enum status send_message(const struct config *config, const struct outgoi
   return status;
 }
 
-enum status ask_send(const struct config *config, enum input_record record, struct json_t *fields,
-                     struct asked *asked, struct error *error) {
-  struct input_encoder encoder;
-  struct encoded_input encoded;
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  import_put_missing(fields, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+enum status ask_send(const struct config *config, enum input_record record,
+                     const struct encoded_input *encoded, struct asked *asked,
+                     struct error *error) {
   *asked = (struct asked){.topic = input_record_topic(record)};
-  enum status status = input_encoder_open(config, &encoder, error);
-  if (status == STATUS_OK) {
-    status = input_encode(&encoder, record, fields, &encoded, error);
-  }
-  if (status == STATUS_OK) {
-    uuid_unparse_lower(encoded.event.event_id, asked->event_id);
-    const struct outgoing_message message = {
-        .topic = asked->topic, .key = encoded.key, .value = span_of(encoded.data, encoded.size)};
-    status = send_message(config, &message, asked, error);
-    free(encoded.data);
-  }
-  input_encoder_close(&encoder);
-  return status;
+  uuid_unparse_lower(encoded->event.event_id, asked->event_id);
+  const struct outgoing_message message = {
+      .topic = asked->topic, .key = encoded->key, .value = span_of(encoded->data, encoded->size)};
+  return send_message(config, &message, asked, error);
 }

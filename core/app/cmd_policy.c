@@ -1,6 +1,7 @@
 /* policy check, show, diff: what can be said of policies without a broker or a database. */
 #include "core/app/command.h"
 #include "core/app/output.h"
+#include "core/app/policy_applied.h"
 #include "core/app/policy_file.h"
 #include "core/app/policy_text.h"
 #include "core/app/text.h"
@@ -60,8 +61,8 @@ static const struct column show_columns[] = {{"key", COLUMN_TEXT, false},
 
 enum status command_policy_show(const struct command_line *line, struct error *error) {
   struct policy *policy = memory_zeroed(1, sizeof *policy);
-  enum status status =
-      policy_load(line->argument_count == 0 ? "default" : line->arguments[0], policy, error);
+  enum status status = policy_find(
+      &line->config, line->argument_count == 0 ? "default" : line->arguments[0], policy, error);
   if (status == STATUS_OK) {
     struct policy_lines lines;
     char hash[HEX_DIGEST_SIZE];
@@ -126,7 +127,7 @@ enum status command_policy_diff(const struct command_line *line, struct error *e
   struct policy_lines lines[2] = {{0}};
   enum status status = STATUS_OK;
   for (size_t i = 0; i < 2 && status == STATUS_OK; i++) {
-    status = policy_load(line->arguments[i], &policies[i], error);
+    status = policy_find(&line->config, line->arguments[i], &policies[i], error);
     if (status == STATUS_OK) {
       policy_lines_init(&lines[i], &policies[i]);
     }

@@ -2,11 +2,7 @@
 #ifndef MUSTER_APP_DEVICE_AS_OF_H
 #define MUSTER_APP_DEVICE_AS_OF_H
 
-#include "core/app/output.h"
-
-/* What `device list` and `device get` show; the first DEVICE_LIST_COLUMN_COUNT in lists. */
-enum { DEVICE_LIST_COLUMN_COUNT = 18, DEVICE_COLUMN_COUNT = 25 };
-extern const struct column device_columns[];
+#include "core/app/device_columns.h"
 
 /* Names in any case; NULL: any. */
 struct device_filter {

@@ -1,43 +1,23 @@
-#include "core/app/evidence_copy.h"
+#include "core/app/evidence_copy_internal.h"
 
 #include "consumers/avro_json.h"
-#include "core/app/clock.h"
-#include "core/app/evidence_slice.h"
 #include "core/app/journal_source.h"
-#include "core/app/kafka_client.h"
-#include "core/app/lane_start.h"
-#include "core/app/replay_lane.h"
+#include "core/app/replay.h"
 #include "core/app/text.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-
-enum { POLL_MS = 50 };
-
-struct copying {
-  const struct evidence_copy *copy;
-  uint32_t lane;
-  struct fetch *fetch;
-  struct found *found;
-  struct journal_row begin, end; /* the first and the last batch of the range, without lists */
-  struct slice inputs[TOPIC_COUNT];
-  struct buffer value; /* of the record at hand */
-  struct buffer headers;
-  enum status status; /* of what a replay shows */
-  struct error *error;
-};
 
 void evidence_slice_name(uint32_t lane, const char *topic, char *name, size_t size) {
   snprintf(name, size, "lanes/%" PRIu32 "/%s.records", lane, topic);
 }
 
-static enum status open_slice(const struct copying *copying, const char *topic, int32_t partition,
-                              struct slice *slice, struct error *error) {
+enum status copy_open_slice(const struct copying *copying, const char *topic, int32_t partition,
+                            struct slice *slice, struct error *error) {
   char name[64 + STORED_TOPIC_SIZE];
   char whole[STORED_TOPIC_SIZE];
   evidence_slice_name(copying->lane, topic, name, sizeof name);
@@ -63,7 +43,7 @@ static struct stored_record stored_of(const struct found_record *found) {
   };
 }
 
-static bool has_at(struct span bytes) {
+bool copy_has_at(struct span bytes) {
   return bytes.size > 0 && memchr(bytes.data, '@', bytes.size) != NULL;
 }
 
@@ -83,7 +63,7 @@ static void withhold_letter(struct stored_record *record) {
   record->headers = own_headers(record->headers);
   record->value.size = 0;
   record->flags |= STORED_VALUE_IS_NULL;
-  if (has_at(record->key)) {
+  if (copy_has_at(record->key)) {
     record->key.size = 0;
     record->flags |= STORED_KEY_IS_NULL;
   }
@@ -155,8 +135,8 @@ static enum status put_result(struct copying *copying, struct slice *slice, uint
 static enum status copy_results(struct copying *copying, uint32_t kind) {
   struct slice slice = {0};
   const struct found_record *found = NULL;
-  enum status status =
-      open_slice(copying, record_topic_name(kind), (int32_t)copying->lane, &slice, copying->error);
+  enum status status = copy_open_slice(copying, record_topic_name(kind), (int32_t)copying->lane,
+                                       &slice, copying->error);
   slice.first = slice.end = found_first(copying->found, kind);
   if (status == STATUS_OK) { /* what the journal tells of may have come into sight since */
     bool has_more;
@@ -215,7 +195,7 @@ static enum status copy_journal(struct copying *copying) {
   struct journal_source *source = journal_source_of_topic(
       copying->found, copying->copy->schemas, copying->copy->config->kafka.topic_prefix);
   enum status status =
-      open_slice(copying, "journal", (int32_t)copying->lane, &slice, copying->error);
+      copy_open_slice(copying, "journal", (int32_t)copying->lane, &slice, copying->error);
   slice.first = slice.end = found_first(copying->found, RECORD_JOURNAL);
   for (bool goes_on = status == STATUS_OK; goes_on;) {
     struct journal_entry entry;
@@ -232,228 +212,6 @@ static enum status copy_journal(struct copying *copying) {
     return slice_close(&slice, copying->error);
   }
   slice_abandon(&slice);
-  return status;
-}
-
-/* Inputs as they stand. ------------------------------------------------------------------ */
-
-static enum status put_input(struct copying *copying, struct slice *slice,
-                             const struct record *record) {
-  const size_t size = record_headers_size(record);
-  buffer_clear(&copying->headers);
-  if (size > 0) {
-    record_headers_copy(record, buffer_reserve(&copying->headers, size));
-    copying->headers.size = size;
-  }
-  const struct stored_record stored = {
-      .offset = record->offset,
-      .timestamp_ms = record->timestamp_ms,
-      .flags = (uint8_t)((record->key_is_null ? STORED_KEY_IS_NULL : 0) |
-                         (record->value_is_null ? STORED_VALUE_IS_NULL : 0)),
-      .key = record->key,
-      .value = record->value,
-      .headers = buffer_span(&copying->headers),
-  };
-  return slice_put(slice, &stored, copying->error);
-}
-
-/* The next record below `to`; NULL: there is none. */
-static enum status next_input(struct copying *copying, struct source *source, int64_t to,
-                              const struct record **record) {
-  const int64_t deadline_mono_ms = clock_mono_ms() + KAFKA_DEADLINE_MS;
-  for (;;) {
-    *record = source_peek(source);
-    if (source_error(source) != NULL) {
-      return error_set(copying->error, STATUS_CONFIG, "%s", source_error(source));
-    }
-    if (*record != NULL) {
-      *record = (*record)->offset < to ? *record : NULL;
-      return STATUS_OK;
-    }
-    if (source_end(source) >= 0) {
-      return STATUS_OK;
-    }
-    if (clock_mono_ms() > deadline_mono_ms) {
-      return kafka_error(copying->error, STATUS_UNAVAILABLE, "an input topic", "nothing comes");
-    }
-    struct pollfd ready = {.fd = fetch_fd(copying->fetch), .events = POLLIN};
-    poll(&ready, 1, POLL_MS);
-    fetch_woken(copying->fetch);
-    struct error ignored;
-    (void)fetch_serve(copying->fetch, &ignored);
-  }
-}
-
-static enum status copy_records(struct copying *copying, struct slice *slice, int64_t from) {
-  struct source *source;
-  enum status status =
-      source_open(copying->fetch, slice->topic, slice->partition, from, &source, copying->error);
-  if (status != STATUS_OK) {
-    return status;
-  }
-  for (;;) {
-    const struct record *record;
-    status = next_input(copying, source, slice->end, &record);
-    if (status == STATUS_OK && record != NULL) {
-      status = put_input(copying, slice, record);
-    }
-    if (status != STATUS_OK || record == NULL) {
-      source_close(source);
-      return status;
-    }
-    source_pop(source);
-  }
-}
-
-/* Opens the slice of an input; it holds what the lane's batches have read, from the first on. */
-static enum status open_input(struct copying *copying, enum topic topic) {
-  struct slice *slice = &copying->inputs[topic];
-  int64_t first;
-  int64_t end;
-  enum status status = open_slice(copying, topic_name(topic), topic_partition(topic, copying->lane),
-                                  slice, copying->error);
-  if (status == STATUS_OK) {
-    status =
-        found_bounds(copying->fetch, slice->topic, slice->partition, &first, &end, copying->error);
-  }
-  if (status == STATUS_OK) {
-    const int64_t from = copying->begin.ranges[topic].from;
-    const int64_t to = copying->end.ranges[topic].to;
-    slice->first = from < first ? first : from; /* from there on they are still there */
-    slice->end = to > end ? end : to;
-    slice->end = slice->end < slice->first ? slice->first : slice->end;
-  }
-  return status;
-}
-
-/* Inputs without addresses. -------------------------------------------------------------- */
-
-static void withhold(const struct intake *intake, struct stored_record *record) {
-  record->flags |= STORED_IS_WITHHELD | STORED_VALUE_IS_NULL;
-  record->value = record->headers = span_of("", 0);
-  record->withheld.reject = intake->reject;
-  if (intake->reject.code == REJECT_TOO_LARGE) {
-    record->withheld.size_bytes = intake->message.original.size_bytes;
-    memcpy(record->withheld.sha256, intake->message.original.value_sha256, STORED_DIGEST_SIZE);
-  }
-  if (has_at(record->key)) {
-    record->key = span_of("", 0);
-    record->flags |= STORED_KEY_IS_NULL;
-  }
-}
-
-static void replace_addresses(struct copying *copying, const struct intake *intake,
-                              struct stored_record *record) {
-  const struct named_person *persons[PERSON_FIELD_COUNT];
-  const size_t count = intake_persons_in(intake, record->value, persons);
-  if (count == 0) {
-    return;
-  }
-  const uint8_t *const begin = record->value.data;
-  const uint8_t *const end = begin + record->value.size;
-  const uint8_t *at = begin;
-  buffer_clear(&copying->value);
-  for (size_t i = 0; i < count; i++) {
-    const struct span email = persons[i]->email;
-    buffer_append(&copying->value, at, (size_t)(email.data - at));
-    buffer_append(&copying->value, persons[i]->subject, SUBJECT_SIZE);
-    at = email.data + email.size;
-    record->patches[i] =
-        (struct stored_patch){.at = (uint32_t)(email.data - begin), .size = (uint32_t)email.size};
-    memcpy(record->patches[i].subject, persons[i]->subject, SUBJECT_SIZE);
-  }
-  buffer_append(&copying->value, at, (size_t)(end - at));
-  record->value = buffer_span(&copying->value);
-  record->patch_count = count;
-}
-
-/* Headers that may hold an address go, all but the traceparent, which results carry on. */
-static void drop_headers(struct copying *copying, const struct intake *intake,
-                         struct stored_record *record) {
-  static const char name[] = "traceparent";
-  const struct span traceparent = intake->message.cause.traceparent;
-  record->flags |= STORED_IS_PARTIAL;
-  buffer_clear(&copying->headers);
-  if (traceparent.size > 0 && !has_at(traceparent)) {
-    buffer_append_u32(&copying->headers, sizeof name - 1);
-    buffer_append(&copying->headers, name, sizeof name - 1);
-    buffer_append_u32(&copying->headers, (uint32_t)traceparent.size);
-    buffer_append(&copying->headers, traceparent.data, traceparent.size);
-  }
-  record->headers = buffer_span(&copying->headers);
-}
-
-static void take_message(void *context, const struct intake *intake) {
-  struct copying *copying = context;
-  const struct record *is = source_peek(intake->source);
-  struct stored_record record = {
-      .offset = is->offset,
-      .timestamp_ms = is->timestamp_ms,
-      .flags = (uint8_t)((is->key_is_null ? STORED_KEY_IS_NULL : 0) |
-                         (is->value_is_null ? STORED_VALUE_IS_NULL : 0)),
-      .key = is->key,
-      .value = is->value,
-      .headers = buffer_span(&intake->headers),
-  };
-  if (!intake->is_event) {
-    withhold(intake, &record);
-  } else {
-    replace_addresses(copying, intake, &record);
-  }
-  if (has_at(record.headers)) {
-    drop_headers(copying, intake, &record);
-  }
-  if (copying->status == STATUS_OK) {
-    copying->status = slice_put(&copying->inputs[intake->topic], &record, copying->error);
-  }
-}
-
-static enum status replay_inputs(struct copying *copying) {
-  const struct evidence_copy *copy = copying->copy;
-  const struct replay_lane_options options = {
-      .config = copy->config,
-      .schemas = copy->schemas,
-      .lane = copying->lane,
-      .lane_count = copy->lane_count,
-      .subject_key = copy->subject_key,
-      .watch = {.context = copying, .message = take_message},
-      .until_ms = TIME_NONE,
-      .needs_subjects = true,
-  };
-  struct replay_lane *lane;
-  const struct recorded_batch *batch = NULL;
-  enum status status = replay_lane_open(&options, &lane, copying->error);
-  if (status != STATUS_OK) {
-    return status;
-  }
-  do {
-    status = replay_lane_next(lane, &batch, copying->error);
-    status = status == STATUS_OK ? copying->status : status;
-  } while (status == STATUS_OK && batch != NULL && batch->row.batch < copying->end.batch);
-  replay_lane_close(lane);
-  return status;
-}
-
-/* ---------------------------------------------------------------------------------------- */
-
-static enum status copy_inputs(struct copying *copying) {
-  enum status status = STATUS_OK;
-  for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
-    status = open_input(copying, topic);
-    if (status == STATUS_OK && !copying->copy->is_pseudonymised) {
-      status = copy_records(copying, &copying->inputs[topic], copying->inputs[topic].first);
-    }
-  }
-  if (status == STATUS_OK && copying->copy->is_pseudonymised && copying->end.batch > 0) {
-    status = replay_inputs(copying);
-  }
-  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
-    if (status == STATUS_OK) {
-      status = slice_close(&copying->inputs[topic], copying->error);
-    } else {
-      slice_abandon(&copying->inputs[topic]);
-    }
-  }
   return status;
 }
 

@@ -2,7 +2,6 @@
 
 #include "core/app/environment.h"
 #include "core/app/policy_shipped.h"
-#include "core/app/policy_text.h"
 #include "core/app/report.h"
 #include "core/app/text.h"
 #include "core/time_text.h"
@@ -34,15 +33,18 @@ static json_t *time_json(int64_t at_ms) {
   return json_string(text);
 }
 
-static json_t *policy_json(void) {
-  const struct policy *policy = policy_default();
-  uint8_t hash[DIGEST_SIZE];
-  char hex[HEX_DIGEST_SIZE];
-  char file[160];
-  policy_hash(policy, hash);
-  hex_format(hash, DIGEST_SIZE, hex);
-  snprintf(file, sizeof file, "policies/%s.yaml", policy->version);
-  return json_pack("{s:s, s:s, s:s}", "version", policy->version, "sha256", hex, "file", file);
+/* Those that decided before the range ended; the texts of those that were applied are on control.
+ */
+static json_t *policies_json(const struct story *story) {
+  json_t *const policies = json_array();
+  for (size_t i = 0; i < story->policy_count; i++) {
+    const struct story_policy *policy = &story->policies[i];
+    char hex[HEX_DIGEST_SIZE];
+    hex_format(policy->hash, DIGEST_SIZE, hex);
+    json_array_append_new(policies, json_pack("{s:s, s:s, s:o}", "version", policy->version,
+                                              "sha256", hex, "since", time_json(policy->since_ms)));
+  }
+  return policies;
 }
 
 char *manifest_text(const struct examination *examination, const struct pack *pack) {
@@ -52,14 +54,14 @@ char *manifest_text(const struct examination *examination, const struct pack *pa
     json_array_append_new(lanes, examination_lane_json(examination, lane));
   }
   json_t *const manifest = json_pack(
-      "{s:s, s:{s:s, s:i}, s:s, s:I, s:o, s:o, s:b, s:s, s:s, s:[o], s:o, s:o}", "format",
+      "{s:s, s:{s:s, s:i}, s:s, s:I, s:o, s:o, s:b, s:s, s:s, s:o, s:o, s:o}", "format",
       format_name, "program", "version", MUSTER_VERSION, "decision_version", (int)DECISION_VERSION,
       "topic_prefix", terms->topic_prefix, "lane_count", (json_int_t)terms->lane_count, "from",
       time_json(terms->from_ms), "to", time_json(terms->to_ms), "pseudonymised",
       (int)terms->is_pseudonymised, "devices", terms->devices, "inputs_begin",
       "with each lane's first batch, since there are no snapshots in it: what was before the range "
       "is needed to decide it; decisions and report cover the range",
-      "policies", policy_json(), "lanes", lanes, "files", pack_list(pack));
+      "policies", policies_json(&examination->story), "lanes", lanes, "files", pack_list(pack));
   assert(manifest != NULL);
   char *const text = json_dumps(manifest, JSON_INDENT(1) | JSON_SORT_KEYS);
   json_decref(manifest);

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DEPTH_MAX = 4 };
+enum { DEPTH_MAX = 4, LANES_MAX = 10000 };
 
 static enum status failed(struct error *error, const char *path) {
   return error_set(error, STATUS_CONFIG, "%s: %s", path, strerror(errno));
@@ -91,19 +91,34 @@ static bool holds_records(const char *name) {
   return size >= sizeof ending && strcmp(name + size - (sizeof ending - 1), ending) == 0;
 }
 
+static struct stored_partition *add_partition(struct pack *pack, uint32_t lane) {
+  while (pack->set_count <= lane) {
+    pack->sets = memory_grown(pack->sets, pack->set_count + 1, sizeof *pack->sets);
+    pack->sets[pack->set_count++] = (struct pack_set){.count = 0};
+  }
+  struct pack_set *set = &pack->sets[lane];
+  set->items = memory_grown(set->items, set->count + 1, sizeof *set->items);
+  return &set->items[set->count++];
+}
+
 static enum status open_partitions(struct pack *pack, struct error *error) {
-  pack->partitions = memory_zeroed(pack->file_count + 1, sizeof *pack->partitions);
-  pack->lanes = memory_zeroed(pack->file_count + 1, sizeof *pack->lanes);
   for (size_t i = 0; i < pack->file_count; i++) {
-    if (holds_records(pack->files[i].name)) {
-      if (sscanf(pack->files[i].name, "lanes/%" SCNu32 "/", &pack->lanes[pack->partition_count]) !=
-          1) {
-        return error_set(error, STATUS_REFUSED, "%s: is of no lane", pack->files[i].name);
-      }
-      struct stored_partition *partition = &pack->partitions[pack->partition_count++];
-      if (!stored_open(pack->files[i].bytes, partition)) {
-        return error_set(error, STATUS_REFUSED, "%s: is no file of records", pack->files[i].name);
-      }
+    const struct pack_file *file = &pack->files[i];
+    uint32_t lane;
+    if (!holds_records(file->name)) {
+      continue;
+    }
+    if (sscanf(file->name, "lanes/%" SCNu32 "/", &lane) != 1 || lane >= LANES_MAX) {
+      return error_set(error, STATUS_REFUSED, "%s: is of no lane", file->name);
+    }
+    if (!stored_open(file->bytes, add_partition(pack, lane))) {
+      return error_set(error, STATUS_REFUSED, "%s: is no file of records", file->name);
+    }
+  }
+  const size_t own = pack->set_count == 0 ? 0 : pack->sets[0].count;
+  for (uint32_t lane = 1; lane < pack->set_count; lane++) {
+    for (size_t i = 0; i < own; i++) {
+      *add_partition(pack, lane) = pack->sets[0].items[i];
     }
   }
   return STATUS_OK;
@@ -127,24 +142,18 @@ void pack_close(struct pack *pack) {
     free(pack->files[i].name);
   }
   free(pack->files);
-  free(pack->partitions);
-  free(pack->lanes);
+  for (uint32_t lane = 0; lane < pack->set_count; lane++) {
+    free(pack->sets[lane].items);
+  }
+  free(pack->sets);
   free(pack->directory);
   *pack = (struct pack){0};
 }
 
-/* Names are sorted, so a lane's files stand together. */
 const struct stored_partition *pack_lane(const struct pack *pack, uint32_t lane, size_t *count) {
-  size_t begin = 0;
-  while (begin < pack->partition_count && pack->lanes[begin] != lane) {
-    begin++;
-  }
-  size_t end = begin;
-  while (end < pack->partition_count && pack->lanes[end] == lane) {
-    end++;
-  }
-  *count = end - begin;
-  return pack->partitions + begin;
+  const bool is_there = lane < pack->set_count;
+  *count = is_there ? pack->sets[lane].count : 0;
+  return is_there ? pack->sets[lane].items : NULL;
 }
 
 const struct pack_file *pack_find(const struct pack *pack, const char *name) {

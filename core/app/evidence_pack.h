@@ -16,13 +16,19 @@ struct pack_file {
   struct span bytes; /* mapped */
 };
 
+/* What a lane reads: its own files first, and behind them those of lane 0, whose audit entries tell
+ * the subjects of control messages. Every lane has its own file of control. */
+struct pack_set {
+  struct stored_partition *items;
+  size_t count;
+};
+
 struct pack {
   char *directory;
   struct pack_file *files; /* sorted by name */
   size_t file_count;
-  struct stored_partition *partitions; /* of the files that hold records */
-  uint32_t *lanes;                     /* of the partitions, by their files' names */
-  size_t partition_count;
+  struct pack_set *sets; /* by lane */
+  uint32_t set_count;
 };
 
 #define PACK_MANIFEST "manifest.json"
@@ -32,7 +38,7 @@ struct pack {
 enum status pack_open(const char *directory, struct pack *pack, struct error *error) MUST_USE;
 void pack_close(struct pack *pack);
 
-/* The partitions of a lane; every lane has its own file of control, which all of them read. */
+/* The partitions that a lane reads. */
 const struct stored_partition *pack_lane(const struct pack *pack, uint32_t lane, size_t *count);
 
 /* NULL: there is none of that name. The manifest is found, too. */

@@ -1,5 +1,6 @@
 #include "core/app/evidence_story.h"
 
+#include "core/app/policy_shipped.h"
 #include "core/app/text.h"
 
 #include <stdio.h>
@@ -11,6 +12,79 @@ void story_begin_lane(struct story *story, uint32_t lane, uint32_t lane_count) {
   story->lane_count = lane_count;
   story->state_count = 0;
   story->policy[0] = '\0';
+  story->replay = NULL;
+  story->last_policy = NULL;
+}
+
+static void take_replay(void *context, struct replay *replay) {
+  ((struct story *)context)->replay = replay;
+}
+
+/* What a result's violations are of: the policy in force, or while devices are decided anew under
+ * another the one before. */
+static const struct policy *policy_of(const struct story *story, const struct result *result) {
+  if (story->replay == NULL) {
+    return policy_default();
+  }
+  const struct lane *lane = &replay_state(story->replay)->lane;
+  const uint64_t number = result->device_number;
+  const uint32_t index = number == 0 ? INDEX_NONE : (uint32_t)((number - 1) / story->lane_count);
+  return strcmp(result->policy, lane->policy->version) == 0 || index >= lane->device_count
+             ? lane->policy
+             : lane_policy_of(lane, index);
+}
+
+/* The rules' ids with commas between; NULL: none. The caller's. */
+static char *name_violations(const struct policy *policy, violation_set violations) {
+  char *text = NULL;
+  size_t size = 0;
+  FILE *const stream = violations == 0 || policy == NULL ? NULL : open_memstream(&text, &size);
+  const char *separator = "";
+  for (uint32_t rule = 0; stream != NULL && rule < policy->rule_count; rule++) {
+    if ((violations >> rule & 1u) != 0) {
+      fprintf(stream, "%s%s", separator, policy->rule_ids[rule]);
+      separator = ", ";
+    }
+  }
+  if (stream != NULL) {
+    fclose(stream);
+  }
+  return text;
+}
+
+static uint32_t count_of(violation_set violations) {
+  return (uint32_t)__builtin_popcount(violations);
+}
+
+static struct story_policy *find_policy(struct story *story, const uint8_t hash[DIGEST_SIZE]) {
+  for (size_t i = 0; i < story->policy_count; i++) {
+    if (memcmp(story->policies[i].hash, hash, DIGEST_SIZE) == 0) {
+      return &story->policies[i];
+    }
+  }
+  return NULL;
+}
+
+static void add_policy(struct story *story, const struct story_policy *policy) {
+  story->policies = memory_grown(story->policies, story->policy_count + 1, sizeof *policy);
+  story->policies[story->policy_count++] = *policy;
+}
+
+static void note_policy(struct story *story, const struct policy *policy, int64_t at_ms) {
+  if (policy == story->last_policy || (story->to_ms != TIME_NONE && at_ms >= story->to_ms)) {
+    return;
+  }
+  struct story_policy noted = {.since_ms = at_ms};
+  policy_hash(policy, noted.hash);
+  struct story_policy *known = find_policy(story, noted.hash);
+  story->last_policy = policy;
+  if (known != NULL) {
+    known->since_ms = at_ms < known->since_ms ? at_ms : known->since_ms;
+    return;
+  }
+  noted.version = text_copy(policy->version);
+  policy_lines_init(&noted.lines, policy);
+  add_policy(story, &noted);
 }
 
 void story_end_lane(struct story *story) {
@@ -70,19 +144,29 @@ static struct story_device *device_of(struct story *story, struct story_state *s
   }
   story->devices = memory_grown(story->devices, story->device_count + 1, sizeof *story->devices);
   struct story_device *device = &story->devices[story->device_count++];
-  *device = (struct story_device){.number = result->device_number, .before = *state};
+  *device = (struct story_device){.number = result->device_number,
+                                  .before = *state,
+                                  .violation_count = count_of(state->violations),
+                                  .violations = name_violations(state->policy, state->violations)};
   state->is_told = 1;
   const size_t size = result->serial.size < SERIAL_SIZE_MAX ? result->serial.size : SERIAL_SIZE_MAX;
   memcpy(device->serial, result->serial.data, size);
   return device;
 }
 
-static void describe(const struct result *result, struct story_event *event) {
+static void set_violations(struct story_event *event, const struct policy *policy,
+                           violation_set violations) {
+  event->violation_count = count_of(violations);
+  event->violations = name_violations(policy, violations);
+}
+
+static void describe(const struct policy *policy, const struct result *result,
+                     struct story_event *event) {
   switch (result->kind) {
   case RESULT_COMPLIANCE_CHANGE:
     event->kind = STORY_COMPLIANCE;
     event->what = result->change.compliance;
-    event->violations = result->change.violations;
+    set_violations(event, policy, result->change.violations);
     break;
   case RESULT_NOTIFICATION:
     event->kind = STORY_NOTICE;
@@ -96,7 +180,7 @@ static void describe(const struct result *result, struct story_event *event) {
   case RESULT_TICKET:
     event->kind = STORY_TICKET;
     event->what = result->ticket.action;
-    event->violations = result->ticket.violations;
+    set_violations(event, policy, result->ticket.violations);
     break;
   case RESULT_LICENSE:
     event->kind = STORY_LICENCE;
@@ -121,6 +205,7 @@ static void describe(const struct result *result, struct story_event *event) {
 static void add_event(struct story_device *device, const struct story_event *event) {
   if (device->event_count == STORY_EVENTS_MAX) {
     device->left_out++;
+    free((void *)(uintptr_t)event->violations);
     return;
   }
   device->events = memory_grown(device->events, device->event_count + 1, sizeof *device->events);
@@ -129,11 +214,13 @@ static void add_event(struct story_device *device, const struct story_event *eve
   device->event_count++;
 }
 
-static void follow(struct story_state *state, const struct result *result) {
+static void follow(const struct story *story, struct story_state *state,
+                   const struct result *result) {
   switch (result->kind) {
   case RESULT_COMPLIANCE_CHANGE:
     state->compliance = (uint8_t)result->change.compliance;
     state->violations = result->change.violations;
+    state->policy = policy_of(story, result);
     state->noncompliant_since_ms = result->change.compliance == COMPLIANCE_NONCOMPLIANT
                                        ? result->change.noncompliant_since_ms
                                        : TIME_NONE;
@@ -169,12 +256,13 @@ static void tell(struct story *story, const struct result *result) {
         .kind = STORY_POLICY, .at_ms = result->at_ms, .seq = result->seq, .text = result->policy};
     add_event(device, &change);
   }
-  describe(result, &event);
+  describe(policy_of(story, result), result, &event);
   add_event(device, &event);
 }
 
 static void take_result(void *context, const struct result *result) {
   struct story *story = context;
+  note_policy(story, policy_of(story, result), result->at_ms);
   if (is_within(story, result->at_ms)) {
     story->counts[result->kind]++;
     story->first_at_ms = story->first_at_ms == TIME_NONE || result->at_ms < story->first_at_ms
@@ -186,13 +274,19 @@ static void take_result(void *context, const struct result *result) {
     }
   }
   if (result->device_number > 0) {
-    follow(state_of(story, result->device_number), result);
+    follow(story, state_of(story, result->device_number), result);
   }
   snprintf(story->policy, sizeof story->policy, "%s", result->policy);
 }
 
 struct replay_watch story_watch(struct story *story) {
-  return (struct replay_watch){.context = story, .result = take_result};
+  return (struct replay_watch){.context = story, .opened = take_replay, .result = take_result};
+}
+
+static int compare_policies(const void *left, const void *right) {
+  const struct story_policy *a = left;
+  const struct story_policy *b = right;
+  return a->since_ms < b->since_ms ? -1 : a->since_ms > b->since_ms ? 1 : 0;
 }
 
 static int compare(const void *left, const void *right) {
@@ -205,12 +299,17 @@ void story_sort(struct story *story) {
   if (story->device_count > 0) {
     qsort(story->devices, story->device_count, sizeof *story->devices, compare);
   }
+  if (story->policy_count > 0) {
+    qsort(story->policies, story->policy_count, sizeof *story->policies, compare_policies);
+  }
 }
 
 static void free_device(struct story_device *device) {
   for (size_t i = 0; i < device->event_count; i++) {
     free((void *)(uintptr_t)device->events[i].text);
+    free((void *)(uintptr_t)device->events[i].violations);
   }
+  free(device->violations);
   free(device->events);
 }
 
@@ -235,12 +334,26 @@ void story_join(struct story *story, struct story *other) {
   story->first_at_ms = earlier(story->first_at_ms, other->first_at_ms);
   story->last_at_ms = other->last_at_ms > story->last_at_ms ? other->last_at_ms : story->last_at_ms;
   other->device_count = 0;
+  for (size_t i = 0; i < other->policy_count; i++) {
+    struct story_policy *known = find_policy(story, other->policies[i].hash);
+    if (known == NULL) {
+      add_policy(story, &other->policies[i]);
+      other->policies[i] = (struct story_policy){.version = NULL};
+    } else {
+      known->since_ms = earlier(known->since_ms, other->policies[i].since_ms);
+    }
+  }
 }
 
 void story_fini(struct story *story) {
   for (size_t i = 0; i < story->device_count; i++) {
     free_device(&story->devices[i]);
   }
+  for (size_t i = 0; i < story->policy_count; i++) {
+    free(story->policies[i].version);
+    policy_lines_fini(&story->policies[i].lines);
+  }
+  free(story->policies);
   free(story->devices);
   free(story->states);
 }

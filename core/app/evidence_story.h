@@ -6,6 +6,7 @@
 #ifndef MUSTER_APP_EVIDENCE_STORY_H
 #define MUSTER_APP_EVIDENCE_STORY_H
 
+#include "core/app/policy_text.h"
 #include "core/app/replay.h"
 
 enum { STORY_DEVICES_MAX = 40, STORY_EVENTS_MAX = 2000 };
@@ -27,7 +28,8 @@ struct story_event {
   int64_t at_ms;
   uint64_t seq;
   uint32_t what; /* compliance, decision, or action, by kind */
-  violation_set violations;
+  uint32_t violation_count;
+  const char *violations; /* their rules by the policy in force then; NULL: none; the event's */
   const char *text; /* template, reason, policy; lives as long as the replay's policies: copied */
 };
 
@@ -35,16 +37,27 @@ struct story_event {
 struct story_state {
   int64_t noncompliant_since_ms; /* TIME_NONE: is not */
   violation_set violations;
+  const struct policy *policy; /* that these are of */
   uint8_t compliance, is_blocked, is_ticket_open, is_told;
 };
 
 struct story_device {
   uint64_t number;
   char serial[SERIAL_SIZE_MAX + 1];
+  uint32_t violation_count; /* before */
+  char *violations;
   struct story_state before; /* when the range begins, or at its first decision in it */
   struct story_event *events;
   size_t event_count;
   uint64_t left_out; /* events above STORY_EVENTS_MAX */
+};
+
+/* A policy that has decided. */
+struct story_policy {
+  char *version;
+  uint8_t hash[DIGEST_SIZE];
+  struct policy_lines lines;
+  int64_t since_ms; /* of its first result */
 };
 
 struct story {
@@ -53,6 +66,8 @@ struct story {
   int64_t from_ms, to_ms;       /* TIME_NONE: no bound */
   struct story_device *devices; /* in order of number, when all is gathered (story_sort) */
   size_t device_count;
+  struct story_policy *policies; /* before the range ends, in order of their first results */
+  size_t policy_count;
   uint64_t untold; /* devices with a decision in the range that are not among them */
   uint64_t counts[RESULT_KIND_COUNT]; /* of results in the range */
   int64_t first_at_ms, last_at_ms;    /* of them; TIME_NONE: there is none */
@@ -60,7 +75,9 @@ struct story {
   uint32_t lane, lane_count;
   struct story_state *states;
   uint32_t state_count;
-  char policy[64]; /* of the last result */
+  char policy[64];                  /* of the last result */
+  struct replay *replay;            /* NULL: the default policy decides */
+  const struct policy *last_policy; /* that was noted */
 };
 
 void story_begin_lane(struct story *story, uint32_t lane, uint32_t lane_count);

@@ -9,6 +9,13 @@ struct kafka_property {
   const char *value;
 };
 
+/* Of every client that reads: a broker that takes requests and answers none is given up after 5 s,
+ * not after librdkafka's 60, and the checksums of what is read are looked at. */
+#define KAFKA_READ_PROPERTIES                                                                      \
+  {"socket.timeout.ms", "5000"}, {                                                                 \
+    "check.crcs", "true"                                                                           \
+  }
+
 /* Opaque here: rd_kafka_conf_t *, rd_kafka_t * in the files that include librdkafka. */
 struct rd_kafka_conf_s;
 struct rd_kafka_s;

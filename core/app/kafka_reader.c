@@ -1,5 +1,6 @@
 #include "core/app/kafka_reader.h"
 
+#include "consumers/partition_ends.h"
 #include "core/app/kafka_client.h"
 #include "core/app/text.h"
 
@@ -11,19 +12,14 @@
 
 enum { POLL_MS = 100 };
 
-/* The offsets [first, end) of a partition that are to be read. */
-struct bounds {
-  int64_t first, end;
-};
-
 struct reader {
   const struct kafka_reading *reading;
   rd_kafka_t *client;
   rd_kafka_topic_t *topic;
   char *topic_name;
   int32_t partition_count;
-  struct bounds *bounds; /* one a partition */
-  bool stopped;          /* `each` wants no more */
+  struct kafka_bounds *bounds; /* one a partition */
+  bool stopped;                /* `each` wants no more */
 };
 
 static bool wants_partition(const struct reader *reader, int32_t partition) {
@@ -35,28 +31,35 @@ static enum status fail(const struct reader *reader, const char *reason, struct 
 }
 
 /* At read_committed the end is the last stable offset. */
-static enum status partition_bounds(const struct reader *reader, int32_t partition,
-                                    struct bounds *bounds, struct error *error) {
+enum status kafka_bounds(struct rd_kafka_s *client, const char *whole_topic, int32_t partition,
+                         struct kafka_bounds *bounds, struct error *error) {
   const int64_t deadline_mono_ms = kafka_clock_mono_ms() + KAFKA_DEADLINE_MS;
   for (;;) {
     const int64_t left_ms = deadline_mono_ms - kafka_clock_mono_ms();
     if (left_ms <= 0) {
-      return fail(reader, "no answer in time", error);
+      return kafka_error(error, STATUS_UNAVAILABLE, whole_topic, "no answer in time");
     }
-    const rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-        reader->client, reader->topic_name, partition, &bounds->first, &bounds->end, (int)left_ms);
+    const rd_kafka_resp_err_t code =
+        partition_ends(client, whole_topic, partition, (int)left_ms, &bounds->first, &bounds->end);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      if (bounds->first < reader->reading->offset) {
-        bounds->first = reader->reading->offset;
-      }
       return STATUS_OK;
     }
     if (code != RD_KAFKA_RESP_ERR__TRANSPORT && code != RD_KAFKA_RESP_ERR__TIMED_OUT &&
         code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE &&
         code != RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION) {
-      return fail(reader, rd_kafka_err2str(code), error);
+      return kafka_error(error, STATUS_UNAVAILABLE, whole_topic, rd_kafka_err2str(code));
     }
   }
+}
+
+enum status kafka_reader_trouble(const struct rd_kafka_message_s *message, const char *whole_topic,
+                                 struct error *error) {
+  if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ||
+      message->err == RD_KAFKA_RESP_ERR__TRANSPORT ||
+      message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+    return STATUS_OK; /* the caller's deadline decides */
+  }
+  return kafka_error(error, STATUS_UNAVAILABLE, whole_topic, rd_kafka_message_errstr(message));
 }
 
 /* Deals with what is no record. `at_end` becomes true at the end of a partition. */
@@ -64,13 +67,8 @@ static enum status take_error(const struct reader *reader, const rd_kafka_messag
                               int64_t end, bool *at_end, struct error *error) {
   if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
     *at_end = message->offset >= end;
-    return STATUS_OK;
   }
-  if (message->err == RD_KAFKA_RESP_ERR__TRANSPORT ||
-      message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-    return STATUS_OK; /* the deadline decides */
-  }
-  return fail(reader, rd_kafka_message_errstr(message), error);
+  return kafka_reader_trouble(message, reader->topic_name, error);
 }
 
 static enum status partition_read(struct reader *reader, int32_t partition, int64_t end,
@@ -101,7 +99,7 @@ static enum status partition_read(struct reader *reader, int32_t partition, int6
 }
 
 static enum status partition_visit(struct reader *reader, int32_t partition, struct error *error) {
-  const struct bounds bounds = reader->bounds[partition];
+  const struct kafka_bounds bounds = reader->bounds[partition];
   if (bounds.first >= bounds.end) {
     return STATUS_OK;
   }
@@ -164,7 +162,11 @@ static enum status read_partitions(struct reader *reader, struct error *error) {
   enum status status = STATUS_OK;
   for (int32_t p = 0; p < reader->partition_count && status == STATUS_OK; p++) {
     if (wants_partition(reader, p)) {
-      status = partition_bounds(reader, p, &reader->bounds[p], error);
+      struct kafka_bounds *const bounds = &reader->bounds[p];
+      status = kafka_bounds(reader->client, reader->topic_name, p, bounds, error);
+      if (bounds->first < reader->reading->offset) {
+        bounds->first = reader->reading->offset;
+      }
     }
   }
   if (reader->reading->follows && status == STATUS_OK) {
@@ -178,17 +180,26 @@ static enum status read_partitions(struct reader *reader, struct error *error) {
   return status;
 }
 
-enum status kafka_read(const struct config *config, const struct kafka_reading *reading,
-                       struct error *error) {
+struct rd_kafka_s *kafka_reader_open(const struct config *config, struct error *error) {
   /* A short wait: at its end a partition answers that there is nothing more only after it. */
   static const struct kafka_property properties[] = {
-      {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
-      {"enable.auto.commit", "false"},       {"fetch.wait.max.ms", "10"},
-      {"fetch.error.backoff.ms", "50"},      {"fetch.message.max.bytes", "8388608"},
-      {"allow.auto.create.topics", "false"}, {NULL, NULL},
+      {"isolation.level", "read_committed"},
+      {"enable.partition.eof", "true"},
+      {"enable.auto.commit", "false"},
+      {"fetch.wait.max.ms", "10"},
+      {"fetch.error.backoff.ms", "50"},
+      {"fetch.message.max.bytes", "8388608"},
+      {"allow.auto.create.topics", "false"},
+      KAFKA_READ_PROPERTIES,
+      {NULL, NULL},
   };
+  return kafka_open(config, false, properties, error);
+}
+
+enum status kafka_read(const struct config *config, const struct kafka_reading *reading,
+                       struct error *error) {
   struct reader reader = {.reading = reading};
-  reader.client = kafka_open(config, false, properties, error);
+  reader.client = kafka_reader_open(config, error);
   if (reader.client == NULL) {
     return STATUS_CONFIG;
   }

@@ -21,6 +21,22 @@ struct kafka_reading {
   void *context;
 };
 
+/* A client that reads committed records, for who waits for some of his own. Ends with
+ * rd_kafka_destroy. NULL on failure. */
+struct rd_kafka_s *kafka_reader_open(const struct config *config, struct error *error);
+
+/* The offsets [first, end) of committed records that a partition has now. */
+struct kafka_bounds {
+  int64_t first, end;
+};
+enum status kafka_bounds(struct rd_kafka_s *client, const char *whole_topic, int32_t partition,
+                         struct kafka_bounds *bounds, struct error *error) MUST_USE;
+
+/* What came instead of a record, if it is a reason to give up: the end of a partition is none, nor
+ * is a broker that may come back. */
+enum status kafka_reader_trouble(const struct rd_kafka_message_s *message, const char *whole_topic,
+                                 struct error *error) MUST_USE;
+
 /* STATUS_CONFIG when the topic is missing, STATUS_USAGE when the partition is, and
  * STATUS_UNAVAILABLE when nothing comes for KAFKA_DEADLINE_MS though more is there. */
 enum status kafka_read(const struct config *config, const struct kafka_reading *reading,

@@ -1,5 +1,6 @@
 #include "core/app/lag.h"
 
+#include "consumers/partition_ends.h"
 #include "core/app/kafka_client.h"
 #include "core/app/text.h"
 #include "core/event.h"
@@ -22,6 +23,7 @@ static const struct kafka_property properties[] = {
     {"fetch.wait.max.ms", "10"},
     {"fetch.message.max.bytes", "65536"},
     {"allow.auto.create.topics", "false"},
+    KAFKA_READ_PROPERTIES,
     {NULL, NULL},
 };
 
@@ -51,8 +53,8 @@ static enum status find_end(rd_kafka_t *client, const struct config *config, str
   for (;;) {
     const int64_t left_ms = deadline_mono_ms - kafka_clock_mono_ms();
     code = left_ms <= 0 ? RD_KAFKA_RESP_ERR__TIMED_OUT
-                        : rd_kafka_query_watermark_offsets(client, name, lag->partition, &start,
-                                                           &lag->end_offset, (int)left_ms);
+                        : partition_ends(client, name, lag->partition, (int)left_ms, &start,
+                                         &lag->end_offset);
     if (!is_passing(code)) {
       break;
     }

@@ -18,8 +18,8 @@ enum {
   TICK_TIMEOUT_MS = 5000, /* for each topic's end */
 };
 
-/* Rows of one checkpoint: for as long the lane stands still. The simulator's fleets are small: it has
- * its own limit, so that checkpoints come also where they seldom do, within a sweep. */
+/* Rows of one checkpoint: for as long the lane stands still. The simulator's fleets are small: it
+ * has its own limit, so that checkpoints come also where they seldom do, within a sweep. */
 #ifndef TOUCHED_MAX
 #define TOUCHED_MAX 50000
 #endif

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OFFSETS_TIMEOUT_MS = 10000, REPUBLISH_BYTES_MAX = 4 << 20 };
+enum { OFFSETS_TIMEOUT_MS = 5000, REPUBLISH_BYTES_MAX = 4 << 20 };
 
 void topic_full_name(const struct config *config, enum topic topic, char name[TOPIC_NAME_SIZE]) {
   snprintf(name, TOPIC_NAME_SIZE, "%s%s", config->kafka.topic_prefix, topic_name(topic));
@@ -24,7 +24,8 @@ int32_t topic_partition(enum topic topic, uint32_t lane) {
 
 static enum status read_position(const struct lane_setup *setup, struct journal_position *position,
                                  struct error *error) {
-  struct rd_kafka_conf_s *conf = kafka_conf(setup->config, NULL, error);
+  static const struct kafka_property properties[] = {KAFKA_READ_PROPERTIES, {NULL, NULL}};
+  struct rd_kafka_conf_s *conf = kafka_conf(setup->config, properties, error);
   return conf == NULL ? STATUS_CONFIG
                       : journal_position_read(conf, setup->config->kafka.topic_prefix, setup->lane,
                                               position, error);
@@ -351,12 +352,19 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
    * queued message takes five times its size. */
   static const struct kafka_property properties[] = {
       {"group.id", "muster-fetch"}, /* the client wants one; nothing is committed under it */
-      {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"},
-      {"auto.offset.reset", "error"},        {"enable.partition.eof", "true"},
-      {"isolation.level", "read_committed"}, {"fetch.error.backoff.ms", "100"},
-      {"queued.min.messages", "10000"},      {"queued.max.messages.kbytes", "384"},
-      {"fetch.message.max.bytes", "131072"}, {"fetch.wait.max.ms", "100"},
-      {"reconnect.backoff.max.ms", "1000"},  {NULL, NULL},
+      {"enable.auto.commit", "false"},
+      {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "error"},
+      {"enable.partition.eof", "true"},
+      {"isolation.level", "read_committed"},
+      {"fetch.error.backoff.ms", "100"},
+      {"queued.min.messages", "10000"},
+      {"queued.max.messages.kbytes", "384"},
+      {"fetch.message.max.bytes", "131072"},
+      {"fetch.wait.max.ms", "100"},
+      {"reconnect.backoff.max.ms", "1000"},
+      {"check.crcs", "true"},
+      {NULL, NULL},
   };
   struct rd_kafka_conf_s *conf = kafka_conf(setup->config, properties, error);
   if (conf == NULL) {

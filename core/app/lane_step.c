@@ -75,7 +75,8 @@ bool lane_step_sweep_is_cut(const struct lane_step *step, const struct journal_r
 void lane_step_believe(struct head heads[TOPIC_COUNT], const struct journal_row *row) {
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     struct head *head = &heads[topic];
-    head->is_believed = head->timestamp_ms >= 0;
+    /* No wall clock has ever been there; whoever put such a stamp into the log did it later. */
+    head->is_believed = head->timestamp_ms >= 0 && head->timestamp_ms <= EVENT_TIME_MAX_MS;
     for (size_t i = 0; i < row->not_believed_count; i++) {
       if (row->not_believed[i].topic == topic && row->not_believed[i].offset == head->offset) {
         head->is_believed = false;

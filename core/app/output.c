@@ -52,8 +52,7 @@ void output_json_text(FILE *stream, struct span text) {
   fputc('"', stream);
 }
 
-/* Takes the next item of a list; false when there is none left. */
-static bool next_item(struct span *list, struct span *item) {
+bool output_next_item(struct span *list, struct span *item) {
   if (list->size == 0) {
     return false;
   }
@@ -69,7 +68,7 @@ static void put_json_list(FILE *stream, struct span list) {
   struct span item;
   bool is_first = true;
   fputc('[', stream);
-  while (next_item(&list, &item)) {
+  while (output_next_item(&list, &item)) {
     fputs(is_first ? "" : ",", stream);
     output_json_text(stream, item);
     is_first = false;
@@ -127,7 +126,7 @@ static void put_json_cell(FILE *stream, enum column_type type, const struct cell
 }
 
 /* A terminal obeys control characters: none reaches it from a value. */
-static void put_shown_text(FILE *stream, struct span text) {
+void output_shown_text(FILE *stream, struct span text) {
   const bool is_text = span_is_utf8_text(text);
   for (size_t i = 0; i < text.size; i++) {
     const uint8_t byte = text.data[i];
@@ -144,9 +143,9 @@ static void put_shown_text(FILE *stream, struct span text) {
 static void put_list(FILE *stream, struct span list, const char *separator) {
   struct span item;
   bool is_first = true;
-  while (next_item(&list, &item)) {
+  while (output_next_item(&list, &item)) {
     fputs(is_first ? "" : separator, stream);
-    put_shown_text(stream, item);
+    output_shown_text(stream, item);
     is_first = false;
   }
 }
@@ -156,7 +155,7 @@ static void put_plain_cell(FILE *stream, enum column_type type, const struct cel
                            const char *separator) {
   switch (type) {
   case COLUMN_TEXT:
-    put_shown_text(stream, cell->text);
+    output_shown_text(stream, cell->text);
     break;
   case COLUMN_INTEGER:
     fprintf(stream, "%" PRId64, cell->integer);
@@ -174,9 +173,13 @@ static void put_plain_cell(FILE *stream, enum column_type type, const struct cel
     put_list(stream, cell->text, separator);
     break;
   case COLUMN_JSON:
-    put_shown_text(stream, cell->text);
+    output_shown_text(stream, cell->text);
     break;
   }
+}
+
+void output_plain_cell(FILE *stream, const struct column *column, const struct cell *cell) {
+  put_plain_cell(stream, column->type, cell, " ");
 }
 
 /* The caller frees the text. */

@@ -56,6 +56,15 @@ enum status output_close(struct output *output, struct error *error) MUST_USE;
  * complete. */
 void output_abandon(struct output *output);
 
+/* A value as a table shows it, which is not null. */
+void output_plain_cell(FILE *stream, const struct column *column, const struct cell *cell);
+
+/* A text without the control characters that a terminal would obey. */
+void output_shown_text(FILE *stream, struct span text);
+
+/* Takes the next item of a list, as COLUMN_LIST has them; false when there is none left. */
+bool output_next_item(struct span *list, struct span *item);
+
 /* A JSON string with its quotes, on one line. */
 void output_json_text(FILE *stream, struct span text);
 

@@ -17,24 +17,6 @@ struct writing {
   size_t value_size;
 };
 
-/* A stream into memory has no other failure than running out of it. */
-static FILE *text_open(char **text, size_t *size) {
-  FILE *out = open_memstream(text, size);
-  if (out == NULL) {
-    fputs("muster: out of memory\n", stderr);
-    abort();
-  }
-  return out;
-}
-
-static void text_close(FILE *out, char *const *text) {
-  const bool is_whole = ferror(out) == 0;
-  if (fclose(out) != 0 || !is_whole || *text == NULL) {
-    fputs("muster: out of memory\n", stderr);
-    abort();
-  }
-}
-
 static FILE *begin_line(struct writing *writing, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static FILE *begin_line(struct writing *writing, const char *format, ...) {
@@ -46,12 +28,12 @@ static FILE *begin_line(struct writing *writing, const char *format, ...) {
   struct policy_lines *lines = writing->lines;
   lines->items = memory_grown(lines->items, lines->count + 1, sizeof lines->items[0]);
   lines->items[lines->count].key = text_copy(key);
-  writing->out = text_open(&writing->value, &writing->value_size);
+  writing->out = text_stream(&writing->value, &writing->value_size);
   return writing->out;
 }
 
 static void end_line(struct writing *writing) {
-  text_close(writing->out, &writing->value);
+  text_stream_end(writing->out, &writing->value);
   writing->lines->items[writing->lines->count++].value = writing->value;
 }
 
@@ -119,9 +101,9 @@ static void put_condition(FILE *out, const struct policy *policy, uint16_t at) {
 char *policy_requirement(const struct policy *policy, const struct policy_rule *rule) {
   char *text = NULL;
   size_t size;
-  FILE *out = text_open(&text, &size);
+  FILE *out = text_stream(&text, &size);
   put_condition(out, policy, rule->root);
-  text_close(out, &text);
+  text_stream_end(out, &text);
   return text;
 }
 

@@ -84,16 +84,13 @@ static void take(void *context, const struct result *result) {
   struct run *run = context;
   char *text = NULL;
   size_t size = 0;
-  FILE *out = open_memstream(&text, &size);
+  FILE *out = text_stream(&text, &size);
   char at[DURATION_TEXT_SIZE];
-  if (out == NULL) {
-    abort();
-  }
   fprintf(out, "%s %.*s%s", duration_format(result->at_ms - run->trial->start_at_ms, at),
           (int)result->serial.size, (const char *)result->serial.data,
           result->serial.size > 0 ? " " : "");
   const bool is_told = put_result(out, run->lane.policy, result);
-  fclose(out);
+  text_stream_end(out, &text);
   if (result->kind == RESULT_COMPLIANCE_CHANGE) {
     *run->fired |= result->change.violations;
   }

@@ -1,5 +1,6 @@
 #include "core/app/preflight.h"
 
+#include "consumers/partition_ends.h"
 #include "core/app/kafka_client.h"
 #include "core/app/lane_start.h"
 #include "core/app/log.h"
@@ -88,8 +89,8 @@ static enum status find_ends(struct preflight *preflight, struct rd_kafka_s *cli
       int64_t first;
       topic_full_name(preflight->config, topic, name);
       const rd_kafka_resp_err_t code =
-          rd_kafka_query_watermark_offsets(client, name, topic_partition(topic, lane), &first,
-                                           &preflight->ends[lane].offsets[topic], ENDS_TIMEOUT_MS);
+          partition_ends(client, name, topic_partition(topic, lane), ENDS_TIMEOUT_MS, &first,
+                         &preflight->ends[lane].offsets[topic]);
       if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return kafka_error(error, STATUS_UNAVAILABLE, name, rd_kafka_err2str(code));
       }
@@ -160,7 +161,8 @@ void preflight_run(struct preflight *preflight) {
   if (preflight->status != STATUS_OK) {
     return;
   }
-  struct rd_kafka_s *client = kafka_open(preflight->config, false, NULL, error);
+  static const struct kafka_property properties[] = {KAFKA_READ_PROPERTIES, {NULL, NULL}};
+  struct rd_kafka_s *client = kafka_open(preflight->config, false, properties, error);
   if (client == NULL) {
     preflight->status = STATUS_CONFIG;
     return;

@@ -46,12 +46,19 @@ enum status replay_fetch_open(const struct config *config, struct fetch **fetch,
                               struct error *error) {
   static const struct kafka_property properties[] = {
       {"group.id", "muster-replay"}, /* the client wants one; nothing is committed under it */
-      {"enable.auto.commit", "false"},        {"enable.auto.offset.store", "false"},
-      {"auto.offset.reset", "error"},         {"enable.partition.eof", "true"},
-      {"isolation.level", "read_committed"},  {"fetch.wait.max.ms", "20"},
-      {"fetch.error.backoff.ms", "50"},       {"queued.min.messages", "10000"},
-      {"queued.max.messages.kbytes", "1024"}, {"fetch.message.max.bytes", "524288"},
-      {"allow.auto.create.topics", "false"},  {NULL, NULL},
+      {"enable.auto.commit", "false"},
+      {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "error"},
+      {"enable.partition.eof", "true"},
+      {"isolation.level", "read_committed"},
+      {"fetch.wait.max.ms", "20"},
+      {"fetch.error.backoff.ms", "50"},
+      {"queued.min.messages", "10000"},
+      {"queued.max.messages.kbytes", "1024"},
+      {"fetch.message.max.bytes", "524288"},
+      {"allow.auto.create.topics", "false"},
+      KAFKA_READ_PROPERTIES,
+      {NULL, NULL},
   };
   struct rd_kafka_conf_s *conf = kafka_conf(config, properties, error);
   return conf == NULL ? STATUS_CONFIG : fetch_open(conf, clock_wall_ms, fetch, error);
@@ -73,6 +80,9 @@ struct replay *replay_open(const struct replay_options *options, struct fetch *f
   replay->state = lane_state_open(options->lane, options->lane_count);
   replay->carrier = carrier_open(&replay->encoding);
   replay->carrier->makes_no_rows = !options->makes_rows;
+  if (options->watch.opened != NULL) {
+    options->watch.opened(options->watch.context, replay);
+  }
   return replay;
 }
 

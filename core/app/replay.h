@@ -29,6 +29,7 @@ struct replay;
 /* What somebody looks at meanwhile; NULL: nothing. Views live during the call. */
 struct replay_watch {
   void *context;
+  void (*opened)(void *context, struct replay *replay); /* whose state the others may look at */
   void (*message)(void *context, const struct intake *intake); /* before it is decided */
   void (*timer)(void *context, const struct timer *timer);     /* before it fires */
   void (*sweep)(void *context, const struct sweep *sweep);     /* before its next device */

@@ -1,8 +1,6 @@
 #include "core/app/report.h"
 
 #include "core/app/environment.h"
-#include "core/app/policy_shipped.h"
-#include "core/app/policy_text.h"
 #include "core/time_text.h"
 
 #include <inttypes.h>
@@ -36,7 +34,8 @@ static const char head[] =
     ".wait{background:var(--wait)}@media (prefers-color-scheme:dark){.mark{color:#15181c}}\n"
     ".panel{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;"
     "padding:.8rem 1rem;margin:.8rem 0;break-inside:avoid}"
-    ".slim{width:auto;min-width:22rem}time{white-space:nowrap}"
+    "td .hash{display:inline-block;min-width:34ch}"
+    "td:first-child code{white-space:nowrap}.slim{width:auto;min-width:22rem}time{white-space:nowrap}"
     "details>summary{cursor:pointer;color:var(--soft);font-size:.88rem;margin-top:.4rem}\n"
     "svg{display:block;width:100%;height:auto;margin-top:.5rem}svg text{fill:var(--soft);"
     "font:11px system-ui,\"DejaVu Sans\",sans-serif}svg text.on{fill:var(--ink)}.rule{stroke:var(--line)}"
@@ -257,6 +256,14 @@ static void put_value(FILE *file, const json_t *value) {
   free(text);
 }
 
+static void put_place(FILE *file, const char *name, const json_t *place) {
+  if (place != NULL && !json_is_null(place)) {
+    fprintf(file, "<p class=\"soft\">%s <code>", name);
+    put_value(file, place);
+    fputs("</code></p>\n", file);
+  }
+}
+
 static void put_finding(FILE *file, const json_t *finding) {
   size_t i;
   json_t *difference;
@@ -271,7 +278,10 @@ static void put_finding(FILE *file, const json_t *finding) {
   fputs(": ", file);
   const char *text = json_string_value(json_object_get(finding, "text"));
   report_text(file, text == NULL ? "" : text);
-  fputs("</p>\n<div class=\"wide\"><table>\n<tr><th>field</th><th>expected</th><th>found</th>"
+  fputs("</p>\n", file);
+  put_place(file, "at", json_object_get(finding, "at"));
+  put_place(file, "caused by", json_object_get(finding, "cause"));
+  fputs("<div class=\"wide\"><table>\n<tr><th>field</th><th>expected</th><th>found</th>"
         "</tr>\n",
         file);
   const json_t *const differences = json_object_get(finding, "differences");
@@ -322,36 +332,40 @@ static void put_differences(const struct report_page *report, const struct total
 
 /* The policy. ---------------------------------------------------------------------------- */
 
-static void put_policy(FILE *file) {
-  const struct policy *policy = policy_default();
-  struct policy_lines lines;
-  uint8_t hash[DIGEST_SIZE];
-  policy_hash(policy, hash);
-  policy_lines_init(&lines, policy);
-  fputs("<h2>Policy in force</h2>\n<p>Version <b>", file);
+static void put_policy(FILE *file, const struct story_policy *policy) {
+  fputs("<p>Version <b>", file);
   report_text(file, policy->version);
-  fputs("</b>, SHA-256 over what it means ", file);
-  put_hash(file, hash);
+  fputs("</b>, which decides from ", file);
+  put_time(file, policy->since_ms);
+  fputs(" on; SHA-256 over what it means ", file);
+  put_hash(file, policy->hash);
   fprintf(file,
-          "; decision version %d.</p>\n<details><summary>what it says, %zu lines</summary>\n"
+          ".</p>\n<details><summary>what it says, %zu lines</summary>\n"
           "<div class=\"wide\"><table>\n",
-          DECISION_VERSION, lines.count);
-  for (size_t i = 0; i < lines.count; i++) {
+          policy->lines.count);
+  for (size_t i = 0; i < policy->lines.count; i++) {
     fputs("<tr><td><code>", file);
-    report_text(file, lines.items[i].key);
+    report_text(file, policy->lines.items[i].key);
     fputs("</code></td><td>", file);
-    report_text(file, lines.items[i].value);
+    report_text(file, policy->lines.items[i].value);
     fputs("</td></tr>\n", file);
   }
   fputs("</table></div></details>\n", file);
-  policy_lines_fini(&lines);
+}
+
+static void put_policies(const struct report_page *report, FILE *file) {
+  fprintf(file, "<h2>Policies in force</h2>\n<p class=\"soft\">Decision version %d.</p>\n",
+          DECISION_VERSION);
+  for (size_t i = 0; i < report->story->policy_count; i++) {
+    put_policy(file, &report->story->policies[i]);
+  }
 }
 
 /* Devices. ------------------------------------------------------------------------------- */
 
 static const char legend[] =
     "<p class=\"key\"><span style=\"--c:var(--good)\">compliant, let in</span>"
-    "<span style=\"--c:var(--wait)\">days of grace</span>"
+    "<span style=\"--c:var(--wait)\">grace</span>"
     "<span style=\"--c:var(--bad)\">non-compliant, kept out, ticket open</span>"
     "<span style=\"--c:var(--idle)\">nothing known, nothing open</span>"
     "<span style=\"--c:var(--note)\">notice, policy</span></p>\n";
@@ -382,7 +396,7 @@ void report_put(const struct report_page *report, FILE *file) {
   put_differences(report, &totals, file);
   put_limits(&totals, file);
   put_lanes(report, file);
-  put_policy(file);
+  put_policies(report, file);
   put_devices(report, file);
   fputs("</main>\n</body>\n</html>\n", file);
 }

@@ -1,5 +1,4 @@
 /* A device's timeline as a drawing, and its events as a table. */
-#include "core/app/policy_shipped.h"
 #include "core/app/report.h"
 #include "core/time_text.h"
 
@@ -130,38 +129,38 @@ static void put_mark(const struct drawing *drawing, const struct story_event *ev
   fputs("</title></circle>\n", drawing->file);
 }
 
-static void put_violations(FILE *file, violation_set violations) {
-  const struct policy *policy = policy_default();
-  const char *separator = ": ";
-  for (uint32_t rule = 0; rule < policy->rule_count; rule++) {
-    if ((violations >> rule & 1u) != 0) {
-      fputs(separator, file);
-      report_text(file, policy->rule_ids[rule]);
-      separator = ", ";
-    }
+static void put_violations(FILE *file, const char *violations) {
+  if (violations != NULL) {
+    fputs(": ", file);
+    report_text(file, violations);
   }
 }
 
+struct violated {
+  uint32_t count;
+  const char *names;
+};
+
 /* What is violated at a time, by number; the rules when it is pointed at. */
 static void put_violations_bar(const struct drawing *drawing, int64_t from_ms, int64_t to_ms,
-                               violation_set violations) {
+                               const struct violated *violated) {
   const double from = x_of(drawing, from_ms);
   const double width = x_of(drawing, to_ms) - from;
-  const int count = __builtin_popcount(violations);
+  const uint32_t count = violated->count;
   if (count == 0 || to_ms < from_ms) {
     return;
   }
   fprintf(drawing->file, "<g><title>violated, from ");
   report_time(drawing->file, from_ms);
-  put_violations(drawing->file, violations);
+  put_violations(drawing->file, violated->names);
   fprintf(drawing->file,
           "</title><rect class=\"s-bad\" fill-opacity=\"%.2f\" x=\"%.1f\" y=\"%d\" "
           "width=\"%.1f\" height=\"%d\"/>",
-          count >= 4 ? 0.85 : 0.25 + 0.15 * count, from, y_of(ROW_VIOLATIONS),
+          count >= 4 ? 0.85 : 0.25 + 0.15 * (double)count, from, y_of(ROW_VIOLATIONS),
           width < 1.5 ? 1.5 : width, BAR_HEIGHT);
   if (width > 12) {
     fprintf(drawing->file,
-            "<text class=\"on\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%d</text>",
+            "<text class=\"on\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%" PRIu32 "</text>",
             from + width / 2, y_of(ROW_VIOLATIONS) + BAR_HEIGHT - 3, count);
   }
   fputs("</g>\n", drawing->file);
@@ -170,7 +169,7 @@ static void put_violations_bar(const struct drawing *drawing, int64_t from_ms, i
 struct rows {
   struct cursor compliance, mail, ticket;
   int64_t violated_since_ms;
-  violation_set violations;
+  struct violated violated;
 };
 
 static void follow(const struct drawing *drawing, struct rows *rows, struct story_state *state,
@@ -178,9 +177,9 @@ static void follow(const struct drawing *drawing, struct rows *rows, struct stor
   switch (event->kind) {
   case STORY_COMPLIANCE:
     state->compliance = (uint8_t)event->what;
-    put_violations_bar(drawing, rows->violated_since_ms, event->at_ms, rows->violations);
+    put_violations_bar(drawing, rows->violated_since_ms, event->at_ms, &rows->violated);
     rows->violated_since_ms = event->at_ms;
-    rows->violations = event->violations;
+    rows->violated = (struct violated){event->violation_count, event->violations};
     move(drawing, ROW_COMPLIANCE, &rows->compliance, event->at_ms, compliance_class(event->what),
          compliance_name((enum compliance)event->what));
     move(drawing, ROW_MAIL, &rows->mail, event->at_ms, mail_class(state), mail_words(state));
@@ -222,7 +221,7 @@ static void put_timeline(const struct drawing *drawing, const struct story_devic
       .ticket = {since_ms, state.is_ticket_open ? "s-bad" : "s-idle",
                  state.is_ticket_open ? "ticket open" : "no ticket"},
       .violated_since_ms = since_ms,
-      .violations = state.violations,
+      .violated = {device->violation_count, device->violations},
   };
   fprintf(drawing->file, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"timeline\">\n",
           WIDTH, HEIGHT);
@@ -230,7 +229,7 @@ static void put_timeline(const struct drawing *drawing, const struct story_devic
   for (size_t i = 0; i < device->event_count; i++) {
     follow(drawing, &rows, &state, &device->events[i]);
   }
-  put_violations_bar(drawing, rows.violated_since_ms, drawing->end_ms, rows.violations);
+  put_violations_bar(drawing, rows.violated_since_ms, drawing->end_ms, &rows.violated);
   move(drawing, ROW_COMPLIANCE, &rows.compliance, drawing->end_ms, "", "");
   move(drawing, ROW_MAIL, &rows.mail, drawing->end_ms, "", "");
   move(drawing, ROW_TICKET, &rows.ticket, drawing->end_ms, "", "");

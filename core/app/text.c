@@ -48,6 +48,18 @@ char *text_copy_size(const char *text, size_t size) {
   return copy;
 }
 
+FILE *text_stream(char **text, size_t *size) {
+  return or_die(open_memstream(text, size));
+}
+
+/* glibc says nothing when there is no memory to shorten the text at its end: then it is NULL. */
+void text_stream_end(FILE *stream, char *const *text) {
+  const bool was_cut = ferror(stream) != 0;
+  if (fclose(stream) != 0 || was_cut || *text == NULL) {
+    (void)or_die(NULL);
+  }
+}
+
 /* A URL's user and password stand between "//" and the last '@' before the path. */
 char *url_shown(const char *url) {
   const char *const slashes = strstr(url, "://");

@@ -5,6 +5,8 @@
 
 #include "core/base.h"
 
+#include <stdio.h>
+
 /* Makes JSON's memory end the program, too, instead of leaving out what there was no room for. Call
  * before anything else, as every process does once. */
 void memory_guard(void);
@@ -17,6 +19,11 @@ char *text_copy_size(const char *text, size_t size);
 
 /* "directory/name", or the name alone when the directory is empty; the caller frees it. */
 char *path_join(const char *directory, const char *name);
+
+/* A text that is written piece by piece, whole or not at all. It is there, the caller's to free,
+ * when the stream has been ended. */
+FILE *text_stream(char **text, size_t *size);
+void text_stream_end(FILE *stream, char *const *text);
 
 /* A URL with *** for what stands before its host's '@', a user and a password. The caller frees
  * it. */

@@ -355,6 +355,8 @@ static const char devices_sql[] =
     "'at', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
     "'noncompliant_since', to_char(noncompliant_since AT TIME ZONE 'UTC', "
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
+    "'overdue_since', to_char(overdue_since AT TIME ZONE 'UTC', "
+    "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
     "'last_sync_at', to_char(last_sync_at AT TIME ZONE 'UTC', "
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')) "
     "FROM muster.devices d WHERE lane = $1::integer ORDER BY length(device_id), device_id "

@@ -342,33 +342,50 @@ END $$;
 
 -- Names for numbers: the order is that of core/*.h. Each is one expression and no less volatile
 -- than what it calls, so that a view's plan holds the expression itself and calls nothing.
-CREATE FUNCTION muster.device_id(number bigint) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.device_id(number bigint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN 'D' || CASE WHEN number < 1000 THEN lpad(number::text, 3, '0') ELSE number::text END;
 CREATE INDEX device_row_device_id ON muster.device_row USING hash (muster.device_id(number));
 CREATE FUNCTION muster.bits(flags integer, place integer, width integer) RETURNS integer LANGUAGE sql
-IMMUTABLE RETURN (flags >> place) & ((1 << width) - 1);
-CREATE FUNCTION muster.time_text(at timestamptz) RETURNS text LANGUAGE sql STABLE
+IMMUTABLE PARALLEL SAFE RETURN (flags >> place) & ((1 << width) - 1);
+CREATE FUNCTION muster.time_text(at timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
-CREATE FUNCTION muster.topic_name(topic integer) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.topic_name(topic integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{control,enrollments,commands,checkins,compliance-reports}'::text[])[topic + 1];
-CREATE FUNCTION muster.kind_topic(kind smallint) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.kind_topic(kind smallint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{compliance-changes,notifications,access-decisions,tickets,licenses,actions,audit,'
   'dead-letters}'::text[])[kind + 1];
-CREATE FUNCTION muster.compliance_name(number integer) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.compliance_name(number integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{UNKNOWN,COMPLIANT,NONCOMPLIANT}'::text[])[number + 1];
-CREATE FUNCTION muster.audit_action_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.audit_action_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{ASSIGN,CREATE,DELETE,MANAGE,REMOTE_TASK,UPDATE}'::text[])[number + 1];
-CREATE FUNCTION muster.outcome_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION muster.outcome_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{OK,REFUSED,FAILED}'::text[])[number + 1];
 -- Spelled out, since that is three times as fast as building it; names of topics need no escape.
 CREATE FUNCTION muster.cause(prefix text, lane integer, topic smallint, "offset" bigint)
-RETURNS jsonb LANGUAGE sql IMMUTABLE
+RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN "offset" IS NOT NULL THEN ('{"topic": "' || prefix || muster.topic_name(topic)
   || '", "partition": ' || CASE topic WHEN 0 THEN 0 ELSE lane END || ', "offset": ' || "offset"
   || '}')::jsonb END;
 
-CREATE VIEW muster.devices AS
-SELECT muster.device_id(d.number) AS device_id, d.serial, p.user_email,
+-- All that is known of a device, for this program's own commands; what is public of it is below.
+CREATE VIEW muster.device_detail AS
+SELECT d.number, d.flags, d.escalation, d.episode, d.pending_since, d.clean_since,
+  d.antivirus_signatures_at, d.screen_lock_pin_length, d.threat_at, y.content AS policy_file,
+  -- One that is pending: its bytes are a state, a reason, two times, who asked and who approved.
+  CASE WHEN get_byte(d.wipe, 0) IN (1, 2, 3) THEN jsonb_build_object(
+    'state', ('{UNAPPROVED,ARMED,OVERDUE}'::text[])[get_byte(d.wipe, 0)],
+    'reason', ('{LOST,STOLEN,TERMINATED,BREACH}'::text[])[get_byte(d.wipe, 1) + 1],
+    'asked_at', muster.time_text(to_timestamp(
+      ('x' || encode(substring(d.wipe FROM 3 FOR 8), 'hex'))::bit(64)::bigint / 1000.0)),
+    'asked_by', coalesce(
+      (SELECT a.user_email FROM muster.person a WHERE a.subject = substring(d.wipe FROM 19 FOR 16)),
+      encode(substring(d.wipe FROM 19 FOR 16), 'hex')),
+    'approvals', (length(d.wipe) - 34) / 16) END AS wipe,
+  (SELECT j.clock_after FROM muster.journal_row j WHERE j.lane = d.lane ORDER BY j.batch DESC LIMIT 1)
+    AS clock,
+  (SELECT j.last_seq FROM muster.journal_row j WHERE j.lane = d.lane ORDER BY j.batch DESC LIMIT 1)
+    AS last_seq,
+  muster.device_id(d.number) AS device_id, d.serial, p.user_email,
   encode(d.subject, 'hex') AS subject,
   ('{WINDOWS,MACOS,IOS,ANDROID,LINUX}'::text[])[muster.bits(d.flags, 0, 4) + 1] AS platform,
   ('{STANDARD,MOBILE,EXECUTIVE}'::text[])[muster.bits(d.flags, 4, 4) + 1] AS profile,
@@ -390,6 +407,12 @@ LEFT JOIN muster.person p ON p.subject = d.subject
 LEFT JOIN muster.lane l ON l.lane = d.lane
 LEFT JOIN muster.policy y ON y.version = d.policy
 LEFT JOIN muster.rule_set s ON s.policy = d.policy AND s.violations = d.violations;
+
+CREATE VIEW muster.devices AS
+SELECT device_id, serial, user_email, subject, platform, profile, ownership, os_version, status,
+  compliance, violations, noncompliant_since, email_blocked, sap_blocked, ticket_open, overdue_since,
+  last_sync_at, next_action, next_action_at, lane, seq, at, cause, event_id, policy
+FROM muster.device_detail;
 
 CREATE VIEW muster.compliance_history AS
 SELECT r.lane, r.seq, r.at, muster.cause(l.topic_prefix, r.lane, r.cause_topic, r.cause_offset)
@@ -415,8 +438,25 @@ FROM muster.result_row r
 LEFT JOIN muster.lane l ON l.lane = r.lane
 WHERE r.kind = 6;
 
-CREATE VIEW muster.results AS
-SELECT r.lane, r.seq, r.at, l.topic_prefix || muster.kind_topic(r.kind) AS topic,
+-- What the control topic changed, as lane 0 took it, and who asked for it: for this program's own
+-- commands. Numbers are those of core/*.h.
+CREATE VIEW muster.control_detail AS
+SELECT c.control_offset, c.at, c.kind, c.symbol, c.is_off, c.name, c.serial,
+  encode(c.subject, 'hex') AS subject, p.user_email, r.name AS actor, a.user_email AS actor_email,
+  encode(y.hash, 'hex') AS hash, y.content
+FROM muster.control_row c
+LEFT JOIN muster.person p ON p.subject = c.subject
+LEFT JOIN muster.journal_row j ON j.lane = c.lane AND j.batch = c.batch
+LEFT JOIN muster.result_row r ON r.lane = c.lane AND r.seq BETWEEN j.first_seq AND j.last_seq
+  AND r.kind = 6 AND r.device IS NULL AND r.cause_topic = 0 AND r.cause_offset = c.control_offset
+LEFT JOIN muster.person a
+  ON a.subject = CASE WHEN r.name ~ '^[0-9a-f]{32}$' THEN decode(r.name, 'hex') END
+LEFT JOIN muster.policy y ON c.kind = 4 AND y.version = c.name
+WHERE c.lane = 0;
+
+-- With the device's number, by which a device's results are found.
+CREATE VIEW muster.result_detail AS
+SELECT r.device AS number, r.lane, r.seq, r.at, l.topic_prefix || muster.kind_topic(r.kind) AS topic,
   CASE r.kind WHEN 7 THEN r.target ELSE coalesce(muster.device_id(r.device), r.lane::text) END
     AS key,
   muster.device_id(r.device) AS device_id,
@@ -457,6 +497,9 @@ LEFT JOIN muster.lane l ON l.lane = r.lane
 LEFT JOIN muster.person p ON p.subject = r.subject
 LEFT JOIN muster.policy y ON y.version = r.policy
 LEFT JOIN muster.rule_set s ON s.policy = r.policy AND s.violations = r.violations;
+
+CREATE VIEW muster.results AS
+SELECT lane, seq, at, topic, key, device_id, value FROM muster.result_detail;
 
 CREATE VIEW muster.journal AS
 SELECT 'BATCH' AS kind, j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after,
@@ -504,9 +547,9 @@ BEGIN
   LOOP
     EXECUTE format('GRANT USAGE ON SCHEMA muster TO %I', role);
     EXECUTE format('GRANT SELECT ON muster.devices, muster.compliance_history, muster.results, '
-      'muster.migrations TO %I', role);
+      'muster.device_detail, muster.result_detail, muster.migrations TO %I', role);
     IF role <> 'muster_reader' THEN
-      EXECUTE format('GRANT SELECT ON muster.journal, muster.audit TO %I', role);
+      EXECUTE format('GRANT SELECT ON muster.journal, muster.audit, muster.control_detail TO %I', role);
     END IF;
     -- What a replay compares with: no address, no key.
     IF role = 'muster_auditor' THEN

@@ -269,12 +269,13 @@ START_TEST(views_tell_what_was_committed) {
   answers("SELECT string_agg(kind || batch || coalesce(content, ''), ' ' ORDER BY batch, kind DESC)"
           " FROM muster.journal",
           "ENVIRONMENT1{\"it's\": \"\xc3\xa4\"} BATCH1 BATCH2");
-  answers("SELECT concat_ws('|', ranges->4, not_believed->0, cursors, counts->'results', owner) "
-          "FROM muster.journal WHERE kind = 'BATCH' AND batch = 1",
-          "{\"to\": 45, \"from\": 40, \"topic\": \"muster.compliance-reports\"}|{\"topic\": "
-          "\"muster.compliance-reports\", \"offset\": 7}|{\"sweep\": null, \"timer\": {\"kind\": 1, \"due_at\": "
-          "\"2026-11-01T00:00:00.116Z\", \"device_number\": 6}}|10|"
-          "0102030405060708090a0b0c0d0e0f10");
+  answers(
+      "SELECT concat_ws('|', ranges->4, not_believed->0, cursors, counts->'results', owner) "
+      "FROM muster.journal WHERE kind = 'BATCH' AND batch = 1",
+      "{\"to\": 45, \"from\": 40, \"topic\": \"muster.compliance-reports\"}|{\"topic\": "
+      "\"muster.compliance-reports\", \"offset\": 7}|{\"sweep\": null, \"timer\": {\"kind\": 1, \"due_at\": "
+      "\"2026-11-01T00:00:00.116Z\", \"device_number\": 6}}|10|"
+      "0102030405060708090a0b0c0d0e0f10");
   answers("SELECT jsonb_array_length(digests->'last_messages') FROM muster.journal "
           "WHERE kind = 'BATCH' AND batch = 1",
           "4");

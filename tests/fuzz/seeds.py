@@ -119,6 +119,21 @@ def registry():
     seed("registry", "error", b'{"error_code": 40403, "message": "Schema not found"}')
 
 
+def pack():
+    def sized(data):
+        return len(data).to_bytes(4, "big") + data
+
+    def record(offset, flags, key, value, headers=b"", patches=(), rest=b""):
+        return sized(offset.to_bytes(8, "big") + AT.to_bytes(8, "big") + bytes([flags]) + sized(key) + sized(value) + sized(headers) +
+                     len(patches).to_bytes(2, "big") + b"".join(a.to_bytes(4, "big") + s.to_bytes(4, "big") + bytes(16) for a, s in patches) + rest)
+    line = b"muster records 1 muster.checkins 3 0005 0020\n"
+    headers = sized(b"traceparent") + sized(b"00-1") + sized(b"n") + b"\xff\xff\xff\xff"
+    seed("pack", "whole", line + record(7, 0, b"SN1", b"seven", headers) + record(9, 3, b"", b""))
+    seed("pack", "patched", line + record(8, 8, b"SN1", b"mail: 0123456789abcdef end", patches=[(6, 11)]))
+    seed("pack", "withheld", line + record(15, 7, b"", b"", rest=bytes([4, 1]) + bytes(40) + b"\0\3why"))
+    seed("pack", "checkpoint", b"muster.example/muster.journal/0\n42\n" + b"A" * 43 + b"=\n\n\xe2\x80\x94 PeterNeumann " + b"x08g" * 24 + b"\n")
+
+
 def policy():
     for path in sorted((ROOT / "policies").glob("*.yaml")):
         seed("policy", path.stem, (b"t" if path.stem.endswith("_test") else b"p") + path.read_bytes())
@@ -130,6 +145,7 @@ def policy():
 
 
 decode()
+pack()
 json_lines()
 policy()
 config()

@@ -404,8 +404,8 @@ privacy:
     def start(self, *arguments, http=None):
         return Process(self, arguments, http or f"127.0.0.1:{free_port()}")
 
-    def input_ends(self):
-        return self.ends([(topic, lane) for topic in INPUTS for lane in range(self.lanes)])
+    def input_ends(self, timeout=DEADLINE_S):
+        return self.ends([(topic, lane) for topic in INPUTS for lane in range(self.lanes)], timeout)
 
     def is_caught_up(self, ends=None):
         """Whether all that stands in the topics, or stood before ends, is in the journal; no, when
@@ -450,12 +450,12 @@ privacy:
                          "auto.offset.reset": "earliest", "enable.partition.eof": True,
                          "enable.auto.commit": False})
 
-    def ends(self, places):
+    def ends(self, places, timeout=DEADLINE_S):
         """{(topic, partition): end offset}"""
         consumer = self.consumer()
         try:
             return {(topic, lane): consumer.get_watermark_offsets(
-                TopicPartition(self.prefix + topic, lane), timeout=DEADLINE_S)[1] for topic, lane in places}
+                TopicPartition(self.prefix + topic, lane), timeout=timeout)[1] for topic, lane in places}
         finally:
             consumer.close()
 

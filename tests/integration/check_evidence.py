@@ -25,6 +25,7 @@ LOAD = ("--devices", 160, "--rounds", 8, "--seed", 5, "--odd", 0.3, "--damage", 
 SETTINGS = ("batch.messages_max=300",)
 FROM, MIDDLE, TO = "2025-06-02T12:00:00Z", "2025-06-03T12:00:00Z", "2025-06-05T00:00:00Z"
 JOURNAL = _world.SCHEMAS["JournalRecord"]
+TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NO_BROKER = "127.0.0.1:1"
 
 
@@ -97,6 +98,10 @@ def rehash(path):
                          for name, data in sorted(contents(path).items()) if name != "manifest.json"]
     with open(path + "/manifest.json", "w", encoding="utf-8") as f:
         f.write(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+def other_letter(letter):
+    return b"B" if letter == b"A" else b"A"
 
 
 def change(name, edit):
@@ -212,7 +217,7 @@ CASES = (
     ("the journal's last row dropped", change_records("lanes/1/journal.records", drop(-1)), True, None, ("journal cut",)),
     ("a record that is none", change("lanes/1/audit.records", lambda data: data[:-3]), True, None, ("file damaged",)),
     ("a tail cut everywhere, checkpoint kept", cut_journal, True, None, ("journal cut",)),
-    ("a checkpoint's signature", change("lanes/1/checkpoint.note", lambda data: data[:-9] + b"A" + data[-8:]), True, None, ("checkpoint unsigned",)),
+    ("a checkpoint's signature", change("lanes/1/checkpoint.note", lambda data: data[:-9] + other_letter(data[-9:-8]) + data[-8:]), True, None, ("checkpoint unsigned",)),
     ("a checkpoint of another lane", both(lambda path: shutil.copy(path + "/lanes/0/checkpoint.note", path + "/lanes/1/checkpoint.note")), True, None, ("checkpoint unsigned",)),
     ("a device's state", change("population.csv", lambda data: data.replace(b",ENROLLED,", b",FAILED,", 1)), True, "file does not follow", None),
     ("a decision taken out", change("decisions.ndjson", lambda data: data.split(b"\n", 1)[1]), True, "file does not follow", None),
@@ -307,6 +312,15 @@ def at_ms(text):
     return int(datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000)
 
 
+def send_addresses(world):
+    """Addresses where none should be: in a header, in a key, in a value that nobody can read."""
+    producer = Producer({"bootstrap.servers": KAFKA})
+    _, timestamp, key, value, _ = world.read("checkins", 1)[-1]
+    producer.produce(world.prefix + "checkins", value, key, partition=1, timestamp=timestamp, headers=[("from", b"header@example.org"), ("traceparent", TRACEPARENT)])
+    producer.produce(world.prefix + "enrollments", b"\xc3\x01 value@example.org", b"key@example.org", partition=1, timestamp=timestamp)
+    equal(producer.flush(30), 0, "messages with addresses")
+
+
 def addresses(world):
     found = set()
     for lane in range(world.lanes):
@@ -323,6 +337,7 @@ def check_pseudonymised(world):
     holds(len(known) > 100, "only %d addresses are known", len(known))
     whole = b"\n".join(contents(world.make("whole")).values()).lower()
     holds(sum(a in whole for a in known) > 100, "a whole pack has few addresses")
+    holds(all(word in whole for word in (b"header@example", b"key@example", b"value@example")), "what was sent is not in a whole pack")
     for name, data in contents(pack).items():
         left = [a for a in known if a in data.lower()]
         equal(left, [], "addresses in %s" % name)
@@ -425,7 +440,7 @@ def check_proof(world):
     equal((status, report["problems"]), (0, []), "a part: %s" % report)
     lane = report["lanes"][1]
     holds(lane["checkpoint"]["batches"] > lane["batches"] > 0, "a part: %s", lane)
-    for name, damage in (("a proof changed", change("lanes/1/consistency.txt", lambda data: (b"B" if data[:1] == b"A" else b"A") + data[1:])),
+    for name, damage in (("a proof changed", change("lanes/1/consistency.txt", lambda data: other_letter(data[:1]) + data[1:])),
                          ("a tail cut under a larger checkpoint", cut_journal)):
         copy = os.path.join(world.directory, "damaged")
         shutil.copytree(pack, copy)
@@ -456,12 +471,68 @@ def check_bad_log(world):
     refill(world, "tickets", before)
 
 
+def check_live(directory):
+    """A run that goes on signs now and then, and at its end; killed, it leaves the rest to the next."""
+    world = Evidenced(directory, "signing", lanes=1)
+
+    def start():
+        return subprocess.Popen(world.command("run", settings=("journal.signing_key_file=" + world.secret,)),
+                                stdout=subprocess.DEVNULL, stderr=open(os.path.join(directory, "signing.log"), "ab"))
+
+    def signed():
+        return [int(message[3].split(b"\n")[1]) for message in world.read("checkpoints", 0)]
+
+    def feed(seed):
+        world.load("--devices", 30, "--rounds", 2, "--seed", seed, "--start", 1748822400000 + seed * 200_000_000)
+        until(60, "not all was decided", lambda: sum(row["n"] or 0 for row in world.sql("SELECT sum((counts->>'messages')::bigint)::bigint AS n FROM muster.journal")) == sum(world.sent.values()))
+    run = start()
+    try:
+        feed(1)
+        until(30, "nothing is signed while a run goes on", lambda: len(signed()) > 0)
+        feed(2)
+        run.kill()
+        run.wait()
+        before = signed()
+        run = start()
+        feed(3)
+        run.terminate()
+        equal(run.wait(60), 0, "the run's exit status")
+    finally:
+        run.kill()
+        run.wait()
+    status, report = verify(world, "--checkpoints", "topic", "--public-key", world.public)
+    equal((status, report[0]["signed_batch"], report[0]["checkpoints"]), (0, report[0]["batches"], len(signed())), "checkpoints of two runs: %s" % report)
+    holds(before == sorted(before) and signed()[-1] > before[-1], "sizes that were signed: %s, then %s", before, signed())
+    equal([message[2] for message in world.read("checkpoints", 0)], [b"0"] * len(signed()), "keys of checkpoints")
+    print("signed by two runs, one of them killed: %s of %d batches" % (signed(), report[0]["batches"]))
+
+
+def check_control(directory):
+    """Policies and commands: every lane reads control, whose subjects are in lane 0's audit."""
+    world = Evidenced(directory, "controlled", lanes=2, settings=("roles.bootstrap_admins=boss@example.org",))
+    world.load("--devices", 40, "--rounds", 4, "--seed", 9)
+    world.run()
+    world.muster("policy", "apply", "extended", "--no-wait")
+    world.run()
+    world.muster("device", "rename", "D001", "renamed", "--no-wait")
+    world.run()
+    for name, options in (("control", ()), ("control-pseudonymised", ("--pseudonymised",))):
+        pack = world.make(name, *options)
+        status, report = world.check(pack)
+        equal((status, report["problems"]), (0, []), "%s: %s" % (name, report))
+        found = contents(pack)
+        equal([p["version"] for p in json.loads(found["manifest.json"])["policies"]], ["default", "extended"], "policies")
+        equal(any(b"boss@example.org" in data for data in found.values()), not options, "the admin's address in %s" % name)
+    print("policies and commands: packs verify")
+
+
 def test(directory):
     world = Evidenced(directory, "evidence", lanes=2)
     equal(world.call("evidence", "key", world.secret, "--name", "test.example")[0], 0, "evidence key")
     equal(os.stat(world.secret).st_mode & 0o777, 0o600, "the key's mode")
     equal(world.call("evidence", "key", world.secret)[0], 1, "a key over a key")
     world.load(*LOAD)
+    send_addresses(world)
     world.run(*SETTINGS, "journal.signing_key_file=" + world.secret)
     options = ("--from", FROM, "--to", TO, "--public-key", world.public)
     first, second = world.make("first", *options), world.make("second", *options)
@@ -475,6 +546,8 @@ def test(directory):
         status, report = world.check(first, *extra)
         equal((status, report["problems"]), (0, []), "a good pack: %s" % report)
     print("a pack of %d files, %d decisions, the same twice, verified without a broker" % (len(one), count))
+    check_live(directory)
+    check_control(directory)
     check_damage(world, first)
     check_proof(world)
     check_pseudonymised(world)

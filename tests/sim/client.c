@@ -697,9 +697,12 @@ static void hold_answer(void) {
   }
 }
 
-rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *client, const char *name,
-                                                     int32_t partition, int64_t *low, int64_t *high,
-                                                     int timeout_ms) {
+/* Of one partition; its offset stands for the end that is asked for. */
+rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *client,
+                                               rd_kafka_topic_partition_list_t *list,
+                                               int timeout_ms) {
+  assert(list->cnt == 1);
+  rd_kafka_topic_partition_t *asked = &list->elems[0];
   fiber_wait("asks for a partition's end", sim.now_ms, NULL, NULL);
   if (is_gone(client)) {
     return RD_KAFKA_RESP_ERR__DESTROY;
@@ -709,8 +712,8 @@ rd_kafka_resp_err_t rd_kafka_query_watermark_offsets(rd_kafka_t *client, const c
                NULL);
     return is_gone(client) ? RD_KAFKA_RESP_ERR__DESTROY : RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT;
   }
-  *low = 0;
-  *high = (int64_t)log_stable_end(broker_log(topic_of(name), (uint32_t)partition));
+  const struct log *log = broker_log(topic_of(asked->topic), (uint32_t)asked->partition);
+  asked->offset = asked->offset == RD_KAFKA_OFFSET_BEGINNING ? 0 : (int64_t)log_stable_end(log);
   if (fault(FAULT_READ_HELD)) {
     hold_answer();
   }

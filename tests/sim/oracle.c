@@ -35,8 +35,8 @@ struct oracle {
   /* The batch after it takes control messages: one may have begun it, behind timers that were due
    * before its stamp and so ended this one without the wall clock. */
   bool is_before_control;
-  struct buffer records;         /* of results, all of the lane's */
-  struct buffer rows, letters;   /* of one result */
+  struct buffer records;       /* of results, all of the lane's */
+  struct buffer rows, letters; /* of one result */
   struct buffer canonical;
   struct digest *inputs, *results;
   uint64_t message_count, timer_count, swept_count;
@@ -306,8 +306,8 @@ static void replay(struct oracle *oracle) {
   for (size_t i = 0; i < count; i++) {
     oracle->row = &batches[i].row;
     oracle->state->lane.batch = oracle->row->batch;
-    oracle->is_before_control =
-        i + 1 < count && batches[i + 1].row.ranges[TOPIC_CONTROL].to > oracle->row->ranges[TOPIC_CONTROL].to;
+    oracle->is_before_control = i + 1 < count && batches[i + 1].row.ranges[TOPIC_CONTROL].to >
+                                                     oracle->row->ranges[TOPIC_CONTROL].to;
     oracle->message_count = oracle->timer_count = oracle->swept_count = 0;
     oracle->timer = (struct timer_cursor){0};
     for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {

@@ -343,9 +343,9 @@ static void drop_letters(struct lane_tables *lane, uint64_t up_to_batch) {
 
 /* In an update a row without a change of its own keeps what is stored of the last one. */
 static void merge_device(struct buffer *stored, struct span row) {
-  static const char *const kept[] = {"changed_batch", "seq",          "at",       "policy",
-                                     "cause_topic",   "cause_offset", "event_id", "traceparent",
-                                     "overdue_since"};
+  static const char *const kept[] = {"changed_batch", "seq",         "at",
+                                     "policy",        "cause_topic", "cause_offset",
+                                     "event_id",      "traceparent", "overdue_since"};
   struct buffer merged = {0};
   buffer_append(&merged, row.data, 2);
   const uint64_t count = big_endian(row.data, 2);

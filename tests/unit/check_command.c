@@ -117,7 +117,7 @@ END_TEST
 /* Of the program's own table. */
 static const struct {
   int code;
-  const char *words[6]; /* the first is the program */
+  const char *words[8]; /* the first is the program */
   const char *text;     /* on stdout when the code is 0, else the whole of stderr */
 } runs[] = {
     {0, {"muster", "--version"}, "muster "},
@@ -130,14 +130,17 @@ static const struct {
     {2, {"muster"}, "muster: no command given; see muster --help\n"},
     {2, {"muster", "no-such"}, "muster: unknown command no-such; see muster --help\n"},
     {2, {"muster", "rnu"}, "muster: unknown command rnu; did you mean run?\n"},
-    {2, {"muster", "role", "list"}, "muster: unknown command role; see muster --help\n"},
-    {2, {"muster", "device"}, "muster: device needs a second word: list, get\n"},
+    {2,
+     {"muster", "device"},
+     "muster: device needs a second word: list, get, provision, set-status, wipe, retire, rename, "
+     "sync\n"},
     {2,
      {"muster", "device", "lst"},
      "muster: unknown command device lst; did you mean device list?\n"},
     {2,
-     {"muster", "device", "wipe", "D001"},
-     "muster: unknown command device wipe; there is device list, get\n"},
+     {"muster", "device", "destroy", "D001"},
+     "muster: unknown command device destroy; there is device list, get, provision, set-status, "
+     "wipe, retire, rename, sync\n"},
     {2,
      {"muster", "--set", "status"},
      "muster: unknown option --set before the command; options stand after it\n"},
@@ -170,6 +173,22 @@ static const struct {
     {2,
      {"muster", "device", "list", "--sort", "serail"},
      "muster: device list: --sort takes a field, not \"serail\"; did you mean serial?\n"},
+    {2,
+     {"muster", "device", "list", "--after", "SN1"},
+     "muster: device list: --after takes a device ID, not \"SN1\"\n"},
+    {2,
+     {"muster", "device", "list", "--desc", "--as-of", "0"},
+     "muster: device list: --sort, --desc and --after do not go with --as-of\n"},
+    {2,
+     {"muster", "timer", "list", "--due", "24"},
+     "muster: timer list: --due 24: a duration such as 24h is needed, or a time as "
+     "2026-11-01T00:00:00Z\n"},
+    {2,
+     {"muster", "timer", "list", "--platform", "beos"},
+     "muster: timer list: --platform takes WINDOWS, MACOS, IOS, ANDROID, LINUX, not \"beos\"\n"},
+    {2,
+     {"muster", "device", "get", "D001", "--history", "-1"},
+     "muster: --history -1: a number from 0 to 100000 is needed\n"},
     {78,
      {"muster", "device", "list", "--set", "postgres.dsn=nonsense"},
      "muster: postgres.dsn is neither \"keyword=value ...\" nor a postgresql:// URI\n"},

@@ -8,6 +8,9 @@
 #include "core/app/carrier.h"
 #include "core/app/import_ndjson.h"
 #include "core/app/lane_schemas.h"
+#include "core/app/policy_shipped.h"
+#include "core/app/policy_text.h"
+#include "core/app/policy_yaml.h"
 #include "core/app/text.h"
 
 #include <check.h>
@@ -159,6 +162,18 @@ static int configure(int out) {
   return DONE;
 }
 
+static int read_policy(int out) {
+  static struct policy policy;
+  static struct findings findings;
+  if (!policy_read(policy_shipped_text("default"), &policy, &findings)) {
+    return findings.count > 0 && findings.items[0].text[0] != '\0' ? TOLD : 1;
+  }
+  uint8_t hash[DIGEST_SIZE];
+  policy_hash(&policy, hash);
+  put(out, hash, sizeof hash);
+  return DONE;
+}
+
 static void decide(struct lane_state *state, struct carrier *carrier, struct batch *batch) {
   struct event event = {.kind = EVENT_ENROLLMENT, .serial = span_text("S-1")};
   event.user.email = span_text("u@example.org");
@@ -200,8 +215,8 @@ static int commit(int out) {
   return DONE;
 }
 
-static int (*const works[])(int out) = {know_schemas, take_line, read_answer,
-                                        describe,     configure, commit};
+static int (*const works[])(int out) = {know_schemas, take_line,   read_answer, describe,
+                                        configure,    read_policy, commit};
 
 /* ---- Each in a process of its own ---- */
 

@@ -222,7 +222,7 @@ START_TEST(show_tells_the_lines) {
                                             "\"value\":\"block email\"}\n"));
   ck_assert_int_eq(RUN("policy", "show"), 0);
   ck_assert_ptr_nonnull(strstr(captured[0], "os_out_of_date, antivirus"));
-  ck_assert_int_eq(RUN("policy", "show", "none"), 1);
+  ck_assert_int_eq(RUN("policy", "show", "none.yaml"), 1); /* a version is asked of a database */
 }
 END_TEST
 

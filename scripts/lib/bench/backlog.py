@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+import uuid
 
 import common
 import load
@@ -36,6 +37,16 @@ def work_off(place, log_file):
     return dict(json.loads(line), wall_seconds=wall, cpu_seconds=usage.ru_utime + usage.ru_stime, rss_mib=rss_mib, **others)
 
 
+def put_in_force(place, policy):
+    """The policy is the first message of the log, so that all of it is decided under it."""
+    shown = subprocess.run(place.command("policy", "check", policy), check=True, capture_output=True, text=True).stdout
+    version, digest = shown.split("version ")[1].split(",")[0], shown.split("sha256 ")[1].split()[0]
+    with open(policy, encoding="utf-8") as f:
+        line = {"topic": "control", "record": "Policy", "timestamp": 1, "event_id": str(uuid.uuid4()), "occurred_at": 1,
+                "version": version, "hash": digest, "text": f.read()}
+    subprocess.run(place.command("produce", "-"), check=True, input=json.dumps(line) + "\n", text=True)
+
+
 def check(run, place, sent):
     """A number that is quick and wrong is no number."""
     if run["messages"] != sent:
@@ -45,16 +56,19 @@ def check(run, place, sent):
         raise common.Failed("%d results in the database of %d" % (rows, run["results"]))
 
 
-def one_run(number, options, sent):
+def one_run(number, options, sent, policy=""):
     """From nothing: empty outputs, another group and another database. The inputs stay, and lie in
     the broker's cache as before."""
     place = common.Place("bench_%d" % number, options.partitions, PREFIX)
     place.make()
+    if policy:
+        put_in_force(place, policy)
+        sent += options.partitions  # every lane takes it
     floors = [common.floor_of(INPUTS)]
     run = work_off(place, options.log)
     floors.append(common.floor_of(INPUTS))
     check(run, place, sent)
-    place.drop("control", "commands", *load.TOPICS)
+    place.drop(*load.TOPICS)
     floor = min(floors, key=lambda f: f["seconds"])
     run["messages_per_s"] = run["messages"] / run["seconds"]
     run["floor_messages_per_s"] = floor["messages"] / floor["seconds"]
@@ -75,8 +89,24 @@ def measure(options):
         table.show("%d" % number, runs[-1])
     median = common.median(runs)
     table.show("median", median)
-    return {"messages": count, "runs": runs, "median": median}
+    found = {"messages": count, "runs": runs, "median": median}
+    if options.policy:
+        found["under_policy"] = compare(options, count, table, median)
+    return found
+
+
+def compare(options, count, table, median):
+    """The same under another policy, and what it costs: results are others, too."""
+    runs = []
+    for number in range(options.runs + 1, 2 * options.runs + 1):
+        runs.append(one_run(number, options, count, options.policy))
+        table.show("policy %d" % number, runs[-1])
+    under = common.median(runs)
+    table.show("median", under)
+    ratios = {name: under[name] / median[name] for name in ("seconds", "cpu_seconds", "postgres_cpu_seconds", "kafka_cpu_seconds", "results")}
+    print("under %s, to the default policy: %s" % (os.path.basename(options.policy), ", ".join("%s %.2f" % ratio for ratio in ratios.items())))
+    return {"runs": runs, "median": under, "ratios": ratios}
 
 
 if __name__ == "__main__":
-    common.main("backlog", measure, {"devices": (int, 100000), "rounds": (int, 10), "runs": (int, 3)})
+    common.main("backlog", measure, {"devices": (int, 100000), "rounds": (int, 10), "runs": (int, 3), "policy": (str, "")})

@@ -16,12 +16,9 @@ from _traffic import Traffic  # noqa: E402
 from _world import PG, World, free_port, left_behind, stack, tail, wait_until  # noqa: E402
 
 from proxy import Proxy  # noqa: E402
+from servers import Skipped, worlds_on  # noqa: E402, F401
 
 RECOVERY_DEADLINE_S = 150
-
-
-class Skipped(Exception):
-    """The fault cannot be shown on this machine; says why."""
 
 
 class Kafka:
@@ -40,24 +37,38 @@ class Bench:
     """One fault's world, with muster's connections through two proxies, and what was seen."""
 
     def __init__(self, name):
-        target = dict(part.split("=", 1) for part in PG.split())
-        self.kafka = Kafka.through()
-        self.database = Proxy(free_port(), (target["host"], int(target["port"])))
-        self.world = World(name, lanes=2, dsn=f"host=127.0.0.1 port={self.database.port} user=muster")
-        self.world.extra = ["--set", f"kafka.bootstrap_servers=127.0.0.1:{Kafka.PORT}",
-                            "-X", "session.timeout.ms=6000"]
-        self.seen, self.closing, self.replays = [], [], True
+        self.name, self.world, self.kafka, self.database, self.cluster = name, None, None, None, None
+        self.seen, self.closing, self.replays, self.checks = [], [], True, True
         self.traffic = self.healed_at = self.ends = self.recovery_s = None
+        self.place = contextlib.ExitStack()
+
+    def begin(self, kafka=None, pg=None, dsn=None):
+        """The world: on the stack behind the proxies, or on the fault's own servers, whose addresses
+        are given."""
+        self.place.enter_context(worlds_on(kafka, pg))
+        if kafka is None:
+            self.kafka = Kafka.through()
+        if dsn is None:
+            target = dict(part.split("=", 1) for part in PG.split())
+            self.database = Proxy(free_port(), (target["host"], int(target["port"])))
+            dsn = f"host=127.0.0.1 port={self.database.port} user=muster"
+        self.world = World(self.name, lanes=2, dsn=dsn)
+        self.world.extra = ["-X", "session.timeout.ms=6000"]
+        if kafka is None:
+            self.world.extra += ["--set", f"kafka.bootstrap_servers=127.0.0.1:{Kafka.PORT}"]
 
     def start(self, *settings, ready=True):
         """A muster with a hundred messages a second before it."""
         muster = self.world.start(*settings)
-        if self.traffic is None:
-            self.traffic = Traffic(self.world, 50).__enter__()
+        self.resume_traffic()
         if ready:
             muster.wait_ready()
             self.some_more()
         return muster
+
+    def resume_traffic(self):
+        if self.traffic is None:
+            self.traffic = Traffic(self.world, 50).__enter__()
 
     def some_more(self, seconds=2):
         time.sleep(seconds)
@@ -91,7 +102,7 @@ class Bench:
         def ends():
             # Just started, a broker is for a moment not the leader of anything.
             with contextlib.suppress(KafkaException):
-                return self.world.input_ends()
+                return self.world.input_ends(timeout=3)
         self.ends = wait_until("a broker that leads", ends)
 
     def recovered(self):
@@ -114,6 +125,8 @@ class Bench:
 
     def check(self):
         """What must hold after every fault."""
+        if not self.checks:
+            return None
         for muster in self.world.processes:
             if muster.is_alive():
                 muster.stop()
@@ -126,11 +139,14 @@ class Bench:
         return len(results)
 
     def close(self):
-        for close in self.closing:
-            close()
-        for muster in self.world.processes:
+        for muster in self.world.processes if self.world else ():
             if muster.is_alive():
                 muster.signal(signal.SIGCONT)
-        self.kafka.heal()
-        self.stop_traffic()
-        self.world.close()
+        if self.kafka:
+            self.kafka.heal()
+        # What is taken away below may leave things undone; the next fault has a world of its own.
+        for close in (self.stop_traffic, self.world.close if self.world else None, *self.closing):
+            with contextlib.suppress(Exception):
+                if close is not None:
+                    close()
+        self.place.close()

@@ -2,14 +2,13 @@
 import contextlib
 import os
 import pathlib
-import subprocess
-import tempfile
 import time
 
 import psycopg
 
-from bench import PG, Skipped, stack
+from bench import PG, stack, wait_until
 from proxy import TO_SERVER, acknowledged
+from servers import Disk
 
 
 def database_restart(bench):
@@ -116,6 +115,25 @@ def lane_table_locked(bench):
     muster.wait_ready()
 
 
+def deadlock(bench):
+    """An operator locks all devices and then asks for the lane, which a commit that waits for the devices
+    holds: PostgreSQL ends the commit, which is done again."""
+    muster = bench.start()
+    wait_until("all devices", lambda: bench.world.sql("select count(*) from muster.device_row") == [(50,)])
+    with psycopg.connect(bench.world.dsn) as operator, psycopg.connect(bench.world.dsn, autocommit=True) as watcher:
+        operator.execute("set deadlock_timeout = '60s'")  # so that it is muster that is ended
+        operator.execute("select 1 from muster.device_row for update")
+        deadline = time.monotonic() + 30
+        while not watcher.execute("select 1 from pg_locks where not granted and pid in (select pid from"
+                                  " pg_stat_activity where datname = current_database())").fetchall():
+            assert time.monotonic() < deadline, "no commit waits"
+        operator.execute("select 1 from muster.lane for update")
+        bench.saw(muster, "deadlock detected")
+    bench.healed()
+    bench.recovered()
+    muster.wait_ready()
+
+
 @contextlib.contextmanager
 def asking_for_passwords(user):
     """The server trusts everybody but this user."""
@@ -181,41 +199,29 @@ def database_password_changed(bench):
 def database_disk_full(bench):
     """The disk of the database's tables fills up; after 10 s it is made larger: muster waits and
     goes on."""
-    if os.geteuid() != 0:
-        raise Skipped("a file system of its own can be mounted by root alone")
-    disk = tempfile.mkdtemp(prefix="muster-disk.")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        os.rmdir(disk)
-        raise Skipped(f"nothing can be mounted: {mounted.stderr.strip()}")
+    disk = Disk(64)
     world, name = bench.world, f"disk_{os.getpid()}"
     operator = psycopg.connect(PG, autocommit=True)
 
     def away():
         operator.execute(f'alter database "{world.database}" set tablespace pg_default')
         operator.execute(f"drop tablespace {name}")
-        subprocess.run(["umount", disk], check=True)
-        os.rmdir(disk)
+        disk.close()
     owner = os.stat(pathlib.Path(os.environ["STACK"]) / "postgres/data").st_uid
-    os.chown(disk, owner, -1)
-    operator.execute(f"create tablespace {name} location '{disk}'")
+    os.chown(disk.path, owner, -1)
+    operator.execute(f"create tablespace {name} location '{disk.path}'")
     operator.execute(f'alter database "{world.database}" set tablespace {name}')
     bench.closing.append(away)
-
-    def size(kib):
-        subprocess.run(["mount", "-o", f"remount,size={kib}k", disk], check=True)
     muster = bench.start()
-    # Full but for what is in use: the next page that a table needs is not there.
-    used = os.statvfs(disk)
-    size((used.f_blocks - used.f_bfree) * used.f_frsize // 1024 + 64)
+    disk.full_but(64)  # the next page that a table needs is not there
     bench.saw(muster, "No space left")
     bench.unready(muster)
     time.sleep(10)
-    size(256 * 1024)
+    disk.size(256 * 1024)
     bench.healed()
     muster.wait_ready()
 
 
 FAULTS = [database_restart, database_kill, backend_kill, commit_reset_before, commit_reset_after, database_slow,
-          database_half_open, database_read_only, lane_table_locked, wrong_database_password, database_password_changed,
+          database_half_open, database_read_only, lane_table_locked, deadlock, wrong_database_password, database_password_changed,
           database_disk_full]

@@ -1,10 +1,12 @@
 """Topics that are not what they were, and messages that do not fit."""
+import os
+import pathlib
 import time
 
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench import wait_until
+from bench import stack, wait_until
 from _world import QUIET, check_in, garbage, now_ms
 
 # A batch of 1,048,588 bytes is what a topic takes by default; this much of it may be the value.
@@ -63,4 +65,36 @@ def oversized_message(bench):
     muster.wait_ready()
 
 
-FAULTS = [topic_recreated, offsets_gone, oversized_message]
+def corrupted_log(bench):
+    """A bit of an input flips on the broker's disk: the checksum is looked at, and the lane halts before that
+    message, with topic and offset; when the bit is right again, it goes on."""
+    world = bench.world
+    muster = bench.start()
+    bench.stop_traffic()
+    world.wait_caught_up()
+    muster.stop()
+    world.send(*(check_in(f"T-{n % 50:03}", now_ms() + n) for n in range(100)))
+    segment = pathlib.Path(os.environ["STACK"]) / "kafka/data" / f"{world.prefix}checkins-0" / f"{0:020}.log"
+
+    def flip():
+        stack("kafka-stop")
+        with segment.open("r+b") as file:
+            file.seek(-20, os.SEEK_END)
+            byte = file.read(1)[0]
+            file.seek(-20, os.SEEK_END)
+            file.write(bytes([byte ^ 0x10]))
+        stack("kafka-start")
+    flip()
+    halted = world.start()
+    bench.saw(halted, "lane halted")
+    assert f"{world.prefix}checkins/0" in bench.seen[-1] and "CRC" in bench.seen[-1], bench.seen[-1]
+    bench.unready(halted)
+    halted.stop()
+    flip()
+    whole = bench.start(ready=False)
+    bench.healed()
+    bench.recovered()
+    whole.wait_ready()
+
+
+FAULTS = [corrupted_log, topic_recreated, offsets_gone, oversized_message]

@@ -1,12 +1,16 @@
 """Faults of muster's own process."""
 import os
 import pathlib
+import resource
 import signal
+import subprocess
+import sys
 import time
 from unittest import mock
 
 from bench import left_behind, wait_until
 from proxy import END_TXN, PRODUCE, TO_CLIENT, TO_SERVER, acknowledged
+from servers import Skipped
 
 
 def killed_at(bench, matches, what):
@@ -96,5 +100,94 @@ def frozen_beyond_its_session(bench):
     bench.saw(first, "lost")
 
 
+# Stops one thread, which no signal can: attached as a debugger is, until it is ended.
+HOLD_THREAD = """
+import ctypes, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+for request in (0x4206, 0x4207):  # PTRACE_SEIZE, PTRACE_INTERRUPT
+    if libc.ptrace(request, int(sys.argv[1]), None, None) != 0:
+        sys.exit(f"ptrace: {ctypes.get_errno()}")
+print("held", flush=True)
+time.sleep(120)
+"""
+
+
+def loop_wedged(bench):
+    """The thread of the loop stands still while librdkafka's go on telling the group that all is well: the
+    process notices by itself, within loop.stall_max_s (here 5), and ends with a word (SIGABRT); another
+    one goes on."""
+    muster = bench.start("--set", "loop.stall_max_s=5")
+    holder = subprocess.Popen([sys.executable, "-c", HOLD_THREAD, str(muster.process.pid)], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+    bench.closing.append(holder.kill)
+    if holder.stdout.readline() != "held\n":
+        raise Skipped(f"no thread can be held: {holder.stderr.read().strip()}")
+    began = time.monotonic()
+    # One that is traced is reaped by us when its tracer is gone.
+    bench.saw(muster, "the loop has stood still")
+    time.sleep(2)
+    holder.kill()
+    holder.wait()
+    status = muster.wait()
+    assert status == -signal.SIGABRT, f"exit {status}"
+    bench.seen.append(f"ended by SIGABRT, {time.monotonic() - began:.0f} s after it stood still")
+    other = bench.start(ready=False)
+    bench.healed()
+    other.wait_ready()
+
+
+def out_of_descriptors(bench):
+    """For 15 s no file or connection can be opened, and those to the broker are reset: muster waits, and goes
+    on by itself."""
+    muster = bench.start()
+    pid = muster.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    bench.kafka.reset()
+    time.sleep(15)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    bench.healed()
+    bench.recovered()
+    muster.wait_ready()
+
+
+def rebalance_storm(bench):
+    """For 30 s, another member joins, leaves or is killed every two seconds: the one that stays goes on, and
+    nothing is doubled."""
+    muster = bench.start()
+    others = []
+    for n in range(15):
+        if len(others) == 2 or (others and n % 3 == 2):
+            gone = others.pop(0)
+            gone.kill() if n % 2 else gone.signal(signal.SIGTERM)
+        else:
+            others.append(bench.world.start())
+        time.sleep(2)
+    for other in others:
+        other.kill()
+    bench.healed()
+    bench.recovered()
+    muster.wait_ready()
+
+
+def stopped_while_all_is_away(bench):
+    """SIGTERM while the broker answers nothing: it ends within its deadline of 20 s, with what was committed
+    left for the next one, which publishes it."""
+    muster = bench.start()
+    bench.kafka.half_open()
+    time.sleep(3)
+    began = time.monotonic()
+    muster.signal(signal.SIGTERM)
+    status = muster.wait(40)
+    bench.seen.append(f"exit {status}, {time.monotonic() - began:.0f} s after SIGTERM")
+    assert status in (0, 75), f"exit {status}"
+    bench.kafka.heal()
+    other = bench.start(ready=False)
+    bench.healed()
+    other.wait_ready(90)
+
+
 FAULTS = [kill_between_commit_and_publish, kill_within_transaction, kill_before_answer_to_end,
-          kill_before_commit, kill_before_answer_to_commit, one_identity_twice, frozen_beyond_its_session]
+          kill_before_commit, kill_before_answer_to_commit, one_identity_twice, frozen_beyond_its_session,
+          loop_wedged, out_of_descriptors, rebalance_storm, stopped_while_all_is_away]
