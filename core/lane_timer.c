@@ -32,13 +32,15 @@ static void offer_episode(struct next_timer *next, const struct policy *policy,
   }
 }
 
-/* What was enrolled by hand has its time, too, and not from the check-ins of another life. */
+int64_t lane_expected_from_ms(const struct device *device) {
+  return device->last_sync_at_ms > device->pending_since_ms ? device->last_sync_at_ms
+                                                            : device->pending_since_ms;
+}
+
 int64_t lane_overdue_from_ms(const struct lane *lane, const struct device *device) {
   const int64_t until_ms = control_muted_until_ms(&lane->control, device->platform);
-  const int64_t seen_ms = device->last_sync_at_ms > device->pending_since_ms
-                              ? device->last_sync_at_ms
-                              : device->pending_since_ms;
-  return until_ms > seen_ms ? until_ms : seen_ms;
+  const int64_t from_ms = lane_expected_from_ms(device);
+  return until_ms > from_ms ? until_ms : from_ms;
 }
 
 /* Of a device whose check-ins are expected. What befalls the tenant is not its fault: meanwhile
