@@ -452,6 +452,9 @@ def chain_of(world, record, previous):
     put(counts["messages"], counts["dead_letters"], counts["timers"], counts["devices"])
     for digest in (record["environment"], digests["inputs"], digests["results"]):
         out.write(bytes.fromhex(digest))
+    sweep = record["cursors"]["sweep"]
+    if sweep:
+        put(1, sweep["device_number"])
     return hashlib.sha256(out.getvalue()).digest()
 
 
@@ -512,7 +515,7 @@ def check_journal_view(world, lane, records):
     equal(len(rows), len(records), "rows of muster.journal in lane %d" % lane)
     for row, record in zip(rows, records):
         where = "muster.journal, lane %d, %s %d" % (lane, record["kind"], record["batch"])
-        cursors = {"timer": record["cursors"]["timer"] and with_texts(record["cursors"]["timer"])}
+        cursors = {name: cursor and with_texts(cursor) for name, cursor in record["cursors"].items()}
         equal({name: row[name] for name in record}, dict(record, cursors=cursors), where)
 
 

@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 
-from _world import HOUR, MINUTE, MUSTER, check_in, enroll, main, now_ms, report, tail, wait_until
+from _world import HOUR, MINUTE, MUSTER, SECOND, check_in, enroll, main, now_ms, report, tail, time_text, wait_until
 
 ROOT, ANN, BOB, EVE = "root@example.org", "ann@example.org", "bob@example.org", "eve@example.org"
 
@@ -260,6 +260,13 @@ def policies_and_outages(make):
     said(story.ask("profile", "push", "standard", "--revision", "2026-11"), outcome="OK")
     wait_until("pushed", lambda: story.world.sql("select count(*) from muster.results where value->>'action' = "
                                                  "'PUSH_PROFILE'") == [(40,)])
+    # Enrolled by hand and never seen: its time counts from its enrolment.
+    said(story.ask("device", "provision", "HAND", "--user", ANN, "--profile", "standard", "--platform", "windows",
+                   "--os-version", "10.0.22631"), outcome="OK")
+    said(story.ask("device", "set-status", "HAND", "enrolled"), outcome="OK")
+    since = wait_until("overdue, by hand", lambda: story.device("HAND", status="ENROLLED")["overdue_since"])
+    pending = story.world.sql("select pending_since from muster.device_row where serial = 'HAND'")[0][0]
+    assert since == time_text(round(pending.timestamp() * 1000) + 6 * SECOND), (since, pending)
     story.end()
     verified(story.world)
 
