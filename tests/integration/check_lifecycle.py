@@ -239,6 +239,10 @@ def policies_and_outages(make):
         after = ["--after", page[-1]["device_id"]]
     assert sum(pages, []) == [f"PC-{n:02}" for n in reversed(range(40))], pages
 
+    opened = story.world.sql("select value->>'description' from muster.results where value->>'action' = 'OPEN'")
+    assert opened == 40 * [("The screen lock is too weak (weak_screen_lock). Seen: screen_lock_pin_length 6. Required: "
+                            "screen_lock_pin_length at least 8. What to do: Set a longer one.",)], opened
+
     said(story.ask("tenant", "end", "upstream_outage"), outcome="OK")
     wait_until("overdue after it", lambda: len(story.list("device", "list", "--overdue")) == 40)
     story.send("checkins", "PC-07", os_version="10.0.22631", trigger="SCHEDULED")
