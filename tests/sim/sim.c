@@ -369,7 +369,7 @@ static void draw_plan(struct plan *plan) {
       .gap_ms_max = 60,
       .fault_per_mille = rate(9, 12),
   };
-  plan->is_tampered = draw(12) == 0;
+  plan->is_tampered = draw(6) == 0;
   plan->cannot_end_backends = draw(3) == 0;
   for (enum fault_kind kind = 0; kind < FAULT_COUNT; kind++) {
     plan->rates[kind] = rate(5, 10); /* a weight among faults of the world at large */
