@@ -16,7 +16,7 @@ import psycopg
 
 import _world
 from _registry import Registry
-from _world import (EX_CONFIG, EX_UNAVAILABLE, HOUR, INPUTS, LONG_AGO, MINUTE, NUMBERED, Event, check_in, enroll,
+from _world import (EX_CONFIG, EX_UNAVAILABLE, HOUR, LONG_AGO, MINUTE, NUMBERED, Event, check_in, enroll,
                     main, now_ms, report, tail, wait_until)
 
 # A check-in as another team writes it: other order, a field more, one promoted.
@@ -86,7 +86,8 @@ def letters(results):
 
 
 def outputs_are_registered_and_framed(make):
-    """Ours stand under <topic>-value, and everything that goes out carries their ids; produce alike."""
+    """Ours stand under <topic>-value, and everything that goes out carries their ids; produce alike, which
+    registers what it writes."""
     registry = Registry()
     world = make("framed", lanes=2)
     with_registry(world, registry)
@@ -102,7 +103,7 @@ def outputs_are_registered_and_framed(make):
         ids = registry.subjects[f"{world.prefix}{topic}-value"]
         for record in world.read(topic)[topic]:
             assert record.value[:5] == struct.pack(">BI", 0, *ids), f"{topic}: {record.value[:10].hex()}, not {ids}"
-    wanted = {f"{world.prefix}{topic}-value" for topic in (*NUMBERED, "devices", "journal", *INPUTS)} - \
+    wanted = {f"{world.prefix}{topic}-value" for topic in (*NUMBERED, "devices", "journal", "enrollments")} - \
         {f"{world.prefix}dead-letters-value"}
     assert registry.subjects.keys() == wanted, registry.subjects.keys() ^ wanted
     shown = [json.loads(line) for line in world.muster("topics", "cat", "licenses").stdout.splitlines()]
