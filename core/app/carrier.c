@@ -1,5 +1,7 @@
 #include "core/app/carrier.h"
 
+#include "core/app/state_digest.h"
+
 #include <stdlib.h>
 
 enum {
@@ -217,6 +219,9 @@ static void fill_digests(struct carrier *carrier, const struct seal *seal,
 void carrier_seal(struct carrier *carrier, const struct batch *batch, const struct seal *seal,
                   const struct span batch_last[TOPIC_COUNT]) {
   batch_row(batch, &carrier->state->lane, &carrier->row);
+  if (carrier->row.has_state) {
+    state_digest(&carrier->state->lane, carrier->row.state);
+  }
   keep_not_believed(carrier);
   fill_digests(carrier, seal, batch_last);
   encode_changed(carrier);

@@ -431,6 +431,10 @@ def chain_of(world, record, previous):
     put(counts["messages"], counts["dead_letters"], counts["timers"], counts["devices"])
     for digest in (record["environment"], digests["inputs"], digests["results"]):
         out.write(bytes.fromhex(digest))
+    if record["cursors"]["sweep"] is not None:
+        put(1, record["cursors"]["sweep"]["device_number"])
+    if digests["state"] is not None:
+        out.write(bytes.fromhex(digests["state"]))
     return hashlib.sha256(out.getvalue()).digest()
 
 

@@ -27,8 +27,10 @@ void stepper_fini(struct stepper *stepper) {
 struct head stepper_head(const struct logged *message) {
   const enum event_kind kind = message->event.kind;
   return (struct head){.state = HEAD_READY,
-                       .begins_batch = message->is_event &&
-                                       (kind == EVENT_POLICY || kind == EVENT_PROFILE_REVISION),
+                       .begins_batch =
+                           message->is_event && (kind == EVENT_POLICY || kind == EVENT_STATE ||
+                                                 kind == EVENT_PROFILE_REVISION),
+                       .ends_batch = message->is_event && kind == EVENT_STATE,
                        .is_believed = message->is_believed,
                        .timestamp_ms = message->timestamp_ms,
                        .offset = message->offset};
