@@ -180,8 +180,8 @@ static void script_journal(struct buffer *script, const struct store_batch *batc
       "dead_letter_count, timer_count, device_count, epoch, clock_before, clock_after, "
       "range_from, range_to, not_believed_topic, not_believed_offset, timer_due_at, "
       "timer_device, timer_kind, sweep_device, environment, last_message, inputs, results, chain, "
-      "state, committed_at, owner) VALUES (%" PRIu32 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
-      ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 ", ",
+      "state, committed_at, owner) VALUES (%" PRIu32 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+      ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 ", ",
       row->lane, row->batch, row->first_seq, row->last_seq, row->message_count,
       row->dead_letter_count, row->timer_count, row->device_count, batch->lane->epoch);
   script_time(script, row->clock_before_ms);

@@ -286,8 +286,8 @@ static enum status ask_states(const struct command_line *line, int64_t *offset,
 static enum status find_batch(const struct maker *maker, uint32_t lane, int64_t offset,
                               uint64_t *batch, struct error *error) {
   struct recorded_batches told = {0};
-  const enum status status = recorded_read_told(&maker->line->config, maker->inputs.schemas, lane,
-                                                &told, error);
+  const enum status status =
+      recorded_read_told(&maker->line->config, maker->inputs.schemas, lane, &told, error);
   *batch = 0;
   for (size_t i = 0; i < told.count; i++) {
     const struct journal_row *row = &told.items[i].row;
@@ -310,7 +310,8 @@ static enum status await_batch(const struct maker *maker, uint32_t lane, int64_t
     if (clock_mono_ms() >= deadline_mono_ms) {
       return error_set(error, STATUS_UNAVAILABLE,
                        "snapshot create: lane %" PRIu32 " has not told its state in time, which "
-                       "%scontrol asks for at offset %" PRId64 ": muster status tells how far it is",
+                       "%scontrol asks for at offset %" PRId64
+                       ": muster status tells how far it is",
                        lane, maker->line->config.kafka.topic_prefix, offset);
     }
     poll(NULL, 0, LOOK_EVERY_MS);
@@ -362,8 +363,8 @@ enum status command_snapshot_create(const struct command_line *line, struct erro
 static enum status list_lane(struct maker *maker, const struct snapshot_places *places,
                              uint32_t lane, struct error *error) {
   struct recorded_batches told = {0};
-  const enum status status = recorded_read_told(&maker->line->config, maker->inputs.schemas, lane,
-                                                &told, error);
+  const enum status status =
+      recorded_read_told(&maker->line->config, maker->inputs.schemas, lane, &told, error);
   for (size_t i = 0; i < places->count && status == STATUS_OK; i++) {
     const struct snapshot_place *place = &places->items[i];
     const struct journal_row *row = NULL;
@@ -372,9 +373,9 @@ static enum status list_lane(struct maker *maker, const struct snapshot_places *
     }
     if (place->lane == lane) {
       bool holds = false;
-      const enum status read = row == NULL ? STATUS_OK
-                                           : replay_lane_check_snapshot(&maker->line->config, place,
-                                                                        row, &holds, error);
+      const enum status read =
+          row == NULL ? STATUS_OK
+                      : replay_lane_check_snapshot(&maker->line->config, place, row, &holds, error);
       if (read != STATUS_OK) {
         recorded_fini(&told);
         return read;

@@ -122,8 +122,7 @@ struct json_t *explain_event(const struct event *event) {
   case EVENT_GROUP:
     return group_json(event);
   case EVENT_STATE:
-    return json_pack("{s:s, s:o}", "kind", "state request", "actor",
-                     subject_json(&event->actor));
+    return json_pack("{s:s, s:o}", "kind", "state request", "actor", subject_json(&event->actor));
   }
   assert(false);
   return NULL;

@@ -35,10 +35,10 @@ static enum status read_record(const json_t *object, const json_t *fields, enum 
   const uint32_t count = topic_record_count(topic);
   const struct span name = import_text(object, "record");
   for (*record = first; *record < first + count; (*record)++) {
-    const bool is_it = name.size > 0
-                           ? span_equal(name, span_text(input_record_name(*record)))
-                           : count == 1 || (telling_fields[*record] != NULL &&
-                                json_object_get(fields, telling_fields[*record]) != NULL);
+    const bool is_it =
+        name.size > 0 ? span_equal(name, span_text(input_record_name(*record)))
+                      : count == 1 || (telling_fields[*record] != NULL &&
+                                       json_object_get(fields, telling_fields[*record]) != NULL);
     if (is_it) {
       return STATUS_OK;
     }

@@ -143,10 +143,9 @@ static bool take_message(void *context, const rd_kafka_message_t *message) {
   }
   const char *kind = json_string_value(json_object_get(record, "kind"));
   const char *content = json_string_value(json_object_get(record, "content"));
-  const bool is_told =
-      json_is_string(json_object_get(json_object_get(record, "digests"), "state"));
-  const bool is_wanted = (uint64_t)integer_of(record, "batch") > reading->batch &&
-                         (is_told || !reading->wants_told);
+  const bool is_told = json_is_string(json_object_get(json_object_get(record, "digests"), "state"));
+  const bool is_wanted =
+      (uint64_t)integer_of(record, "batch") > reading->batch && (is_told || !reading->wants_told);
   if (is_wanted && kind != NULL && strcmp(kind, "BATCH") == 0) {
     struct recorded_batch *added =
         recorded_add_json(reading->batches, reading->config->kafka.topic_prefix, record);

@@ -22,6 +22,8 @@ struct replay_lane {
   bool has_reached;
   struct journal_row snapshot; /* of the batch after which it began; zeros: none */
   bool has_snapshot_row;
+  uint64_t passed_batch; /* the last before the snapshot's that was passed; 0: none was */
+  uint8_t passed_chain[DIGEST_SIZE];
   struct device_changes changes;
 };
 
@@ -140,8 +142,7 @@ static enum status begin_with_snapshot(struct replay_lane *lane, struct error *e
   for (size_t i = places.count; i-- > 0 && !begins && status == STATUS_OK;) {
     const struct snapshot_place *place = &places.items[i];
     const struct journal_row *row = row_of(&told, place);
-    if (row != NULL &&
-        (options->until_ms == TIME_NONE || place->clock_ms <= options->until_ms)) {
+    if (row != NULL && (options->until_ms == TIME_NONE || place->clock_ms <= options->until_ms)) {
       status = try_snapshot(lane, place, row, &begins, error);
       if (status == STATUS_OK && !begins) {
         begin_anew(lane);
@@ -252,6 +253,18 @@ static bool is_as_recorded(const struct replay_lane *lane, const struct journal_
           memcmp(row->chain, decided->chain, DIGEST_SIZE) == 0);
 }
 
+/* Whether the row's chain is over what the row says, the state that it vouches for included. */
+static bool chain_holds(const struct replay_lane *lane, const struct journal_row *row) {
+  if (lane->passed_batch + 1 != row->batch) {
+    return lane->passed_batch == 0; /* the journal begins with it */
+  }
+  uint8_t *bytes = memory_zeroed(1, journal_canonical_size_max(row));
+  uint8_t chain[DIGEST_SIZE];
+  digest_of(span_of(bytes, journal_canonical(row, lane->passed_chain, bytes)), chain);
+  free(bytes);
+  return memcmp(chain, row->chain, DIGEST_SIZE) == 0;
+}
+
 /* The next entry behind the snapshot's batch. That batch's own row must be the snapshot's: what is
  * decided behind it is then chained to it. */
 static enum status next_entry(struct replay_lane *lane, struct journal_entry *entry,
@@ -270,14 +283,18 @@ static enum status next_entry(struct replay_lane *lane, struct journal_entry *en
     if (entry->batch == NULL || entry->batch->row.batch > lane->snapshot.batch) {
       return STATUS_OK;
     }
-    lane->has_snapshot_row = entry->batch->row.batch == lane->snapshot.batch;
-    if (entry->batch->row.batch == lane->snapshot.batch &&
-        memcmp(entry->batch->row.chain, lane->snapshot.chain, DIGEST_SIZE) != 0) {
+    const struct journal_row *row = &entry->batch->row;
+    lane->has_snapshot_row = row->batch == lane->snapshot.batch;
+    if (lane->has_snapshot_row &&
+        (memcmp(row->chain, lane->snapshot.chain, DIGEST_SIZE) != 0 || !chain_holds(lane, row))) {
       return error_set(error, STATUS_REFUSED,
-                       "lane %u: the snapshot of batch %" PRIu64
-                       " is not of this journal: its chain is another",
+                       "lane %u: the journal's row of batch %" PRIu64
+                       ", of which there is a snapshot, is not what was committed: its chain does "
+                       "not hold",
                        lane->options.lane, lane->snapshot.batch);
     }
+    lane->passed_batch = row->batch;
+    memcpy(lane->passed_chain, row->chain, DIGEST_SIZE);
   }
 }
 

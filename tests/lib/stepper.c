@@ -217,8 +217,9 @@ bool stepper_replay(struct stepper *stepper, const struct topic_log logs[TOPIC_C
     enum topic topic;
     switch (batch_next(&stepper->batch, &stepper->lane, heads, &topic)) {
     case NEXT_WAIT:
-    case NEXT_CLOSE:
       return false;
+    case NEXT_CLOSE:
+      return stepper->batch.is_ended;
     case NEXT_SWEEP:
       if (row->sweep.is_set &&
           row->sweep.device_number == sweep_cursor(&stepper->lane).device_number) {

@@ -195,8 +195,8 @@ static void take_message(struct oracle *oracle, enum topic topic) {
         lane_state_person(oracle->state, person->subject, email, &is_new);
       }
     }
-    oracle->has_state = oracle->is_ended &&
-                        control_may(&lane->control, &intake->event.actor, ROLE_OPERATOR);
+    oracle->has_state =
+        oracle->is_ended && control_may(&lane->control, &intake->event.actor, ROLE_OPERATOR);
     decide_event(lane, &intake->event, &intake->message, &sink);
   }
   answers_check(oracle->answers, lane, intake, oracle->answer_count - answers_before);
@@ -289,7 +289,8 @@ static void check_batch(struct oracle *oracle) {
     state_digest(lane, state);
   }
   CHECK_THAT(oracle->has_state == row->has_state && memcmp(state, row->state, DIGEST_SIZE) == 0,
-             "lane %u: batch %" PRIu64 " tells another state%s", oracle->lane, row->batch, oracle->has_state != row->has_state ? " (or none)" : "");
+             "lane %u: batch %" PRIu64 " tells another state%s", oracle->lane, row->batch,
+             oracle->has_state != row->has_state ? " (or none)" : "");
   const struct sweep_cursor cursor = sweep_cursor(lane);
   CHECK_THAT(cursor.is_set == row->sweep.is_set && cursor.device_number == row->sweep.device_number,
              "lane %u: batch %" PRIu64 " ends elsewhere in a sweep", oracle->lane, row->batch);
