@@ -4,6 +4,7 @@ the journal vouches for those that are."""
 import hashlib
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -49,7 +50,8 @@ def check_forged(world):
     head = HEAD.unpack(newest[3][:HEAD.size])
     equal(head[5:7], (0, 1), "parts of a small snapshot")
     body = bytearray(newest[3][HEAD.size:])
-    body[-200] ^= 1
+    version = list(re.finditer(rb"\d+\.\d+\.\d+", body))[-1]  # of a device's system
+    body[version.start()] ^= 1
     write(world, 0, newest[2], newest[3][:HEAD.size] + bytes(body))
     broken = ask(world, "device", "list", "--as-of", "2030-01-01T00:00:00Z")
     forged = bytes(body[:-32]) + hashlib.sha256(body[:-32]).digest()
