@@ -7,19 +7,17 @@
 #include "core/app/output.h"
 #include "core/app/replay_inputs.h"
 #include "core/app/replay_lane.h"
-#include "core/app/request.h"
+#include "core/app/snapshot_ask.h"
 #include "core/app/snapshot_topic.h"
 #include "core/app/text.h"
 
 #include <inttypes.h>
-#include <jansson.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { LANE, CREATE_ADMIN, CREATE_NO_ASK, CREATE_TIMEOUT };
 
-enum { TIMEOUT_S = 60, TIMEOUT_MAX_S = 86400, LOOK_EVERY_MS = 200 };
+enum { TIMEOUT_S = 60, TIMEOUT_MAX_S = 86400 };
 
 const struct option_spec snapshot_options[] = {
     [LANE] = {"lane", "N", "this lane alone, counted from 0"},
@@ -260,69 +258,15 @@ static enum status close_maker(struct maker *maker, enum status status, struct e
   return status;
 }
 
-/* Has every lane tell its state; where in the control topic that is asked for. */
-static enum status ask_states(const struct command_line *line, int64_t *offset,
-                              struct error *error) {
-  const char *const patience[] = {line->options[CREATE_TIMEOUT], NULL};
-  json_t *const fields = json_object();
-  struct asked asked;
-  enum status status =
-      request_actor(fields, line, "snapshot create", line->options[CREATE_ADMIN], error);
-  if (status != STATUS_OK) {
-    json_decref(fields);
-    return status;
-  }
-  status = request_grant(line,
-                         &(struct request){.command = "snapshot create",
-                                           .record = INPUT_STATE,
-                                           .fields = fields,
-                                           .patience = patience},
-                         &asked, error);
-  *offset = asked.offset;
-  return status;
-}
-
-/* The lane's batch that the request ended; 0: it is not in the journal yet. */
-static enum status find_batch(const struct maker *maker, uint32_t lane, int64_t offset,
-                              uint64_t *batch, struct error *error) {
-  struct recorded_batches told = {0};
-  const enum status status =
-      recorded_read_told(&maker->line->config, maker->inputs.schemas, lane, &told, error);
-  *batch = 0;
-  for (size_t i = 0; i < told.count; i++) {
-    const struct journal_row *row = &told.items[i].row;
-    if (row->ranges[TOPIC_CONTROL].to == offset + 1) {
-      *batch = row->batch;
-    }
-  }
-  recorded_fini(&told);
-  return status;
-}
-
-/* Lanes come to the request in their own time. */
-static enum status await_batch(const struct maker *maker, uint32_t lane, int64_t offset,
-                               int64_t deadline_mono_ms, uint64_t *batch, struct error *error) {
-  for (;;) {
-    const enum status status = find_batch(maker, lane, offset, batch, error);
-    if (status != STATUS_OK || *batch > 0) {
-      return status;
-    }
-    if (clock_mono_ms() >= deadline_mono_ms) {
-      return error_set(error, STATUS_UNAVAILABLE,
-                       "snapshot create: lane %" PRIu32 " has not told its state in time, which "
-                       "%scontrol asks for at offset %" PRId64
-                       ": muster status tells how far it is",
-                       lane, maker->line->config.kafka.topic_prefix, offset);
-    }
-    poll(NULL, 0, LOOK_EVERY_MS);
-  }
-}
-
 static enum status create_lanes(struct maker *maker, int64_t only, int64_t timeout_s,
                                 struct error *error) {
   const bool asks = maker->line->options[CREATE_NO_ASK] == NULL;
   int64_t offset = -1;
-  enum status status = asks ? ask_states(maker->line, &offset, error) : STATUS_OK;
+  enum status status = STATUS_OK;
+  if (asks) {
+    status = snapshot_ask(maker->line, maker->line->options[CREATE_ADMIN],
+                          maker->line->options[CREATE_TIMEOUT], &offset, error);
+  }
   const int64_t deadline_mono_ms = clock_mono_ms() + timeout_s * 1000;
   for (uint32_t lane = 0; lane < maker->inputs.lane_count && status == STATUS_OK; lane++) {
     uint64_t batch = 0;
@@ -330,7 +274,8 @@ static enum status create_lanes(struct maker *maker, int64_t only, int64_t timeo
       continue;
     }
     if (asks) {
-      status = await_batch(maker, lane, offset, deadline_mono_ms, &batch, error);
+      status = snapshot_await(&maker->line->config, maker->inputs.schemas, lane, offset,
+                              deadline_mono_ms, &batch, error);
     }
     if (status == STATUS_OK) {
       status = create(maker, lane, batch, error);
