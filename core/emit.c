@@ -31,6 +31,7 @@ static struct result result_about(const struct step *step, enum result_kind kind
   struct result result = emit_result(step, kind);
   result.device_number = lane_device_number(step->lane, index);
   result.serial = lane_serial(step->lane, device);
+  result.state = device;
   emit_name_person(step, &result, device->person);
   return result;
 }

@@ -356,8 +356,9 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
   memcpy(image->subject, lane->persons.items[device->person].subject, SUBJECT_SIZE);
   image->next_timer = lane_next_timer_under(lane, policy, index, device, &image->next_due_at_ms);
   image->wipe = lane_wipe(lane, index);
-  image->overdue_since_ms =
-      device->overdue_stage == 0 ? TIME_NONE : device->last_sync_at_ms + policy->overdue_after_ms;
+  image->overdue_since_ms = device->overdue_stage == 0
+                                ? TIME_NONE
+                                : lane_expected_from_ms(device) + policy->overdue_after_ms;
   if (touch != NULL && touch->is_changed) {
     image->is_changed = true;
     image->changed_batch = touch->batch;

@@ -167,8 +167,12 @@ enum timer_kind lane_next_timer_under(const struct lane *lane, const struct poli
                                       uint32_t index, const struct device *device,
                                       int64_t *due_at_ms);
 
-/* What the stages of overdue syncs are counted from: the device's last check-in, or the end of what
- * kept it from another. */
+/* From when on the device's next check-in is waited for: its last one, or the later time at which
+ * it became PENDING: it may have been enrolled by hand, and have checked in in another life. */
+int64_t lane_expected_from_ms(const struct device *device);
+
+/* What the stages of overdue syncs are counted from: the same, or the end of what kept the device
+ * from checking in. */
 int64_t lane_overdue_from_ms(const struct lane *lane, const struct device *device);
 
 /* The last wipe asked for of devices[index], or NULL; and a new one in its place. The pointer holds

@@ -32,9 +32,15 @@ static void offer_episode(struct next_timer *next, const struct policy *policy,
   }
 }
 
+int64_t lane_expected_from_ms(const struct device *device) {
+  return device->last_sync_at_ms > device->pending_since_ms ? device->last_sync_at_ms
+                                                            : device->pending_since_ms;
+}
+
 int64_t lane_overdue_from_ms(const struct lane *lane, const struct device *device) {
   const int64_t until_ms = control_muted_until_ms(&lane->control, device->platform);
-  return until_ms > device->last_sync_at_ms ? until_ms : device->last_sync_at_ms;
+  const int64_t from_ms = lane_expected_from_ms(device);
+  return until_ms > from_ms ? until_ms : from_ms;
 }
 
 /* Of a device whose check-ins are expected. What befalls the tenant is not its fault: meanwhile
@@ -76,8 +82,7 @@ enum timer_kind lane_next_timer_under(const struct lane *lane, const struct poli
   if (device->compliance == COMPLIANCE_NONCOMPLIANT || device->clean_since_ms != 0) {
     offer_episode(&next, policy, device);
   }
-  if (policy->overdue_after_ms > 0 && device->status == DEVICE_ENROLLED &&
-      device->last_sync_at_ms != TIME_NONE) {
+  if (policy->overdue_after_ms > 0 && device->status == DEVICE_ENROLLED) {
     offer_overdue(&next, lane, policy, device);
   }
   if (device->wipe != WIPE_NONE) {

@@ -128,6 +128,8 @@ struct original {
   uint64_t size_bytes;
 };
 
+struct device;
+
 struct result {
   enum result_kind kind;
   uint64_t seq; /* dense from 1 in its lane */
@@ -137,6 +139,9 @@ struct result {
   struct rule_names rules; /* its own; of one read back, whoever knows policies fills them in */
   uint64_t device_number;  /* 0: concerns no device */
   struct span serial;      /* empty when it concerns no device */
+  /* The device in the state that it is being changed to, while the sink is called; NULL: it
+   * concerns none, or the result was read back. */
+  const struct device *state;
   bool has_subject;
   uint8_t subject[SUBJECT_SIZE];
   /* The subject's index in the lane, where the edge finds the address; UINT32_MAX: nobody whose
@@ -160,6 +165,7 @@ struct result {
       enum ticket_action action;
       uint32_t episode; /* correlation_id is "<device id>/<episode>" */
       violation_set violations;
+      const char *description; /* for people: by whoever knows the policy's texts; NULL: none */
     } ticket;
     struct {
       enum license_action action;

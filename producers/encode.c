@@ -78,15 +78,16 @@ static uint8_t *put_audit(uint8_t *at, const struct result *result) {
   at = put_unsigned(at, result->audit.action);
   at = put_string(at, result->audit.target);
   at = put_unsigned(at, result->audit.outcome);
-  const char *const reason = result->audit.reason;
-  return put_nullable_string(at, reason != NULL ? span_text(reason) : span_of("", 0));
+  return put_nullable_text(at, result->audit.reason);
 }
 
 static size_t fields_size_max(const struct result *result) {
   switch (result->kind) {
   case RESULT_COMPLIANCE_CHANGE:
-  case RESULT_TICKET:
     return violations_size_max(&result->rules);
+  case RESULT_TICKET:
+    return violations_size_max(&result->rules) +
+           (result->ticket.description != NULL ? strlen(result->ticket.description) : 0);
   case RESULT_NOTIFICATION:
     return strlen(result->notification.template_name);
   case RESULT_ACCESS_DECISION:
@@ -140,7 +141,8 @@ static uint8_t *put_fields(uint8_t *at, const struct result *result, struct span
     end = put_decimal(end, result->ticket.episode);
     at = put_unsigned(at, result->ticket.action);
     at = put_string(at, span_of(correlation_id, (size_t)(end - correlation_id)));
-    return put_violations(at, &result->rules, result->ticket.violations);
+    at = put_violations(at, &result->rules, result->ticket.violations);
+    return put_nullable_text(at, result->ticket.description);
   }
   case RESULT_LICENSE:
     return put_unsigned(at, result->license.action);

@@ -58,6 +58,11 @@ static inline uint8_t *put_nullable_string(uint8_t *at, struct span text) {
   return text.size > 0 ? put_string(at, text) : at;
 }
 
+/* NULL and "" alike are null. */
+static inline uint8_t *put_nullable_text(uint8_t *at, const char *text) {
+  return put_nullable_string(at, text != NULL ? span_text(text) : (struct span){0});
+}
+
 static inline uint8_t *put_nullable_time(uint8_t *at, int64_t at_ms) {
   at = put_is_set(at, at_ms != TIME_NONE);
   return at_ms != TIME_NONE ? put_long(at, at_ms) : at;

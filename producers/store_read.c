@@ -206,6 +206,7 @@ static void row_detail(struct row_reader *reader, struct result *result) {
     result->ticket.action = (enum ticket_action)symbol;
     result->ticket.episode = episode;
     result->ticket.violations = violations;
+    result->ticket.description = reason;
     break;
   case RESULT_LICENSE:
     result->license.action = (enum license_action)symbol;

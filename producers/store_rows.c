@@ -146,6 +146,7 @@ static struct detail detail_of(const struct result *result) {
     detail.has_episode = detail.has_violations = true;
     detail.episode = result->ticket.episode;
     detail.violations = result->ticket.violations;
+    detail.reason = result->ticket.description;
     break;
   case RESULT_LICENSE:
     detail.symbol = (int32_t)result->license.action;

@@ -1,6 +1,7 @@
 #include "core/app/carrier.h"
 
 #include "core/app/state_digest.h"
+#include "core/app/ticket_words.h"
 
 #include <stdlib.h>
 
@@ -70,8 +71,7 @@ void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t b
   carrier->next = NULL;
 }
 
-static void take_result(void *context, const struct result *result) {
-  struct carrier *carrier = context;
+static void carry(struct carrier *carrier, const struct result *result) {
   const struct span email = result->has_subject && result->person != INDEX_NONE
                                 ? lane_state_address(carrier->state, result->person)
                                 : (struct span){0};
@@ -88,6 +88,20 @@ static void take_result(void *context, const struct result *result) {
     carrier->dead_letter_count++;
     carrier->reject_counts[result->dead_letter.reject.code]++;
   }
+}
+
+/* Tickets are few, and they alone get words: the core has none. */
+static void take_result(void *context, const struct result *result) {
+  struct carrier *carrier = context;
+  if (result->kind != RESULT_TICKET) {
+    carry(carrier, result);
+    return;
+  }
+  struct result told = *result;
+  char *const description = ticket_description(&carrier->state->lane, result);
+  told.ticket.description = description;
+  carry(carrier, &told);
+  free(description);
 }
 
 struct sink carrier_sink(struct carrier *carrier) {

@@ -157,6 +157,12 @@ static void drop_headers(struct copying *copying, const struct intake *intake,
   record->headers = buffer_span(&copying->headers);
 }
 
+/* Keys of control messages may be anything, and nothing reads them. */
+static void drop_key(struct stored_record *record) {
+  record->flags |= STORED_IS_PARTIAL | STORED_KEY_IS_NULL;
+  record->key = span_of("", 0);
+}
+
 static void take_message(void *context, const struct intake *intake) {
   struct copying *copying = context;
   const struct record *is = source_peek(intake->source);
@@ -173,6 +179,9 @@ static void take_message(void *context, const struct intake *intake) {
     withhold(intake, &record);
   } else {
     replace_addresses(copying, intake, &record);
+  }
+  if (intake->topic == TOPIC_CONTROL && copy_has_at(record.key)) {
+    drop_key(&record);
   }
   if (copy_has_at(record.headers)) {
     drop_headers(copying, intake, &record);

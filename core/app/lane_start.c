@@ -262,6 +262,15 @@ static void replay_device(void *context, const struct device_image *device, stru
   }
 }
 
+/* What is missing may have been let go by another owner, and what is not known have come with its
+ * batches. */
+static enum status unless_overtaken(struct lane_resources *resources, enum status status,
+                                    struct error *error) {
+  const struct error finding = *error;
+  const enum status owner = store_check_owner(resources->store, &resources->ownership, error);
+  return owner == STATUS_OK ? error_set(error, status, "%s", finding.text) : owner;
+}
+
 static enum status publish_rest(const struct lane_setup *setup, struct lane_resources *resources,
                                 struct error *error) {
   const uint64_t checkpoint_batch = resources->head.checkpoint.batch;
@@ -281,16 +290,14 @@ static enum status publish_rest(const struct lane_setup *setup, struct lane_reso
   };
   enum status status = store_load_batches(resources->store, setup->lane, resources->published_batch,
                                           checkpoint_batch, &replay, error);
-  if (status == STATUS_REFUSED) { /* what is missing may have been let go by another owner */
-    const struct error refusal = *error;
-    status = store_check_owner(resources->store, &resources->ownership, error);
-    status = status == STATUS_OK ? error_set(error, STATUS_REFUSED, "%s", refusal.text) : status;
-  }
   if (status == STATUS_OK) {
     resources->has_republished = true;
     end_row(&republish);
     send_records(&republish);
     status = republish.status;
+  }
+  if (status == STATUS_REFUSED || status == STATUS_CONFIG) {
+    status = unless_overtaken(resources, status, error);
   }
   buffer_fini(&republish.records);
   buffer_fini(&republish.canonical);

@@ -1,7 +1,8 @@
 /* What a rule asks of a device and what was seen of it, in words for people.
  *
  * "antivirus_signatures_age at most 168h", "antivirus_signatures_age 200h". The caller frees each
- * text; none is ever NULL. */
+ * text; none is ever NULL. Tickets have these words and a replay makes them again: whoever changes
+ * the wording raises the decision version. */
 #ifndef MUSTER_APP_POLICY_WORDS_H
 #define MUSTER_APP_POLICY_WORDS_H
 

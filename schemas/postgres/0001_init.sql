@@ -94,7 +94,7 @@ CREATE TABLE muster.result_row (
   serial text,
   subject bytea,
   name text,            -- template, resource, actor, or an action's parameter
-  reason text,          -- of a dead letter the error's text
+  reason text,          -- of a dead letter the error's text, of a ticket its description
   target text,          -- of a dead letter the key, when it is text; the parameter's value
   traceparent bytea
 );
@@ -482,7 +482,8 @@ SELECT r.device AS number, r.lane, r.seq, r.at, l.topic_prefix || muster.kind_to
         'correlation_id', muster.device_id(r.device) || '/' || r.episode,
         'violations', coalesce(s.rule_ids, ARRAY(
           SELECT rule FROM unnest(y.rule_ids) WITH ORDINALITY rules (rule, place)
-          WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)))
+          WHERE (r.violations >> (place - 1)::integer) & 1 = 1 ORDER BY place)),
+        'description', r.reason)
       WHEN 4 THEN jsonb_build_object('action', ('{ASSIGN,RELEASE}'::text[])[r.symbol + 1])
       WHEN 5 THEN jsonb_build_object(
         'action', ('{PUSH_PROFILE,WIPE,RETIRE,RENAME,SYNC}'::text[])[r.symbol + 1],

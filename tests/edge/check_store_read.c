@@ -94,6 +94,7 @@ static void check_detail(const struct result *result, const struct result *expec
     ck_assert_int_eq(result->ticket.action, expected->ticket.action);
     ck_assert_uint_eq(result->ticket.episode, expected->ticket.episode);
     ck_assert_uint_eq(result->ticket.violations, expected->ticket.violations);
+    ck_assert_pstr_eq(result->ticket.description, expected->ticket.description);
     break;
   case RESULT_LICENSE:
     ck_assert_int_eq(result->license.action, expected->license.action);
@@ -262,9 +263,10 @@ START_TEST(views_tell_what_was_committed) {
   answers("SELECT overdue_since = at - interval '4 ms' FROM muster.devices", "t");
   answers("SELECT value FROM muster.results WHERE seq = 4",
           "{\"at\": \"2026-11-01T00:00:00.127Z\", \"seq\": 4, \"lane\": 1, \"cause\": null, "
-          "\"action\": \"RESOLVE\", \"policy\": \"default\", \"serial\": \"SN-6\", \"subject\": "
+          "\"action\": \"UPDATE\", \"policy\": \"default\", \"serial\": \"SN-6\", \"subject\": "
           "\"abcd0102030405060708090a0b0c0d0e\", \"event_id\": null, \"device_id\": \"D006\", "
-          "\"violations\": [], \"correlation_id\": \"D006/3\"}");
+          "\"violations\": [\"os_out_of_date\", \"antivirus\"], "
+          "\"description\": \"One (a).\\nTwo (b): \xc3\xa4.\", \"correlation_id\": \"D006/3\"}");
   answers("SELECT value->>'user_email' FROM muster.results WHERE seq = 2", "anna@example.org");
   answers("SELECT count(*) FROM muster.results WHERE value IS NULL", "2");
   answers("SELECT string_agg(kind || batch || coalesce(content, ''), ' ' ORDER BY batch, kind DESC)"

@@ -172,8 +172,10 @@ static inline struct result sample_result(enum result_kind kind, uint64_t seq) {
     result.access.reason = "noncompliant for 24 h";
     break;
   case RESULT_TICKET:
-    result.ticket.action = TICKET_RESOLVE;
+    result.ticket.action = TICKET_UPDATE;
     result.ticket.episode = 3;
+    result.ticket.violations = 3;
+    result.ticket.description = "One (a).\nTwo (b): \xc3\xa4.";
     break;
   case RESULT_LICENSE:
     result.license.action = LICENSE_RELEASE;

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -255,6 +256,24 @@ def decided_of(topic, value):
     raise Failed("nothing is decided of %s" % topic)
 
 
+# Of each rule of `default`, in policy order: id, title, what to do.
+with open(os.path.join(HERE, "..", "..", "policies", "default.yaml"), encoding="utf-8") as default:
+    RULES = re.findall(r"- id: (\w+)\n +title: (.+)\n +remediation: (.+)\n", default.read())
+
+
+def check_description(value, where):
+    """A line for each violation in policy order, for a ticket that is there to be worked on."""
+    if value["action"] == "RESOLVE":
+        equal(value["description"], None, "%s: description" % where)
+        return
+    lines = value["description"].split("\n")
+    violated = [rule for rule in RULES if rule[0] in value["violations"]]
+    equal(len(lines), len(violated), "%s: lines of %r" % (where, value["description"]))
+    for line, (rule, title, remediation) in zip(lines, violated):
+        form = [re.escape(part) for part in ("%s (%s). Seen: " % (title, rule), ". Required: ", ". What to do: " + remediation)]
+        holds(re.fullmatch(".+".join(form), line), "%s: description %r", where, line)
+
+
 def traceparent_of(message):
     """What is carried over from the message that caused something."""
     return [header for header in message[4] if header[0] == "traceparent"] if message else []
@@ -273,6 +292,8 @@ def check_result(world, lane, topic, expected, found):
     equal((value["device_id"], value["serial"]), (device_id, serial), "%s: device" % where)
     equal(key, (device_id or str(lane)).encode(), "%s: key" % where)
     equal((value["policy"], value["subject"]), ("default", _oracle.subject_of(SUBJECT_KEY, email)), "%s: policy, subject" % where)
+    if topic == "tickets":
+        check_description(value, where)
     if "user_email" in value:
         equal(_oracle.lowered(value["user_email"]), _oracle.lowered(email), "%s: user_email" % where)
     equal(headers, traceparent_of(message), "%s: headers" % where)
@@ -431,8 +452,9 @@ def chain_of(world, record, previous):
     put(counts["messages"], counts["dead_letters"], counts["timers"], counts["devices"])
     for digest in (record["environment"], digests["inputs"], digests["results"]):
         out.write(bytes.fromhex(digest))
-    if record["cursors"]["sweep"] is not None:
-        put(1, record["cursors"]["sweep"]["device_number"])
+    sweep = record["cursors"]["sweep"]
+    if sweep:
+        put(1, sweep["device_number"])
     if digests["state"] is not None:
         out.write(bytes.fromhex(digests["state"]))
     return hashlib.sha256(out.getvalue()).digest()
@@ -495,7 +517,7 @@ def check_journal_view(world, lane, records):
     equal(len(rows), len(records), "rows of muster.journal in lane %d" % lane)
     for row, record in zip(rows, records):
         where = "muster.journal, lane %d, %s %d" % (lane, record["kind"], record["batch"])
-        cursors = {"timer": record["cursors"]["timer"] and with_texts(record["cursors"]["timer"])}
+        cursors = {name: cursor and with_texts(cursor) for name, cursor in record["cursors"].items()}
         equal({name: row[name] for name in record}, dict(record, cursors=cursors), where)
 
 

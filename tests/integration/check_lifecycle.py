@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 
-from _world import HOUR, MINUTE, MUSTER, check_in, enroll, main, now_ms, report, tail, wait_until
+from _world import HOUR, MINUTE, MUSTER, SECOND, check_in, enroll, main, now_ms, report, tail, time_text, wait_until
 
 ROOT, ANN, BOB, EVE = "root@example.org", "ann@example.org", "bob@example.org", "eve@example.org"
 
@@ -239,6 +239,10 @@ def policies_and_outages(make):
         after = ["--after", page[-1]["device_id"]]
     assert sum(pages, []) == [f"PC-{n:02}" for n in reversed(range(40))], pages
 
+    opened = story.world.sql("select value->>'description' from muster.results where value->>'action' = 'OPEN'")
+    assert opened == 40 * [("The screen lock is too weak (weak_screen_lock). Seen: screen_lock_pin_length 6. Required: "
+                            "screen_lock_pin_length at least 8. What to do: Set a longer one.",)], opened
+
     said(story.ask("tenant", "end", "upstream_outage"), outcome="OK")
     wait_until("overdue after it", lambda: len(story.list("device", "list", "--overdue")) == 40)
     story.send("checkins", "PC-07", os_version="10.0.22631", trigger="SCHEDULED")
@@ -256,6 +260,13 @@ def policies_and_outages(make):
     said(story.ask("profile", "push", "standard", "--revision", "2026-11"), outcome="OK")
     wait_until("pushed", lambda: story.world.sql("select count(*) from muster.results where value->>'action' = "
                                                  "'PUSH_PROFILE'") == [(40,)])
+    # Enrolled by hand and never seen: its time counts from its enrolment.
+    said(story.ask("device", "provision", "HAND", "--user", ANN, "--profile", "standard", "--platform", "windows",
+                   "--os-version", "10.0.22631"), outcome="OK")
+    said(story.ask("device", "set-status", "HAND", "enrolled"), outcome="OK")
+    since = wait_until("overdue, by hand", lambda: story.device("HAND", status="ENROLLED")["overdue_since"])
+    pending = story.world.sql("select pending_since from muster.device_row where serial = 'HAND'")[0][0]
+    assert since == time_text(round(pending.timestamp() * 1000) + 6 * SECOND), (since, pending)
     story.end()
     verified(story.world)
 

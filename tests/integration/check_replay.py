@@ -493,6 +493,8 @@ def check_as_of(directory):
         found, there = ask(whole, "device", "get", wanted["device_id"], "--as-of", str(at)), ask(part, "device", "get", wanted["serial"])
         for device in (found, there):  # topics' names and results' places are each world's own
             device["cause"] = device["cause"] and device["cause"]["offset"]
+        for name in ("hint", "wipe", "violated_rules", "history"):  # told of the present alone
+            del there[name]
         equal(found, there, "%s as of %d" % (wanted["device_id"], at))
     noncompliant = ask(whole, "device", "list", "--as-of", str(at), "--compliance", "noncompliant", "--offset", "1", "--limit", "3")
     equal(noncompliant, [d for d in then if d["compliance"] == "NONCOMPLIANT"][1:4], "a part of the fleet as of then")

@@ -286,7 +286,7 @@ static enum status lost(struct error *error) {
 static bool ask(const struct store *store, const char *what) {
   fiber_wait(what, sim.now_ms, NULL, NULL);
   if (!member_is_cut_off(sim.current) && fault(FAULT_STORE_SLOW)) {
-    fiber_stall("waits for a slow answer", 50 + draw(400));
+    fiber_stall("waits for a slow answer", 50 + draw(draw(3) == 0 ? 1500 : 400));
   }
   return !store->connection->is_broken && !member_is_cut_off(store->connection->member) &&
          !is_down();

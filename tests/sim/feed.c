@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SERIALS_MAX = 8, HOUR_MS = 3600000, GRAVES_MAX = 16 };
+enum { SERIALS_MAX = 16, HOUR_MS = 3600000, GRAVES_MAX = 16 };
 #define FAR_FUTURE_MS INT64_C(4102444800000)
 
 static struct {

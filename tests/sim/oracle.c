@@ -7,6 +7,7 @@
 #include "core/app/lane_start.h"
 #include "core/app/lane_state.h"
 #include "core/app/state_digest.h"
+#include "core/app/ticket_words.h"
 #include "producers/store.h"
 #include "producers/store_internal.h"
 #include "tests/sim/answers.h"
@@ -71,8 +72,7 @@ bool oracle_is_covered(void) {
 
 /* Deciding. ------------------------------------------------------------------------------ */
 
-static void take_result(void *context, const struct result *result) {
-  struct oracle *oracle = context;
+static void check_result(struct oracle *oracle, const struct result *result) {
   const struct span email = result->has_subject && result->person != INDEX_NONE
                                 ? lane_state_address(oracle->state, result->person)
                                 : (struct span){0};
@@ -90,6 +90,17 @@ static void take_result(void *context, const struct result *result) {
                  span_equal(buffer_span(&oracle->rows), database_result(oracle->lane, result->seq)),
              "lane %u: the row of result %" PRIu64 " is not what its batch %" PRIu64 " decides",
              oracle->lane, result->seq, oracle->row->batch);
+}
+
+static void take_result(void *context, const struct result *result) {
+  struct oracle *oracle = context;
+  struct result told = *result;
+  char *const description = ticket_description(&oracle->state->lane, result);
+  if (result->kind == RESULT_TICKET) {
+    told.ticket.description = description;
+  }
+  check_result(oracle, &told);
+  free(description);
 }
 
 static bool is_believed(const struct oracle *oracle, enum topic topic) {

@@ -369,7 +369,7 @@ static void draw_plan(struct plan *plan) {
       .gap_ms_max = 60,
       .fault_per_mille = rate(9, 12),
   };
-  plan->is_tampered = draw(12) == 0;
+  plan->is_tampered = draw(6) == 0;
   plan->cannot_end_backends = draw(3) == 0;
   for (enum fault_kind kind = 0; kind < FAULT_COUNT; kind++) {
     plan->rates[kind] = rate(5, 10); /* a weight among faults of the world at large */
@@ -395,20 +395,26 @@ static void draw_plan(struct plan *plan) {
  * end within sweeps. */
 static void focus(struct plan *plan) {
   uint32_t *const rates = plan->rates;
-  switch (draw(8)) {
+  switch (draw(10)) {
   case 0:
+  case 1:
     plan->member_count = MEMBERS_MAX;
     plan->fault_per_mille = 12;
     plan->cannot_end_backends = true;
-    rates[FAULT_STORE_SLOW] = 400;
+    plan->is_backlog = false;
+    plan->message_count = 110;
+    rates[FAULT_STORE_SLOW] = 150;
     rates[FAULT_EVICT] = 10;
     rates[FAULT_REBALANCE] = 20;
     rates[FAULT_CRASH] = 1;
+    rates[FAULT_STORE_DOWN] = rates[FAULT_BROKER_DOWN] = rates[FAULT_STORE_FAILOVER] = 0;
     break;
-  case 1:
+  case 2:
+  case 3:
     plan->is_backlog = false;
     plan->lane_count = 1;
     plan->message_count = 80;
+    plan->control_per_mille = draw(2) == 0 ? 40 : 0; /* it closes batches behind timers, too */
     plan->fault_per_mille = 4;
     rates[FAULT_STORE_FAILOVER] = rates[FAULT_STORE_DOWN] = rates[FAULT_BROKER_DOWN] = 0;
     rates[FAULT_TIME_JUMP] = 10;
@@ -417,13 +423,13 @@ static void focus(struct plan *plan) {
     plan->gap_ms_max = 400;
     rates[FAULT_FETCH_STALLED] = 20;
     break;
-  case 2:
-  case 3:
+  case 4:
+  case 5:
     plan->lane_count = 1;
-    plan->serial_count = 8;
-    plan->messages_max = 1 + (int64_t)draw(3);
+    plan->serial_count = 14;
+    plan->messages_max = 1 + (int64_t)draw(2);
     plan->control_per_mille = 250;
-    plan->fault_per_mille = 20;
+    plan->fault_per_mille = 30;
     rates[FAULT_CRASH] = rates[FAULT_EVICT] = 20;
     rates[FAULT_BROKER_DOWN] = rates[FAULT_STORE_DOWN] = 0;
     break;

@@ -196,15 +196,17 @@ START_TEST(encode_ticket) {
   result.ticket.action = TICKET_UPDATE;
   result.ticket.episode = 12;
   result.ticket.violations = 4;
+  result.ticket.description = "One (a).\nTwo (b).";
   assert_result(&result, true,
                 COMMON DEVICE "\"action\": \"UPDATE\", \"correlation_id\": \"D1000/12\", "
-                              "\"violations\": [\"not_encrypted\"]}");
+                              "\"violations\": [\"not_encrypted\"], "
+                              "\"description\": {\"string\": \"One (a).\\nTwo (b).\"}}");
   result = a_result(RESULT_TICKET, false);
   result.ticket.action = TICKET_RESOLVE;
   result.ticket.episode = 1;
   assert_result(&result, false,
                 COMMON_NULL DEVICE "\"action\": \"RESOLVE\", \"correlation_id\": \"D1000/1\", "
-                                   "\"violations\": []}");
+                                   "\"violations\": [], \"description\": null}");
 }
 END_TEST
 
