@@ -229,6 +229,7 @@ static bool take_event(enum input_record record, const struct slot *slots, struc
   case EVENT_TENANT:
   case EVENT_PROFILE_REVISION:
   case EVENT_GROUP:
+  case EVENT_STATE:
     break;
   }
   return decode_control(slots, event, reject);

@@ -7,6 +7,7 @@ static_assert((int)SLOT_ROLE_ACTOR == (int)SLOT_CONTROL_ACTOR, "in every control
 static_assert((int)SLOT_TENANT_ACTOR == (int)SLOT_CONTROL_ACTOR, "in every control record");
 static_assert((int)SLOT_REVISION_ACTOR == (int)SLOT_CONTROL_ACTOR, "in every control record");
 static_assert((int)SLOT_GROUP_ACTOR == (int)SLOT_CONTROL_ACTOR, "in every control record");
+static_assert((int)SLOT_STATE_ACTOR == (int)SLOT_CONTROL_ACTOR, "in every control record");
 
 /* Null and empty are the same: nobody is named. */
 static bool take_actor(const struct slot *has, const struct slot *actor, struct event *event,
@@ -188,6 +189,8 @@ bool decode_control(const struct slot *slots, struct event *event, struct reject
     return take_revision(slots, event, reject);
   case EVENT_GROUP:
     return take_group(slots, event, reject);
+  case EVENT_STATE:
+    return true;
   case EVENT_ENROLLMENT:
   case EVENT_CHECKIN:
   case EVENT_REPORT:

@@ -18,6 +18,7 @@ enum role_slot { ROLE_SLOTS(X) };
 enum tenant_slot { TENANT_SLOTS(X) };
 enum revision_slot { REVISION_SLOTS(X) };
 enum group_slot { GROUP_SLOTS(X) };
+enum state_slot { STATE_SLOTS(X) };
 #undef X
 
 /* Always false. */

@@ -101,4 +101,6 @@
   X(GROUP_SERIAL, "serial", NODE_STRING)                                                           \
   X(GROUP_CHANGE, "change", NODE_ENUM)
 
+#define STATE_SLOTS(X) CONTROL_SLOTS(X, STATE)
+
 #endif

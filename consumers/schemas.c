@@ -52,6 +52,7 @@ static const struct slot_path role_paths[] = {ROLE_SLOTS(X)};
 static const struct slot_path tenant_paths[] = {TENANT_SLOTS(X)};
 static const struct slot_path revision_paths[] = {REVISION_SLOTS(X)};
 static const struct slot_path group_paths[] = {GROUP_SLOTS(X)};
+static const struct slot_path state_paths[] = {STATE_SLOTS(X)};
 #undef X
 
 #define LAYOUT(paths)                                                                              \
@@ -72,6 +73,7 @@ static const struct {
     [INPUT_TENANT] = {"TenantEvent", TOPIC_CONTROL, LAYOUT(tenant_paths)},
     [INPUT_PROFILE_REVISION] = {"ProfileRevision", TOPIC_CONTROL, LAYOUT(revision_paths)},
     [INPUT_GROUP] = {"GroupChange", TOPIC_CONTROL, LAYOUT(group_paths)},
+    [INPUT_STATE] = {"StateRequest", TOPIC_CONTROL, LAYOUT(state_paths)},
 };
 
 static_assert(COUNT_OF(enrollment_paths) <= PROGRAM_SLOTS_MAX, "the slots hold an enrollment");

@@ -82,6 +82,9 @@ static bool must_close(const struct batch *batch, const struct head *head, struc
 
 enum next batch_next(const struct batch *batch, const struct lane *lane,
                      const struct head heads[TOPIC_COUNT], enum topic *topic) {
+  if (batch->is_ended) {
+    return NEXT_CLOSE;
+  }
   if (sweep_is_open(lane)) {
     return NEXT_SWEEP;
   }
@@ -147,6 +150,7 @@ void batch_take(struct batch *batch, struct lane *lane, const struct head heads[
   note_blind(batch, heads, key_of(head, topic, clock_at_turn(lane, heads)));
   batch->ranges[topic].to = head->offset + 1;
   batch->message_count++;
+  batch->is_ended = head->ends_batch;
   if (head->is_believed) {
     decide_clock(lane, head->timestamp_ms);
   } else {
@@ -179,6 +183,7 @@ void batch_row(const struct batch *batch, const struct lane *lane, struct journa
       .not_believed_count = batch->not_believed_count,
       .timer = batch->timer,
       .sweep = sweep_cursor(lane),
+      .has_state = batch->tells_state,
       .message_count = batch->message_count,
       .dead_letter_count = lane->dead_letter_count - batch->dead_letters_before,
       .timer_count = batch->timer_count,

@@ -18,6 +18,7 @@ struct head {
   enum { HEAD_WAITING, HEAD_AT_END, HEAD_READY } state;
   bool is_believed;  /* its timestamp moves the clock */
   bool begins_batch; /* a control message that concerns devices */
+  bool ends_batch;   /* a request for the lane's state, as it is behind it */
   int64_t timestamp_ms;
   int64_t offset;
 };
@@ -35,6 +36,8 @@ struct batch {
   uint64_t dead_letters_before;
   uint64_t message_count, timer_count;
   uint64_t sweep_count; /* devices swept */
+  bool is_ended;        /* the last message taken is its last step */
+  bool tells_state;     /* whoever asked for it may: the row has the state's digest */
   struct offset_range ranges[TOPIC_COUNT];
   /* While a topic was at its end, steps up to this key were taken: messages and timers. */
   bool was_blind[TOPIC_COUNT];
@@ -62,7 +65,7 @@ void batch_fini(struct batch *batch, const struct memory *memory);
 /* Nothing has happened in it: it need not be committed. */
 bool batch_is_empty(const struct batch *batch);
 
-/* What comes next; `topic` is set with NEXT_CLOSE, NEXT_TIMER and NEXT_MESSAGE. */
+/* What comes next; `topic` is set with NEXT_TIMER and NEXT_MESSAGE. */
 enum next batch_next(const struct batch *batch, const struct lane *lane,
                      const struct head heads[TOPIC_COUNT], enum topic *topic);
 
@@ -81,7 +84,8 @@ void batch_note_sweep(struct batch *batch);
 /* Steps so far: messages, timers, devices swept. */
 uint64_t batch_step_count(const struct batch *batch);
 
-/* The journal row of the batch as it stands; digests and environment are the caller's. The row
+/* The journal row of the batch as it stands; digests and environment are the caller's, the state's
+ * digest where the row has one included. The row
  * looks into the batch's list of what was not believed. */
 void batch_row(const struct batch *batch, const struct lane *lane, struct journal_row *row);
 

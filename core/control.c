@@ -47,6 +47,7 @@ bool control_apply(struct control *control, const struct memory *memory, const s
   case EVENT_COMMAND:
   case EVENT_POLICY:
   case EVENT_PROFILE_REVISION:
+  case EVENT_STATE:
     break;
   }
   assert(false);

@@ -144,6 +144,8 @@ static void decide_by_operator(const struct step *step, const struct event *even
     decide_tenant(step, event, decided);
   } else if (event->kind == EVENT_GROUP) {
     decide_group(step, event, decided);
+  } else if (event->kind == EVENT_STATE) {
+    tell(decided, true, "state told"); /* the batch's row does */
   } else {
     assert(event->kind == EVENT_PROFILE_REVISION);
     decide_revision(step, event, decided);
@@ -165,6 +167,8 @@ void decide_control(const struct step *step, const struct event *event) {
       decided.target = span_text(tenant_event_name(event->tenant.kind));
     } else if (event->kind == EVENT_PROFILE_REVISION) {
       decided.target = span_text(profile_name(event->profile_revision.profile));
+    } else if (event->kind == EVENT_STATE) {
+      decided.target = span_text("state");
     }
     decide_by_operator(step, event, &decided);
   }

@@ -209,6 +209,7 @@ enum event_kind {
   EVENT_TENANT,
   EVENT_PROFILE_REVISION,
   EVENT_GROUP,
+  EVENT_STATE, /* each lane tells what it is; nothing of it changes */
 };
 
 struct event {

@@ -59,6 +59,9 @@ size_t journal_canonical(const struct journal_row *row, const uint8_t previous_c
     put_u64(&writer, row->sweep.is_set);
     put_u64(&writer, row->sweep.device_number);
   }
+  if (row->has_state) { /* likewise; whatever stands before it, its size tells what there is */
+    put_digest(&writer, row->state);
+  }
   const size_t size = (size_t)(writer.at - bytes);
   assert(size <= journal_canonical_size_max(row));
   return size;

@@ -45,6 +45,7 @@ struct journal_row {
   size_t not_believed_count;
   struct timer_cursor timer;
   struct sweep_cursor sweep;
+  bool has_state; /* `state` is the digest of what the lane is at the batch's end */
   uint64_t message_count;
   uint64_t dead_letter_count;
   uint64_t timer_count;
@@ -53,6 +54,7 @@ struct journal_row {
   uint8_t last_message[TOPIC_COUNT][DIGEST_SIZE]; /* zeros: no message of that topic yet */
   uint8_t inputs[DIGEST_SIZE];
   uint8_t results[DIGEST_SIZE];
+  uint8_t state[DIGEST_SIZE]; /* zeros without has_state */
   uint8_t chain[DIGEST_SIZE];
 };
 

@@ -97,7 +97,9 @@ static uint8_t *put_batch(uint8_t *at, const struct encoding *encoding,
   at = put_hex(at, row->inputs, DIGEST_SIZE);
   at = put_hex(at, row->results, DIGEST_SIZE);
   at = put_hex(at, row->chain, DIGEST_SIZE);
-  return put_last_messages(at, encoding, row);
+  at = put_last_messages(at, encoding, row);
+  at = put_is_set(at, row->has_state);
+  return row->has_state ? put_hex(at, row->state, DIGEST_SIZE) : at;
 }
 
 /* The same fields of an ENVIRONMENT, which comes before its batch: nothing was done yet. */
@@ -111,9 +113,9 @@ static uint8_t *put_no_batch(uint8_t *at, const struct journal_row *row) {
   at = put_cursors(at, &(struct timer_cursor){.is_set = false},
                    &(struct sweep_cursor){.is_set = false});
   at = put_hex(at, row->environment, DIGEST_SIZE);
-  enum { COUNTS = 5, DIGESTS = 3, NO_LAST_MESSAGES = 1 };
-  for (int i = 0; i < COUNTS + DIGESTS + NO_LAST_MESSAGES; i++) {
-    at = put_long(at, 0); /* a count of 0, an empty text, an empty list: the same byte */
+  enum { COUNTS = 5, DIGESTS = 3, NO_LAST_MESSAGES = 1, NO_STATE = 1 };
+  for (int i = 0; i < COUNTS + DIGESTS + NO_LAST_MESSAGES + NO_STATE; i++) {
+    at = put_long(at, 0); /* a count of 0, an empty text, an empty list, null: the same byte */
   }
   return at;
 }

@@ -180,8 +180,8 @@ static void script_journal(struct buffer *script, const struct store_batch *batc
       "dead_letter_count, timer_count, device_count, epoch, clock_before, clock_after, "
       "range_from, range_to, not_believed_topic, not_believed_offset, timer_due_at, "
       "timer_device, timer_kind, sweep_device, environment, last_message, inputs, results, chain, "
-      "committed_at, owner) VALUES (%" PRIu32 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
-      ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 ", ",
+      "state, committed_at, owner) VALUES (%" PRIu32 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+      ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 ", ",
       row->lane, row->batch, row->first_seq, row->last_seq, row->message_count,
       row->dead_letter_count, row->timer_count, row->device_count, batch->lane->epoch);
   script_time(script, row->clock_before_ms);
@@ -197,6 +197,11 @@ static void script_journal(struct buffer *script, const struct store_batch *batc
   script_digest(script, row->inputs, DIGEST_SIZE);
   script_digest(script, row->results, DIGEST_SIZE);
   script_digest(script, row->chain, DIGEST_SIZE);
+  if (row->has_state) {
+    script_digest(script, row->state, DIGEST_SIZE);
+  } else {
+    store_script(script, ", NULL");
+  }
   store_script(script, ", ");
   script_time(script, batch->committed_at_ms);
   store_script(script, ", encode(");

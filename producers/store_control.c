@@ -49,6 +49,7 @@ static struct change change_of(const struct event *event) {
   case EVENT_CHECKIN:
   case EVENT_REPORT:
   case EVENT_COMMAND:
+  case EVENT_STATE:
     break;
   }
   assert(false);
@@ -123,6 +124,7 @@ static void read_change(struct row_reader *reader, struct event *event) {
   case EVENT_CHECKIN:
   case EVENT_REPORT:
   case EVENT_COMMAND:
+  case EVENT_STATE:
     break;
   }
   reader->is_bad = true;

@@ -55,7 +55,7 @@ static const char journal_columns[] =
     "j.range_to, j.not_believed_topic, j.not_believed_offset, j.timer_due_at, j.timer_device, "
     "j.timer_kind, j.sweep_device, j.message_count, j.dead_letter_count, j.timer_count, "
     "j.device_count, "
-    "j.environment, j.last_message, j.inputs, j.results, j.chain, j.epoch, j.owner, "
+    "j.environment, j.last_message, j.inputs, j.results, j.chain, j.state, j.epoch, j.owner, "
     "j.committed_at";
 
 /* One journal row with all that stands beside it. */
@@ -135,6 +135,16 @@ static void row_not_believed(struct row_reader *reader, struct journal_entry *en
   reader->is_bad = reader->is_bad || topics.is_bad || offsets.is_bad;
 }
 
+static void row_state(struct row_reader *reader, struct journal_row *row) {
+  struct span state;
+  row->has_state = row_bytes(reader, &state);
+  if (row->has_state && state.size == DIGEST_SIZE) {
+    memcpy(row->state, state.data, DIGEST_SIZE);
+  } else {
+    reader->is_bad = reader->is_bad || row->has_state;
+  }
+}
+
 static void row_journal(struct row_reader *reader, struct journal_entry *entry) {
   struct journal_row *const row = &entry->row;
   row->lane = (uint32_t)row_integer(reader, 0);
@@ -165,6 +175,7 @@ static void row_journal(struct row_reader *reader, struct journal_entry *entry) 
   row_copy(reader, row->inputs, DIGEST_SIZE);
   row_copy(reader, row->results, DIGEST_SIZE);
   row_copy(reader, row->chain, DIGEST_SIZE);
+  row_state(reader, row);
   entry->witness.epoch = row_integer(reader, 0);
   row_copy(reader, entry->witness.owner, OWNER_SIZE);
   entry->witness.committed_at_ms = row_time(reader);

@@ -1,5 +1,6 @@
 #include "core/app/carrier.h"
 
+#include "core/app/state_digest.h"
 #include "core/app/ticket_words.h"
 
 #include <stdlib.h>
@@ -232,6 +233,9 @@ static void fill_digests(struct carrier *carrier, const struct seal *seal,
 void carrier_seal(struct carrier *carrier, const struct batch *batch, const struct seal *seal,
                   const struct span batch_last[TOPIC_COUNT]) {
   batch_row(batch, &carrier->state->lane, &carrier->row);
+  if (carrier->row.has_state) {
+    state_digest(&carrier->state->lane, carrier->row.state);
+  }
   keep_not_believed(carrier);
   fill_digests(carrier, seal, batch_last);
   encode_changed(carrier);

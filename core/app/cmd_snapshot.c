@@ -1,11 +1,13 @@
 /* Snapshots of lanes: made by replaying them, listed, and held against a replay of the whole log.
  */
+#include "core/app/clock.h"
 #include "core/app/command.h"
 #include "core/app/digest.h"
 #include "core/app/option_number.h"
 #include "core/app/output.h"
 #include "core/app/replay_inputs.h"
 #include "core/app/replay_lane.h"
+#include "core/app/snapshot_ask.h"
 #include "core/app/snapshot_topic.h"
 #include "core/app/text.h"
 
@@ -13,10 +15,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LANE };
+enum { LANE, CREATE_ADMIN, CREATE_NO_ASK, CREATE_TIMEOUT };
+
+enum { TIMEOUT_S = 60, TIMEOUT_MAX_S = 86400 };
 
 const struct option_spec snapshot_options[] = {
     [LANE] = {"lane", "N", "this lane alone, counted from 0"},
+    {NULL, NULL, NULL},
+};
+
+const struct option_spec snapshot_create_options[] = {
+    [LANE] = {"lane", "N", "this lane alone, counted from 0"},
+    [CREATE_ADMIN] = {"admin", "EMAIL",
+                      "who asks; else the only one of roles.bootstrap_admins, if there is one"},
+    [CREATE_NO_ASK] = {"no-ask", NULL, "ask no processor: the journal will not vouch for it"},
+    [CREATE_TIMEOUT] = {"timeout", "SECONDS",
+                        "wait so long for the decision, and for each lane's row; 60 without it"},
     {NULL, NULL, NULL},
 };
 
@@ -104,9 +118,10 @@ static enum status open_lane(const struct maker *maker, uint32_t number, bool us
   return replay_lane_open(&options, lane, error);
 }
 
-/* From the newest snapshot, to where the journal ends now; nothing is written when it ends there.
- */
-static enum status create(struct maker *maker, uint32_t number, struct error *error) {
+/* From the newest snapshot that is of use, to that batch, or with 0 to where the journal ends now;
+ * nothing is written when nothing came since. */
+static enum status create(struct maker *maker, uint32_t number, uint64_t until_batch,
+                          struct error *error) {
   struct replay_lane *lane;
   const struct recorded_batch *batch;
   enum status status = open_lane(maker, number, true, &lane, error);
@@ -118,18 +133,20 @@ static enum status create(struct maker *maker, uint32_t number, struct error *er
   for (uint32_t i = 0; i < before->count; i++) {
     maker->snapshot.changes.items[i] = before->items[i];
   }
-  do {
+  bool is_over = until_batch > 0 && replay_lane_began_after(lane) >= until_batch;
+  while (!is_over) {
     status = replay_lane_next(lane, &batch, error);
+    is_over = status != STATUS_OK || batch == NULL || batch->row.batch == until_batch;
     if (status == STATUS_OK && batch != NULL) {
       take_batch(maker, lane, batch);
     }
-  } while (status == STATUS_OK && batch != NULL);
+  }
   if (status == STATUS_OK && maker->snapshot.state != NULL) {
     const struct snapshot_place place = make(maker);
     status = snapshot_topic_write(&maker->line->config, &maker->snapshot,
                                   buffer_span(&maker->bytes), error);
     if (status == STATUS_OK) {
-      put_place(maker->output, &place, "created");
+      put_place(maker->output, &place, maker->snapshot.row.has_state ? "vouched for" : "created");
     }
   }
   forget_lane(maker);
@@ -241,38 +258,102 @@ static enum status close_maker(struct maker *maker, enum status status, struct e
   return status;
 }
 
+static enum status create_lanes(struct maker *maker, int64_t only, int64_t timeout_s,
+                                struct error *error) {
+  const bool asks = maker->line->options[CREATE_NO_ASK] == NULL;
+  int64_t offset = -1;
+  enum status status = STATUS_OK;
+  if (asks) {
+    status = snapshot_ask(maker->line, maker->line->options[CREATE_ADMIN],
+                          maker->line->options[CREATE_TIMEOUT], &offset, error);
+  }
+  const int64_t deadline_mono_ms = clock_mono_ms() + timeout_s * 1000;
+  for (uint32_t lane = 0; lane < maker->inputs.lane_count && status == STATUS_OK; lane++) {
+    uint64_t batch = 0;
+    if (only >= 0 && only != (int64_t)lane) {
+      continue;
+    }
+    if (asks) {
+      status = snapshot_await(&maker->line->config, maker->inputs.schemas, lane, offset,
+                              deadline_mono_ms, &batch, error);
+    }
+    if (status == STATUS_OK) {
+      status = create(maker, lane, batch, error);
+    }
+  }
+  return status;
+}
+
 enum status command_snapshot_create(const struct command_line *line, struct error *error) {
   struct maker maker;
+  int64_t only;
+  int64_t timeout_s = TIMEOUT_S;
+  enum status status = read_lane(line, &only, error);
+  if (status == STATUS_OK) {
+    status = option_number("timeout", line->options[CREATE_TIMEOUT], 1, TIMEOUT_MAX_S, &timeout_s,
+                           error);
+  }
+  if (status != STATUS_OK) {
+    return status;
+  }
+  status = open_maker(line, &maker, only, error);
+  if (status == STATUS_OK) {
+    status = create_lanes(&maker, only, timeout_s, error);
+  }
+  return close_maker(&maker, status, error);
+}
+
+/* Whether the journal has a digest that the snapshot's lane can be held against; that it holds is
+ * seen when the snapshot is read. */
+static enum status list_lane(struct maker *maker, const struct snapshot_places *places,
+                             uint32_t lane, struct error *error) {
+  struct recorded_batches told = {0};
+  const enum status status =
+      recorded_read_told(&maker->line->config, maker->inputs.schemas, lane, &told, error);
+  for (size_t i = 0; i < places->count && status == STATUS_OK; i++) {
+    const struct snapshot_place *place = &places->items[i];
+    const struct journal_row *row = NULL;
+    for (size_t k = 0; k < told.count && place->lane == lane; k++) {
+      row = told.items[k].row.batch == place->batch ? &told.items[k].row : row;
+    }
+    if (place->lane == lane) {
+      bool holds = false;
+      const enum status read =
+          row == NULL ? STATUS_OK
+                      : replay_lane_check_snapshot(&maker->line->config, place, row, &holds, error);
+      if (read != STATUS_OK) {
+        recorded_fini(&told);
+        return read;
+      }
+      put_place(maker->output, place,
+                row == NULL ? "not vouched for"
+                : holds     ? "vouched for"
+                            : "not what the journal vouches for");
+    }
+  }
+  recorded_fini(&told);
+  return status;
+}
+
+enum status command_snapshot_list(const struct command_line *line, struct error *error) {
+  struct maker maker;
+  struct snapshot_places places = {0};
   int64_t only;
   enum status status = read_lane(line, &only, error);
   if (status != STATUS_OK) {
     return status;
   }
   status = open_maker(line, &maker, only, error);
+  if (status == STATUS_OK) {
+    status = snapshot_topic_list(&line->config, only, &places, error);
+  }
   for (uint32_t lane = 0; lane < maker.inputs.lane_count && status == STATUS_OK; lane++) {
     if (only < 0 || only == (int64_t)lane) {
-      status = create(&maker, lane, error);
+      status = list_lane(&maker, &places, lane, error);
     }
   }
-  return close_maker(&maker, status, error);
-}
-
-enum status command_snapshot_list(const struct command_line *line, struct error *error) {
-  struct snapshot_places places;
-  int64_t lane;
-  enum status status = read_lane(line, &lane, error);
-  if (status == STATUS_OK) {
-    status = snapshot_topic_list(&line->config, lane, &places, error);
-  }
-  if (status != STATUS_OK) {
-    return status;
-  }
-  struct output *output = output_open(stdout, line->output, columns, COUNT_OF(columns) - 1);
-  for (size_t i = 0; i < places.count; i++) {
-    put_place(output, &places.items[i], "");
-  }
   free(places.items);
-  return output_close(output, error);
+  return close_maker(&maker, status, error);
 }
 
 enum status command_snapshot_verify(const struct command_line *line, struct error *error) {

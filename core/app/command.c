@@ -82,7 +82,7 @@ static const struct command commands[] = {
     {"replay what-if", "", "Show what another policy would have decided; exit 1 when it differs",
      replay_what_if_options, 0, 0, command_replay_what_if},
     {"snapshot create", "", "Keep what lanes are now, so that a replay may begin there",
-     snapshot_options, 0, 0, command_snapshot_create},
+     snapshot_create_options, 0, 0, command_snapshot_create},
     {"snapshot list", "", "List the snapshots", snapshot_options, 0, 0, command_snapshot_list},
     {"snapshot verify", "", "Hold the snapshots against a replay of the whole log",
      snapshot_options, 0, 0, command_snapshot_verify},

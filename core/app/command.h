@@ -103,6 +103,7 @@ extern const struct option_spec replay_explain_options[];
 extern const struct option_spec replay_rebuild_options[];
 extern const struct option_spec replay_what_if_options[];
 extern const struct option_spec snapshot_options[];
+extern const struct option_spec snapshot_create_options[];
 extern const struct option_spec evidence_create_options[];
 extern const struct option_spec evidence_verify_options[];
 extern const struct option_spec evidence_key_options[];

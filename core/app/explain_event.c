@@ -121,6 +121,8 @@ struct json_t *explain_event(const struct event *event) {
                      text_json(event->profile_revision.revision));
   case EVENT_GROUP:
     return group_json(event);
+  case EVENT_STATE:
+    return json_pack("{s:s, s:o}", "kind", "state request", "actor", subject_json(&event->actor));
   }
   assert(false);
   return NULL;

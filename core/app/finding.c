@@ -89,7 +89,7 @@ struct json_t *finding_of_row(const struct journal_row *row, const char *topic_p
   }
   return json_pack(
       "{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:o, s:o, "
-      "s:o, s:o}}",
+      "s:o, s:o, s:o}}",
       "lane", (json_int_t)row->lane, "batch", (json_int_t)row->batch, "first_seq",
       (json_int_t)row->first_seq, "last_seq", (json_int_t)row->last_seq, "clock_before",
       time_or_null(row->clock_before_ms), "clock_after", time_or_null(row->clock_after_ms),
@@ -98,7 +98,8 @@ struct json_t *finding_of_row(const struct journal_row *row, const char *topic_p
       (json_int_t)row->message_count, "dead_letters", (json_int_t)row->dead_letter_count, "timers",
       (json_int_t)row->timer_count, "devices", (json_int_t)row->device_count, "digests", "inputs",
       digest_json(row->inputs), "results", digest_json(row->results), "chain",
-      digest_json(row->chain), "last_messages", last);
+      digest_json(row->chain), "state", row->has_state ? digest_json(row->state) : json_null(),
+      "last_messages", last);
 }
 
 static void add_difference(json_t *differences, const char *field, const json_t *expected,

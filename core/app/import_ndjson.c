@@ -26,7 +26,7 @@ static enum status read_topic(const json_t *object, const char *prefix, enum top
 static const char *const telling_fields[INPUT_RECORD_COUNT] = {
     [INPUT_POLICY] = "hash", [INPUT_ROLE] = "role",
     [INPUT_TENANT] = "kind", [INPUT_PROFILE_REVISION] = "revision",
-    [INPUT_GROUP] = "group",
+    [INPUT_GROUP] = "group", /* a StateRequest has none: it must be named */
 };
 
 static enum status read_record(const json_t *object, const json_t *fields, enum topic topic,
@@ -35,9 +35,10 @@ static enum status read_record(const json_t *object, const json_t *fields, enum 
   const uint32_t count = topic_record_count(topic);
   const struct span name = import_text(object, "record");
   for (*record = first; *record < first + count; (*record)++) {
-    const bool is_it = name.size > 0
-                           ? span_equal(name, span_text(input_record_name(*record)))
-                           : count == 1 || json_object_get(fields, telling_fields[*record]) != NULL;
+    const bool is_it =
+        name.size > 0 ? span_equal(name, span_text(input_record_name(*record)))
+                      : count == 1 || (telling_fields[*record] != NULL &&
+                                       json_object_get(fields, telling_fields[*record]) != NULL);
     if (is_it) {
       return STATUS_OK;
     }

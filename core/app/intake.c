@@ -265,7 +265,9 @@ static void prepare(struct intake *intake, const struct intake_rules *rules,
   const enum event_kind kind = intake->event.kind;
   *intake->head = (struct head){
       .state = HEAD_READY,
-      .begins_batch = intake->is_event && (kind == EVENT_POLICY || kind == EVENT_PROFILE_REVISION),
+      .begins_batch = intake->is_event && (kind == EVENT_POLICY || kind == EVENT_PROFILE_REVISION ||
+                                           kind == EVENT_STATE),
+      .ends_batch = intake->is_event && kind == EVENT_STATE,
       .is_believed = is_believed,
       .timestamp_ms = record->timestamp_ms,
       .offset = record->offset};

@@ -49,6 +49,8 @@ void lane_step_message(const struct lane_step *step, struct carrier *carrier,
     decide_reject(lane, &intake->reject, &intake->message, sink);
   } else {
     know_persons(step, carrier, intake);
+    step->batch->tells_state = intake->event.kind == EVENT_STATE &&
+                               control_may(&lane->control, &intake->event.actor, ROLE_OPERATOR);
     const uint64_t change_count = lane->control.change_count;
     decide_event(lane, &intake->event, &intake->message, sink);
     if (lane->control.change_count != change_count && carrier != NULL) {

@@ -128,6 +128,7 @@ static enum topic topic_of(const struct event *event) {
   case EVENT_TENANT:
   case EVENT_PROFILE_REVISION:
   case EVENT_GROUP:
+  case EVENT_STATE:
     return TOPIC_CONTROL;
   }
   assert(false);

@@ -268,6 +268,7 @@ static void read_event(struct reader *reader, const struct tree_node *node) {
   case EVENT_TENANT:
   case EVENT_PROFILE_REVISION:
   case EVENT_GROUP:
+  case EVENT_STATE:
     assert(false);
   }
   trial->events = memory_grown(trial->events, trial->event_count + 1, sizeof trial->events[0]);

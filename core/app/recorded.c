@@ -15,6 +15,7 @@ struct reading {
   uint32_t lane;
   struct recorded_batches *batches;
   struct buffer environment; /* of the record before its batch's */
+  bool wants_told;           /* batches whose rows have a state, and no others */
   enum status status;
   struct error *error;
 };
@@ -118,6 +119,8 @@ struct recorded_batch *recorded_add_json(struct recorded_batches *batches, const
   digest_of_hex(digests, "inputs", row.inputs);
   digest_of_hex(digests, "results", row.results);
   digest_of_hex(digests, "chain", row.chain);
+  row.has_state = json_is_string(json_object_get(digests, "state"));
+  digest_of_hex(digests, "state", row.state);
   take_lists(topic_prefix, record, &row);
   struct journal_witness witness = {.epoch = integer_of(record, "epoch"),
                                     .committed_at_ms = integer_of(record, "committed_at")};
@@ -140,7 +143,9 @@ static bool take_message(void *context, const rd_kafka_message_t *message) {
   }
   const char *kind = json_string_value(json_object_get(record, "kind"));
   const char *content = json_string_value(json_object_get(record, "content"));
-  const bool is_wanted = (uint64_t)integer_of(record, "batch") > reading->batch;
+  const bool is_told = json_is_string(json_object_get(json_object_get(record, "digests"), "state"));
+  const bool is_wanted =
+      (uint64_t)integer_of(record, "batch") > reading->batch && (is_told || !reading->wants_told);
   if (is_wanted && kind != NULL && strcmp(kind, "BATCH") == 0) {
     struct recorded_batch *added =
         recorded_add_json(reading->batches, reading->config->kafka.topic_prefix, record);
@@ -202,4 +207,20 @@ enum status recorded_read(const struct config *config, const struct schemas *sch
     }
   }
   return status;
+}
+
+enum status recorded_read_told(const struct config *config, const struct schemas *schemas,
+                               uint32_t lane, struct recorded_batches *batches,
+                               struct error *error) {
+  struct reading reading = {.config = config,
+                            .schemas = schemas,
+                            .lane = lane,
+                            .batches = batches,
+                            .wants_told = true,
+                            .status = STATUS_OK,
+                            .error = error};
+  const struct kafka_reading of_topic = {
+      .topic = "journal", .partition = lane, .each = take_message, .context = &reading};
+  const enum status status = kafka_read(config, &of_topic, error);
+  return status == STATUS_OK ? reading.status : status;
 }

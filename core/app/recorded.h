@@ -37,4 +37,10 @@ enum status recorded_read(const struct config *config, const struct schemas *sch
                           uint64_t batch, struct recorded_batches *batches,
                           struct error *error) MUST_USE;
 
+/* Reads those batches of a lane alone whose rows have the state's digest, without environments. The
+ * caller ends them with recorded_fini in any case. */
+enum status recorded_read_told(const struct config *config, const struct schemas *schemas,
+                               uint32_t lane, struct recorded_batches *batches,
+                               struct error *error) MUST_USE;
+
 #endif

@@ -1,8 +1,10 @@
 #include "core/app/replay_lane.h"
 
+#include "core/app/digest.h"
 #include "core/app/journal_source.h"
 #include "core/app/snapshot_addresses.h"
 #include "core/app/snapshot_topic.h"
+#include "core/app/state_digest.h"
 #include "core/app/subjects.h"
 #include "core/app/text.h"
 
@@ -20,6 +22,8 @@ struct replay_lane {
   bool has_reached;
   struct journal_row snapshot; /* of the batch after which it began; zeros: none */
   bool has_snapshot_row;
+  uint64_t passed_batch; /* the last before the snapshot's that was passed; 0: none was */
+  uint8_t passed_chain[DIGEST_SIZE];
   struct device_changes changes;
 };
 
@@ -44,9 +48,42 @@ static void set_up(struct replay_lane *lane) {
   lane->replay = replay_open(&replaying, lane->fetch);
 }
 
+/* The journal's row of the snapshot's batch; NULL: none that tells a state. */
+static const struct journal_row *row_of(const struct recorded_batches *told,
+                                        const struct snapshot_place *place) {
+  for (size_t i = 0; i < told->count; i++) {
+    if (told->items[i].row.batch == place->batch) {
+      return &told->items[i].row;
+    }
+  }
+  return NULL;
+}
+
+/* Whether the lane that was read is the one whose digest the journal has. What the snapshot says of
+ * the batch itself is not asked for: the row takes its place. */
+static bool is_vouched_for(struct snapshot *snapshot, const struct journal_row *row) {
+  uint8_t digest[DIGEST_SIZE];
+  if (snapshot->state->lane.control.sweep.kind != SWEEP_NONE ||
+      snapshot->row.clock_after_ms != row->clock_after_ms) {
+    return false;
+  }
+  state_digest(&snapshot->state->lane, digest);
+  if (memcmp(digest, row->state, DIGEST_SIZE) != 0) {
+    return false;
+  }
+  digest_of(buffer_span(&snapshot->environment), digest);
+  if (memcmp(digest, row->environment, DIGEST_SIZE) != 0) {
+    return false;
+  }
+  snapshot->row = *row;
+  snapshot->row.not_believed = NULL;
+  snapshot->row.not_believed_count = 0;
+  return true;
+}
+
 /* Whether the replay could begin with it; the next older one may do when not. */
 static enum status try_snapshot(struct replay_lane *lane, const struct snapshot_place *place,
-                                bool *begins, struct error *error) {
+                                const struct journal_row *row, bool *begins, struct error *error) {
   const struct replay_lane_options *options = &lane->options;
   struct buffer bytes = {0};
   struct snapshot snapshot;
@@ -61,7 +98,8 @@ static enum status try_snapshot(struct replay_lane *lane, const struct snapshot_
   enum replay_outcome outcome = REPLAY_FOREIGN;
   const bool is_ours =
       snapshot.row.lane == options->lane && snapshot.state->lane.count == options->lane_count &&
-      snapshot.row.batch == place->batch && snapshot.row.clock_after_ms == place->clock_ms;
+      snapshot.row.batch == place->batch && snapshot.row.clock_after_ms == place->clock_ms &&
+      is_vouched_for(&snapshot, row);
   if (is_ours) {
     lane->snapshot = snapshot.row;
     lane->changes = snapshot.changes;
@@ -87,29 +125,51 @@ static void begin_anew(struct replay_lane *lane) {
   set_up(lane);
 }
 
-/* Whose addresses these are is known under the key alone: without it a lane begins at its
- * beginning.
- */
+/* A snapshot is of use if the journal vouches for it. Whose addresses these are is known under the
+ * key alone: without it a lane begins at its beginning. */
 static enum status begin_with_snapshot(struct replay_lane *lane, struct error *error) {
   const struct replay_lane_options *options = &lane->options;
   struct snapshot_places places = {0};
+  struct recorded_batches told = {0};
   enum status status = STATUS_OK;
   bool begins = false;
   if (options->files == NULL && options->subject_key.size > 0) {
     status = snapshot_topic_list(options->config, options->lane, &places, error);
   }
+  if (places.count > 0 && status == STATUS_OK) {
+    status = recorded_read_told(options->config, options->schemas, options->lane, &told, error);
+  }
   for (size_t i = places.count; i-- > 0 && !begins && status == STATUS_OK;) {
     const struct snapshot_place *place = &places.items[i];
-    if (options->until_ms == TIME_NONE || place->clock_ms <= options->until_ms) {
-      status = try_snapshot(lane, place, &begins, error);
+    const struct journal_row *row = row_of(&told, place);
+    if (row != NULL && (options->until_ms == TIME_NONE || place->clock_ms <= options->until_ms)) {
+      status = try_snapshot(lane, place, row, &begins, error);
       if (status == STATUS_OK && !begins) {
         begin_anew(lane);
       }
     }
   }
   free(places.items);
+  recorded_fini(&told);
   lane->last_batch = lane->snapshot.batch;
   return status;
+}
+
+enum status replay_lane_check_snapshot(const struct config *config,
+                                       const struct snapshot_place *place,
+                                       const struct journal_row *row, bool *holds,
+                                       struct error *error) {
+  struct buffer bytes = {0};
+  struct snapshot snapshot;
+  char reason[SNAPSHOT_REASON_SIZE];
+  const enum status status = snapshot_topic_read(config, place, &bytes, error);
+  const bool is_read = status == STATUS_OK && snapshot_read(buffer_span(&bytes), &snapshot, reason);
+  buffer_fini(&bytes);
+  *holds = is_read && is_vouched_for(&snapshot, row);
+  if (is_read) {
+    snapshot_fini(&snapshot);
+  }
+  return status == STATUS_REFUSED ? STATUS_OK : status;
 }
 
 enum status replay_lane_open(const struct replay_lane_options *options, struct replay_lane **lane,
@@ -193,6 +253,18 @@ static bool is_as_recorded(const struct replay_lane *lane, const struct journal_
           memcmp(row->chain, decided->chain, DIGEST_SIZE) == 0);
 }
 
+/* Whether the row's chain is over what the row says, the state that it vouches for included. */
+static bool chain_holds(const struct replay_lane *lane, const struct journal_row *row) {
+  if (lane->passed_batch + 1 != row->batch) {
+    return lane->passed_batch == 0; /* the journal begins with it */
+  }
+  uint8_t *bytes = memory_zeroed(1, journal_canonical_size_max(row));
+  uint8_t chain[DIGEST_SIZE];
+  digest_of(span_of(bytes, journal_canonical(row, lane->passed_chain, bytes)), chain);
+  free(bytes);
+  return memcmp(chain, row->chain, DIGEST_SIZE) == 0;
+}
+
 /* The next entry behind the snapshot's batch. That batch's own row must be the snapshot's: what is
  * decided behind it is then chained to it. */
 static enum status next_entry(struct replay_lane *lane, struct journal_entry *entry,
@@ -211,14 +283,18 @@ static enum status next_entry(struct replay_lane *lane, struct journal_entry *en
     if (entry->batch == NULL || entry->batch->row.batch > lane->snapshot.batch) {
       return STATUS_OK;
     }
-    lane->has_snapshot_row = entry->batch->row.batch == lane->snapshot.batch;
-    if (entry->batch->row.batch == lane->snapshot.batch &&
-        memcmp(entry->batch->row.chain, lane->snapshot.chain, DIGEST_SIZE) != 0) {
+    const struct journal_row *row = &entry->batch->row;
+    lane->has_snapshot_row = row->batch == lane->snapshot.batch;
+    if (lane->has_snapshot_row &&
+        (memcmp(row->chain, lane->snapshot.chain, DIGEST_SIZE) != 0 || !chain_holds(lane, row))) {
       return error_set(error, STATUS_REFUSED,
-                       "lane %u: the snapshot of batch %" PRIu64
-                       " is not of this journal: its chain is another",
+                       "lane %u: the journal's row of batch %" PRIu64
+                       ", of which there is a snapshot, is not what was committed: its chain does "
+                       "not hold",
                        lane->options.lane, lane->snapshot.batch);
     }
+    lane->passed_batch = row->batch;
+    memcpy(lane->passed_chain, row->chain, DIGEST_SIZE);
   }
 }
 

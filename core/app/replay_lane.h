@@ -27,6 +27,13 @@ struct replay_lane_options {
 
 enum status replay_lane_open(const struct replay_lane_options *options, struct replay_lane **lane,
                              struct error *error) MUST_USE;
+/* Whether the snapshot there is of the state that its batch's row has the digest of. */
+struct snapshot_place;
+enum status replay_lane_check_snapshot(const struct config *config,
+                                       const struct snapshot_place *place,
+                                       const struct journal_row *row, bool *holds,
+                                       struct error *error) MUST_USE;
+
 void replay_lane_close(struct replay_lane *lane); /* NULL is allowed */
 
 /* Decides the next batch. `batch` is as recorded, valid until the next call; NULL: the journal or

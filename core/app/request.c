@@ -108,6 +108,7 @@ struct asking {
   struct schema_learner learner; /* reads what is decided */
   struct decision_watch *watch;  /* NULL: nobody waits */
   struct asked asked;
+  bool is_quiet; /* what was decided is not printed */
 };
 
 static enum status encode(struct asking *asking, struct error *error) {
@@ -200,7 +201,8 @@ static enum status report(const struct asking *asking, const struct decision *de
                           struct error *error) {
   const bool is_done = decision->outcome == OUTCOME_OK;
   enum status status = STATUS_OK;
-  if (decision->entry != NULL && (is_done || asking->line->output != OUTPUT_TABLE)) {
+  if (!asking->is_quiet && decision->entry != NULL &&
+      (is_done || asking->line->output != OUTPUT_TABLE)) {
     status = print_entry(asking->line->output, decision->entry, error);
   }
   if (status == STATUS_OK && !is_done) {
@@ -258,19 +260,33 @@ static enum status ask(struct asking *asking, bool waits, int64_t timeout_s, str
   return waits ? wait_for_decision(asking, timeout_s, error) : print_sent(asking, error);
 }
 
-enum status request_run(const struct command_line *line, const struct request *request,
-                        struct error *error) {
-  struct asking asking = {.line = line, .request = request};
+/* Sends it, waits if it is to, and ends what was made for it. */
+static enum status run(struct asking *asking, struct asked *asked, struct error *error) {
+  const struct request *const request = asking->request;
   int64_t timeout_s = TIMEOUT_S;
   enum status status = option_number("timeout", request->patience[REQUEST_TIMEOUT], 1,
                                      TIMEOUT_MAX_S, &timeout_s, error);
   if (status == STATUS_OK) {
-    status = encode(&asking, error);
+    status = encode(asking, error);
   }
   if (status == STATUS_OK) {
-    status = ask(&asking, request->patience[REQUEST_NO_WAIT] == NULL, timeout_s, error);
+    status = ask(asking, request->patience[REQUEST_NO_WAIT] == NULL, timeout_s, error);
   }
-  asking_fini(&asking);
+  *asked = asking->asked;
+  asking_fini(asking);
   json_decref(request->fields);
   return status;
+}
+
+enum status request_run(const struct command_line *line, const struct request *request,
+                        struct error *error) {
+  struct asking asking = {.line = line, .request = request};
+  struct asked unused;
+  return run(&asking, &unused, error);
+}
+
+enum status request_grant(const struct command_line *line, const struct request *request,
+                          struct asked *asked, struct error *error) {
+  struct asking asking = {.line = line, .request = request, .is_quiet = true};
+  return run(&asking, asked, error);
 }

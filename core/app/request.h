@@ -4,6 +4,7 @@
 #define MUSTER_APP_REQUEST_H
 
 #include "consumers/schemas.h"
+#include "core/app/ask.h"
 #include "core/app/command.h"
 
 struct json_t; /* jansson's value */
@@ -28,6 +29,10 @@ struct request {
  * STATUS_UNAVAILABLE: nothing was decided in time, and how to look for it later. */
 enum status request_run(const struct command_line *line, const struct request *request,
                         struct error *error) MUST_USE;
+
+/* The same, and waits: prints nothing, and tells where the message stands that was granted. */
+enum status request_grant(const struct command_line *line, const struct request *request,
+                          struct asked *asked, struct error *error) MUST_USE;
 
 enum field_kind {
   FIELD_TEXT,

@@ -114,7 +114,7 @@ static uint8_t flags_of(const struct device *device) {
                    (device->has_license ? FLAG_LICENSE : 0));
 }
 
-static void put_wipe(struct buffer *bytes, const struct wipe *wipe) {
+void snapshot_put_wipe(struct buffer *bytes, const struct wipe *wipe) {
   buffer_append_u8(bytes, wipe != NULL ? 1 : 0);
   if (wipe != NULL) {
     buffer_append_u8(bytes, (uint8_t)wipe->reason);
@@ -126,7 +126,7 @@ static void put_wipe(struct buffer *bytes, const struct wipe *wipe) {
   }
 }
 
-static void put_state(struct buffer *bytes, const struct device *device) {
+void snapshot_put_state(struct buffer *bytes, const struct device *device) {
   const int64_t times[] = {device->pending_since_ms,           device->last_sync_at_ms,
                            device->noncompliant_since_ms,      device->clean_since_ms,
                            device->antivirus_signatures_at_ms, device->threat_at_ms};
@@ -167,9 +167,9 @@ static void put_devices(const struct snapshot *snapshot, struct buffer *bytes) {
     binary_put_text(bytes, image.serial);
     binary_put_text(bytes, image.os_version);
     buffer_append_u32(bytes, image.person);
-    put_state(bytes, &image.state);
+    snapshot_put_state(bytes, &image.state);
     binary_put_text(bytes, image.enrollment_ids);
-    put_wipe(bytes, image.wipe);
+    snapshot_put_wipe(bytes, image.wipe);
     put_change(bytes, &lane->control, &snapshot->changes.items[i]);
   }
 }

@@ -59,6 +59,14 @@ void snapshot_fini(struct snapshot *snapshot); /* zeros are allowed */
 /* Appends the bytes; `changes` has all the lane's devices. */
 void snapshot_write(const struct snapshot *snapshot, struct buffer *bytes);
 
+/* Appends what decides of a device beside its texts and its user, and the wipe asked for last;
+ * NULL: none was. */
+void snapshot_put_state(struct buffer *bytes, const struct device *device);
+void snapshot_put_wipe(struct buffer *bytes, const struct wipe *wipe);
+
+/* Appends the groups and who is in them. */
+void snapshot_put_groups(const struct control *control, struct buffer *bytes);
+
 /* Reads what snapshot_write has written. False: `reason` says what is wrong with it, and there is
  * nothing to end. */
 bool snapshot_read(struct span bytes, struct snapshot *snapshot,

@@ -39,10 +39,6 @@ static void put_people(const struct control *control, struct buffer *bytes) {
     buffer_append_u8(bytes, control->holders[i].roles);
     buffer_append_u8(bytes, control->holders[i].is_bootstrap ? 1 : 0);
   }
-  buffer_append_u32(bytes, control->group_count);
-  for (uint32_t i = 0; i < control->group_count; i++) {
-    binary_put_text(bytes, span_of(control->groups[i].name, control->groups[i].name_size));
-  }
 }
 
 static int compare_members(const void *left, const void *right) {
@@ -80,6 +76,14 @@ static void put_members(const struct control *control, struct buffer *bytes) {
   free(members);
 }
 
+void snapshot_put_groups(const struct control *control, struct buffer *bytes) {
+  buffer_append_u32(bytes, control->group_count);
+  for (uint32_t i = 0; i < control->group_count; i++) {
+    binary_put_text(bytes, span_of(control->groups[i].name, control->groups[i].name_size));
+  }
+  put_members(control, bytes);
+}
+
 static void put_sweep(const struct control *control, struct buffer *bytes) {
   const struct sweep *sweep = &control->sweep;
   buffer_append_u8(bytes, (uint8_t)sweep->kind);
@@ -104,7 +108,7 @@ void snapshot_put_control(const struct snapshot *snapshot, struct buffer *bytes)
   const struct control *control = &snapshot->state->lane.control;
   put_policies(snapshot, bytes);
   put_people(control, bytes);
-  put_members(control, bytes);
+  snapshot_put_groups(control, bytes);
   buffer_append_u8(bytes, control->tenant_events);
   for (size_t kind = 0; kind < TENANT_EVENT_COUNT; kind++) {
     binary_put_i64(bytes, control->tenant_over_at_ms[kind]);

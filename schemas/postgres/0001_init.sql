@@ -139,6 +139,7 @@ CREATE TABLE muster.journal_row (
   inputs bytea NOT NULL,
   results bytea NOT NULL,
   chain bytea NOT NULL,
+  state bytea,                 -- of the lane at the batch's end, where it was asked for
   epoch bigint NOT NULL,       -- who committed and when: outside of the chain
   committed_at timestamptz NOT NULL,
   owner uuid NOT NULL,
@@ -520,7 +521,7 @@ SELECT 'BATCH' AS kind, j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before
     'dead_letters', j.dead_letter_count, 'timers', j.timer_count, 'devices', j.device_count)
     AS counts,
   jsonb_build_object('inputs', encode(j.inputs, 'hex'), 'results', encode(j.results, 'hex'),
-    'chain', encode(j.chain, 'hex'), 'last_messages',
+    'chain', encode(j.chain, 'hex'), 'state', encode(j.state, 'hex'), 'last_messages',
     (SELECT coalesce(jsonb_agg(jsonb_build_object('topic', l.topic_prefix || muster.topic_name(i),
         'digest', encode(d.digest, 'hex')) ORDER BY i), '[]')
       FROM generate_series(0, length(j.last_message) / 32 - 1) i,
@@ -532,7 +533,7 @@ UNION ALL
 SELECT 'ENVIRONMENT', e.lane, e.batch, j.first_seq, j.first_seq - 1, j.clock_before,
   j.clock_before, '[]', '[]', '{"timer": null, "sweep": null}', encode(e.digest, 'hex'),
   '{"messages": 0, "results": 0, "dead_letters": 0, "timers": 0, "devices": 0}',
-  '{"inputs": "", "results": "", "chain": "", "last_messages": []}', j.epoch,
+  '{"inputs": "", "results": "", "chain": "", "state": null, "last_messages": []}', j.epoch,
   replace(j.owner::text, '-', ''), j.committed_at, e.content
 FROM muster.environment e JOIN muster.journal_row j USING (lane, batch);
 

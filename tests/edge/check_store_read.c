@@ -27,6 +27,7 @@ static void check_row(void *context, const struct journal_row *row,
   ck_assert_mem_eq(copy.ranges, expected.ranges, sizeof copy.ranges);
   ck_assert_mem_eq(&copy.message_count, &expected.message_count,
                    sizeof copy - offsetof(struct journal_row, message_count));
+  ck_assert_uint_eq(copy.has_state, expected.has_state);
   ck_assert_uint_eq(copy.first_seq, expected.first_seq);
   ck_assert_uint_eq(copy.last_seq, expected.last_seq);
   ck_assert_int_eq(copy.clock_before_ms, expected.clock_before_ms);

@@ -278,6 +278,8 @@ static inline struct journal_row sample_row(uint64_t batch, uint64_t first_seq, 
   memset(row.inputs, 0x11, DIGEST_SIZE);
   memset(row.results, 0x22, DIGEST_SIZE);
   memset(row.chain, (int)batch, DIGEST_SIZE);
+  row.has_state = batch % 2 == 0;
+  memset(row.state, row.has_state ? 0x33 : 0, DIGEST_SIZE);
   return row;
 }
 

@@ -15,9 +15,9 @@
 
 enum { BODY_SIZE_MAX = 1 << 16 };
 
-static const char *const names[] = {"Enrollment",  "CheckIn",         "ComplianceReport",
-                                    "Command",     "Policy",          "RoleChange",
-                                    "TenantEvent", "ProfileRevision", "GroupChange"};
+static const char *const names[] = {
+    "Enrollment", "CheckIn",     "ComplianceReport", "Command",     "Policy",
+    "RoleChange", "TenantEvent", "ProfileRevision",  "GroupChange", "StateRequest"};
 
 struct subject {
   const struct writer *writer;

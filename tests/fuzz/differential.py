@@ -16,7 +16,7 @@ import fastavro
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = ("Enrollment", "CheckIn", "ComplianceReport", "Command", "Policy", "RoleChange", "TenantEvent",
-         "ProfileRevision", "GroupChange")
+         "ProfileRevision", "GroupChange", "StateRequest")
 SCHEMAS = [json.loads((ROOT / f"schemas/{name}.avsc").read_text()) for name in NAMES]
 
 

@@ -455,6 +455,8 @@ def chain_of(world, record, previous):
     sweep = record["cursors"]["sweep"]
     if sweep:
         put(1, sweep["device_number"])
+    if digests["state"] is not None:
+        out.write(bytes.fromhex(digests["state"]))
     return hashlib.sha256(out.getvalue()).digest()
 
 

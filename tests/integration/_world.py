@@ -630,6 +630,8 @@ def chain_of(record, previous, prefix):
     sweep = record["cursors"]["sweep"]
     if sweep is not None:
         out += struct.pack(">QQ", 1, sweep["device_number"])
+    if record["digests"]["state"] is not None:
+        out += bytes.fromhex(record["digests"]["state"])
     return hashlib.sha256(out).digest()
 
 

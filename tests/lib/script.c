@@ -253,6 +253,7 @@ static bool parse_event_word(struct span word, const struct script_context *cont
   case EVENT_TENANT:
   case EVENT_PROFILE_REVISION:
   case EVENT_GROUP:
+  case EVENT_STATE:
     return parse_control_word(word, event);
   }
   return false;

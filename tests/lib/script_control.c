@@ -81,6 +81,12 @@ static bool parse_revision(struct words *words, struct event *event) {
   return true;
 }
 
+static bool parse_state(struct words *words, struct event *event) {
+  (void)words;
+  event->kind = EVENT_STATE;
+  return true;
+}
+
 bool parse_control_kind(struct words *words, struct script_line *line) {
   static const struct {
     const char *word;
@@ -89,7 +95,7 @@ bool parse_control_kind(struct words *words, struct script_line *line) {
   } kinds[] = {
       {"command", TOPIC_COMMANDS, parse_command},  {"role", TOPIC_CONTROL, parse_role},
       {"tenant", TOPIC_CONTROL, parse_tenant},     {"group", TOPIC_CONTROL, parse_group},
-      {"revision", TOPIC_CONTROL, parse_revision},
+      {"revision", TOPIC_CONTROL, parse_revision}, {"state", TOPIC_CONTROL, parse_state},
   };
   for (size_t i = 0; i < COUNT_OF(kinds); i++) {
     if (is_word(words->word, kinds[i].word)) {

@@ -27,8 +27,10 @@ void stepper_fini(struct stepper *stepper) {
 struct head stepper_head(const struct logged *message) {
   const enum event_kind kind = message->event.kind;
   return (struct head){.state = HEAD_READY,
-                       .begins_batch = message->is_event &&
-                                       (kind == EVENT_POLICY || kind == EVENT_PROFILE_REVISION),
+                       .begins_batch =
+                           message->is_event && (kind == EVENT_POLICY || kind == EVENT_STATE ||
+                                                 kind == EVENT_PROFILE_REVISION),
+                       .ends_batch = message->is_event && kind == EVENT_STATE,
                        .is_believed = message->is_believed,
                        .timestamp_ms = message->timestamp_ms,
                        .offset = message->offset};
@@ -215,8 +217,9 @@ bool stepper_replay(struct stepper *stepper, const struct topic_log logs[TOPIC_C
     enum topic topic;
     switch (batch_next(&stepper->batch, &stepper->lane, heads, &topic)) {
     case NEXT_WAIT:
-    case NEXT_CLOSE:
       return false;
+    case NEXT_CLOSE:
+      return stepper->batch.is_ended;
     case NEXT_SWEEP:
       if (row->sweep.is_set &&
           row->sweep.device_number == sweep_cursor(&stepper->lane).device_number) {

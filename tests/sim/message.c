@@ -250,8 +250,13 @@ static void put_group_change(struct buffer *buffer, const char *serial, int64_t 
   put_optional_text(buffer, draw(4) == 0 ? some_actor() : NULL);
 }
 
+static void put_state_request(struct buffer *buffer, int64_t at_ms) {
+  put_head(buffer, "StateRequest", NULL, at_ms);
+  put_optional_text(buffer, draw(4) == 0 ? some_actor() : NULL);
+}
+
 void message_control(struct buffer *buffer, const char *serial, int64_t at_ms) {
-  switch (draw(8)) {
+  switch (draw(9)) {
   case 0:
   case 1:
   case 2:
@@ -266,6 +271,9 @@ void message_control(struct buffer *buffer, const char *serial, int64_t at_ms) {
   case 5:
   case 6:
     put_tenant_event(buffer, at_ms);
+    break;
+  case 7:
+    put_state_request(buffer, at_ms);
     break;
   default:
     put_group_change(buffer, serial, at_ms);

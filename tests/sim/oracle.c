@@ -6,6 +6,7 @@
 #include "core/app/intake.h"
 #include "core/app/lane_start.h"
 #include "core/app/lane_state.h"
+#include "core/app/state_digest.h"
 #include "core/app/ticket_words.h"
 #include "producers/store.h"
 #include "producers/store_internal.h"
@@ -28,6 +29,7 @@ struct fired {
 };
 
 struct oracle {
+  bool is_ended, has_state; /* the batch: by a request for the state, which may be granted */
   uint32_t lane;
   struct encoding encoding;
   struct lane_state *state;
@@ -188,6 +190,7 @@ static void take_message(struct oracle *oracle, enum topic topic) {
   const uint64_t answers_before = oracle->answer_count;
   check_fired(oracle, topic);
   oracle->message_count++;
+  oracle->is_ended = intake->is_event && intake->event.kind == EVENT_STATE;
   if (head->is_believed) {
     decide_clock(lane, head->timestamp_ms);
   }
@@ -203,6 +206,8 @@ static void take_message(struct oracle *oracle, enum topic topic) {
         lane_state_person(oracle->state, person->subject, email, &is_new);
       }
     }
+    oracle->has_state =
+        oracle->is_ended && control_may(&lane->control, &intake->event.actor, ROLE_OPERATOR);
     decide_event(lane, &intake->event, &intake->message, &sink);
   }
   answers_check(oracle->answers, lane, intake, oracle->answer_count - answers_before);
@@ -229,6 +234,9 @@ static void decide_range(struct oracle *oracle) {
     return;
   }
   for (enum topic topic; (topic = pick(oracle)) != TOPIC_COUNT;) {
+    CHECK_THAT(oracle->row == NULL || !oracle->is_ended,
+               "lane %u: batch %" PRIu64 " goes on behind a request for its state", oracle->lane,
+               oracle->row->batch);
     if (is_timer_first(oracle, &oracle->heads[topic])) {
       fire(oracle); /* which may move the clock, and with it the order */
     } else {
@@ -287,6 +295,13 @@ static void check_batch(struct oracle *oracle) {
   CHECK_THAT(lane->clock_ms ==
                  (row->clock_after_ms == TIME_NONE ? LANE_CLOCK_START_MS : row->clock_after_ms),
              "lane %u: batch %" PRIu64 " ends with another clock", oracle->lane, row->batch);
+  uint8_t state[DIGEST_SIZE] = {0};
+  if (oracle->has_state) {
+    state_digest(lane, state);
+  }
+  CHECK_THAT(oracle->has_state == row->has_state && memcmp(state, row->state, DIGEST_SIZE) == 0,
+             "lane %u: batch %" PRIu64 " tells another state%s", oracle->lane, row->batch,
+             oracle->has_state != row->has_state ? " (or none)" : "");
   const struct sweep_cursor cursor = sweep_cursor(lane);
   CHECK_THAT(cursor.is_set == row->sweep.is_set && cursor.device_number == row->sweep.device_number,
              "lane %u: batch %" PRIu64 " ends elsewhere in a sweep", oracle->lane, row->batch);
@@ -356,6 +371,7 @@ static void replay(struct oracle *oracle) {
     oracle->state->lane.batch = oracle->row->batch;
     oracle->committed_ms = batches[i].true_committed_ms;
     oracle->message_count = oracle->timer_count = oracle->swept_count = 0;
+    oracle->is_ended = oracle->has_state = false;
     oracle->timer = (struct timer_cursor){0};
     for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
       oracle->intakes[topic].stop_offset = oracle->row->ranges[topic].to;

@@ -48,6 +48,7 @@ enum { LANES_MAX = 3, MEMBERS_MAX = 3 };
   X(GAP, "offset that no reader sees")                                                             \
   X(TAMPER, "topic's past rewritten")                                                              \
   X(SWEEP_CUT, "batch ended within a sweep")                                                       \
+  X(STATE_TOLD, "lane told its state")                                                             \
   X(SWEEP_TAKEN, "lane taken within a sweep")                                                      \
   X(WIPE_TAKEN, "lane taken while a wipe waits")                                                   \
   X(MUTED_TAKEN, "lane taken while a tenant event lasts, or after")                                \

@@ -428,6 +428,7 @@ static void apply_batch(const struct change *change) {
   lane->batches[lane->batch_count++] = change->batch;
   if (!tables.is_rebuilding) {
     sim.faults[FAULT_SWEEP_CUT] += change->batch.row.sweep.is_set;
+    sim.faults[FAULT_STATE_TOLD] += change->batch.row.has_state;
     note_ever(&change->batch.row);
   }
 }

@@ -41,7 +41,7 @@ static bool one_in(struct dice *dice, uint64_t count) {
 /* What the seeds have met together: a property that was never put to the test proves nothing. */
 static struct {
   uint64_t batches, closed, closed_after_timer, unbelieved, ticks, timers, cut_by_size, messages;
-  uint64_t behind_clock, equal_stamps, swept, cut_sweeps;
+  uint64_t behind_clock, equal_stamps, swept, cut_sweeps, ended;
 } met;
 
 /* A lane that is fed live, and what it has written down. */
@@ -107,7 +107,7 @@ static void make_event(struct dice *dice, enum topic topic, int64_t at_ms, struc
 
 static struct policy extended;
 
-/* One of two, so that half of these messages change nothing. */
+/* One of two, so that half of these messages change nothing; or a request for the state. */
 static void make_policy(struct dice *dice, struct event *event) {
   const struct policy *policy = one_in(dice, 2) ? &extended : policy_default();
   *event = (struct event){
@@ -116,6 +116,9 @@ static void make_policy(struct dice *dice, struct event *event) {
   };
   memcpy(event->policy.hash, policy->hash, sizeof policy->hash);
   event->event_id[0] = (uint8_t)('a' + below(dice, 26));
+  if (one_in(dice, 3)) {
+    event->kind = EVENT_STATE;
+  }
 }
 
 /* Stamps are coarse, so that equal ones and ones equal to due times are common. */
@@ -247,6 +250,8 @@ static bool step(struct live *live, enum next *next) {
   case NEXT_CLOSE:
     met.closed++;
     met.closed_after_timer += batch->timer_count > 0;
+    met.ended += batch->is_ended;
+    ck_assert(!batch->is_ended || batch->message_count == 1);
     ck_assert(!batch_is_empty(batch));
     close_batch(live);
     break;
@@ -483,6 +488,7 @@ START_TEST(ranges_give_the_steps_again) {
   ck_assert_uint_gt(met.closed_after_timer, 0);
   ck_assert_uint_gt(met.swept, 0);
   ck_assert_uint_gt(met.cut_sweeps, 0);
+  ck_assert_uint_gt(met.ended, 0);
 }
 END_TEST
 

@@ -50,6 +50,9 @@ static const struct {
     {INPUT_GROUP,
      "{" COMMON "\"group\":\"pilot\",\"serial\":\"C02XK1\",\"change\":\"REMOVE\"}",
      {0x30, 0x0b, 0x87, 0x30, 0x64, 0xef, 0x34, 0x70}},
+    {INPUT_STATE,
+     "{" COMMON "\"actor_email\":\"Ada@example.org\"}",
+     {0xb3, 0xac, 0xb9, 0xf6, 0x23, 0xc3, 0xa9, 0x3b}},
 };
 
 static struct span encoded(enum input_record record, const char *json) {
@@ -116,6 +119,9 @@ static void check_event(const struct event *event) {
   case EVENT_PROFILE_REVISION:
     ck_assert_int_eq(event->profile_revision.profile, PROFILE_EXECUTIVE);
     assert_text(event->profile_revision.revision, "r-7");
+    break;
+  case EVENT_STATE:
+    ck_assert_uint_eq(event->user.email.size, 0);
     break;
   default:
     ck_assert_int_eq(event->kind, EVENT_GROUP);

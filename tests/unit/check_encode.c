@@ -393,7 +393,7 @@ START_TEST(encode_journal_batch) {
       "\"counts\": {\"messages\": 295, \"results\": 10, \"dead_letters\": 2, "
       "\"timers\": 1, \"devices\": 50}, \"digests\": {\"inputs\": \"" TWOS "\", "
       "\"results\": \"" THREES "\", \"chain\": \"" FOURS "\", \"last_messages\": "
-      "[{\"topic\": \"muster.checkins\", \"digest\": \"" FIVES "\"}]}, " WITNESS
+      "[{\"topic\": \"muster.checkins\", \"digest\": \"" FIVES "\"}], \"state\": null}, " WITNESS
       "\"content\": null}");
   buffer_fini(&records);
 }
@@ -416,8 +416,8 @@ START_TEST(encode_journal_environment) {
               "\"cursors\": {\"timer\": null, \"sweep\": null}, \"environment\": \"" ONES "\", "
               "\"counts\": {\"messages\": 0, \"results\": 0, \"dead_letters\": 0, "
               "\"timers\": 0, \"devices\": 0}, \"digests\": {\"inputs\": \"\", "
-              "\"results\": \"\", \"chain\": \"\", \"last_messages\": []}, " WITNESS
-              "\"content\": {\"string\": \"{}\"}}");
+              "\"results\": \"\", \"chain\": \"\", \"last_messages\": [], "
+              "\"state\": null}, " WITNESS "\"content\": {\"string\": \"{}\"}}");
   buffer_fini(&records);
 }
 END_TEST

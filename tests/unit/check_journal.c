@@ -25,6 +25,7 @@ static void fill(struct row *filled) {
               .not_believed_count = NOT_BELIEVED_COUNT,
               .timer = {true, 1767229100000, 17, 2},
               .sweep = {true, 18},
+              .has_state = true,
               .message_count = 465,
               .dead_letter_count = 4,
               .timer_count = 5,
@@ -37,6 +38,7 @@ static void fill(struct row *filled) {
     filled->row.inputs[i] = (uint8_t)(i + 40);
     filled->row.results[i] = (uint8_t)(i + 80);
     filled->row.chain[i] = (uint8_t)(i + 120);
+    filled->row.state[i] = (uint8_t)(i + 160);
     for (size_t topic = 0; topic < TOPIC_COUNT; topic++) {
       filled->row.last_message[topic][i] = (uint8_t)(i + topic);
     }
@@ -87,6 +89,7 @@ static const struct {
     FIELD(row.last_message),
     FIELD(row.inputs),
     FIELD(row.results),
+    FIELD(row.state),
     FIELD(previous),
     FIELD(not_believed[0].offset),
     FIELD(not_believed[1].offset),
@@ -130,11 +133,27 @@ START_TEST(an_open_sweep_adds_to_the_bytes) {
   struct bytes open;
   struct bytes without;
   fill(&filled);
+  filled.row.has_state = false;
   canonical(&filled, &open);
   filled.row.sweep = (struct sweep_cursor){.is_set = false};
   canonical(&filled, &without);
   ck_assert_uint_eq(open.size, without.size + 16);
   ck_assert_mem_eq(open.data, without.data, without.size);
+}
+END_TEST
+
+/* Nor has one that tells no state. */
+START_TEST(a_state_adds_to_the_bytes) {
+  struct row filled;
+  struct bytes told;
+  struct bytes without;
+  fill(&filled);
+  canonical(&filled, &told);
+  ck_assert_mem_eq(told.data + told.size - DIGEST_SIZE, filled.row.state, DIGEST_SIZE);
+  filled.row.has_state = false;
+  canonical(&filled, &without);
+  ck_assert_uint_eq(told.size, without.size + DIGEST_SIZE);
+  ck_assert_mem_eq(told.data, without.data, without.size);
 }
 END_TEST
 
@@ -186,6 +205,7 @@ START_TEST(integers_are_big_endian_and_in_order) {
   struct row filled;
   struct bytes bytes;
   fill(&filled);
+  filled.row.has_state = false;
   filled.row.sweep = (struct sweep_cursor){.is_set = false};
   canonical(&filled, &bytes);
   ck_assert_mem_eq(bytes.data, filled.previous, DIGEST_SIZE);
@@ -208,6 +228,7 @@ static Suite *suite(void) {
   tcase_add_loop_test(tests, every_bit_of_a_field_changes_the_bytes, 0, (int)COUNT_OF(fields));
   tcase_add_test(tests, whether_a_timer_fired_changes_the_bytes);
   tcase_add_test(tests, an_open_sweep_adds_to_the_bytes);
+  tcase_add_test(tests, a_state_adds_to_the_bytes);
   tcase_add_test(tests, the_chain_itself_does_not);
   tcase_add_test(tests, the_list_is_told_from_what_follows_it);
   tcase_add_test(tests, a_long_list_has_room);

@@ -91,7 +91,7 @@ END_TEST
 
 START_TEST(topics_tell_their_records) {
   ck_assert_uint_eq(topic_record_count(TOPIC_CHECKINS), 1);
-  ck_assert_uint_eq(topic_record_count(TOPIC_CONTROL), 5);
+  ck_assert_uint_eq(topic_record_count(TOPIC_CONTROL), 6);
   ck_assert_int_eq(topic_first_record(TOPIC_CONTROL), INPUT_POLICY);
   for (enum input_record record = 0; record < INPUT_RECORD_COUNT; record++) {
     const enum topic topic = input_record_topic(record);
