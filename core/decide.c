@@ -5,6 +5,7 @@
 #include "core/decide_device.h"
 #include "core/escalate.h"
 #include "core/lifecycle.h"
+#include "core/profile.h"
 #include "core/sweep.h"
 
 static const struct cause timer_cause = {.offset = -1};

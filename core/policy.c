@@ -263,18 +263,3 @@ int64_t policy_mail_at(const struct policy *policy, int64_t at_ms) {
   }
   return at_ms + (to_ms - time_ms + day_ms) % day_ms;
 }
-
-bool profile_allows(enum profile profile, enum platform platform) {
-  switch (profile) {
-  case PROFILE_STANDARD:
-    return platform == PLATFORM_WINDOWS || platform == PLATFORM_MACOS || platform == PLATFORM_LINUX;
-  case PROFILE_MOBILE:
-    return platform == PLATFORM_IOS || platform == PLATFORM_ANDROID;
-  case PROFILE_EXECUTIVE:
-    return true;
-  case PROFILE_COUNT:
-    break;
-  }
-  assert(false);
-  return false;
-}

@@ -288,7 +288,4 @@ violation_set policy_exempted(const struct policy *policy, uint64_t device_numbe
 /* When a mail of that instant may be sent: then, or when the quiet hours around it are over. */
 int64_t policy_mail_at(const struct policy *policy, int64_t at_ms);
 
-/* Which profiles may be on which platforms (the public contract). */
-bool profile_allows(enum profile profile, enum platform platform);
-
 #endif

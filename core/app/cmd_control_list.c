@@ -1,7 +1,8 @@
-/* role list, group list: who may do what, and who is in which group, as the processor knows it. */
+/* role list, group list, profile list: who may do what, who is in which group, what was pushed
+ * last, as the processor knows it. */
 #include "core/app/command.h"
 #include "core/app/listing.h"
-#include "core/event.h"
+#include "core/profile.h"
 
 #include <stdio.h>
 
@@ -76,17 +77,69 @@ static const char groups_sql[] =
     "and l.subject is not distinct from c.subject and l.serial is not distinct from c.serial "
     "and l.control_offset > c.control_offset) order by c.name collate \"C\", c.control_offset";
 
-/* ---- Both ---- */
+/* ---- profile list ---- */
 
-static enum status print(const struct command_line *line, const struct rows *rows, const char *sql,
-                         enum event_kind kind, struct error *error) {
+static const struct column profile_columns[] = {
+    {.name = "profile", .type = COLUMN_TEXT}, {.name = "platforms", .type = COLUMN_LIST},
+    {.name = "content", .type = COLUMN_LIST}, {.name = "revision", .type = COLUMN_TEXT},
+    {.name = "since", .type = COLUMN_TIME},
+};
+
+static const char profiles_sql[] =
+    "select p.number, c.name, (extract(epoch from c.at) * 1000)::bigint "
+    "from generate_series(0, 2) p (number) left join lateral "
+    "(select l.name, l.at from muster.control_detail l where l.kind = $1::integer "
+    "and l.symbol = p.number order by l.control_offset desc limit 1) c on true order by p.number";
+static_assert(PROFILE_COUNT == 3, "the query names them all");
+
+enum { PLATFORMS_TEXT_SIZE = 64 };
+
+static struct span platforms_list(uint8_t platforms, char text[PLATFORMS_TEXT_SIZE]) {
+  size_t size = 0;
+  for (enum platform platform = 0; platform < PLATFORM_COUNT; platform++) {
+    if ((platforms >> platform & 1u) != 0) {
+      size += (size_t)snprintf(text + size, PLATFORMS_TEXT_SIZE - size, "%s\n",
+                               platform_name(platform));
+    }
+  }
+  return span_of(text, size);
+}
+
+static enum status take_profile(void *context, const struct span *values, struct error *error) {
+  (void)error;
+  const struct rows *const rows = context;
+  const enum profile profile = (enum profile)(values[0].data[0] - '0');
+  char platforms[PLATFORMS_TEXT_SIZE];
+  const struct cell cells[COUNT_OF(profile_columns)] = {
+      cell_text(span_text(profile_name(profile))),
+      cell_text(platforms_list(profile_entry(profile)->platforms, platforms)),
+      cell_text(span_text(profile_entry(profile)->content)),
+      listing_cell(COLUMN_TEXT, values[1]),
+      listing_cell(COLUMN_TIME, values[2]),
+  };
+  output_row(rows->output, cells);
+  return STATUS_OK;
+}
+
+/* ---- All ---- */
+
+struct listed {
+  struct rows rows;
+  enum status (*take)(void *context, const struct span *values, struct error *error);
+  const char *sql;
+  enum event_kind kind;
+};
+
+static enum status print(const struct command_line *line, const struct listed *listed,
+                         struct error *error) {
+  const struct rows *const rows = &listed->rows;
   char kind_text[16];
   struct pg_conn *database = NULL;
-  snprintf(kind_text, sizeof kind_text, "%d", (int)kind);
+  snprintf(kind_text, sizeof kind_text, "%d", (int)listed->kind);
   enum status status = database_open(line->config.postgres.dsn, &database, error);
   if (status == STATUS_OK) {
-    status = database_query(database, sql, (const char *const[]){kind_text}, 1, take_row,
-                            (void *)(uintptr_t)rows, error);
+    status = database_query(database, listed->sql, (const char *const[]){kind_text}, 1,
+                            listed->take, (void *)(uintptr_t)rows, error);
   }
   database_close(database);
   if (status != STATUS_OK) {
@@ -96,16 +149,26 @@ static enum status print(const struct command_line *line, const struct rows *row
   return output_close(rows->output, error);
 }
 
+static struct rows open_rows(const struct command_line *line, const struct column *columns,
+                             size_t count) {
+  return (struct rows){output_open(stdout, line->output, columns, count), columns, count};
+}
+
 enum status command_role_list(const struct command_line *line, struct error *error) {
-  const struct rows rows = {output_open(stdout, line->output, role_columns, ROLE_COLUMN_COUNT),
-                            role_columns, ROLE_COLUMN_COUNT};
-  put_bootstrap_admins(&line->config, rows.output);
-  return print(line, &rows, roles_sql, EVENT_ROLE, error);
+  const struct listed listed = {open_rows(line, role_columns, ROLE_COLUMN_COUNT), take_row,
+                                roles_sql, EVENT_ROLE};
+  put_bootstrap_admins(&line->config, listed.rows.output);
+  return print(line, &listed, error);
 }
 
 enum status command_group_list(const struct command_line *line, struct error *error) {
-  const struct rows rows = {
-      output_open(stdout, line->output, group_columns, COUNT_OF(group_columns)), group_columns,
-      COUNT_OF(group_columns)};
-  return print(line, &rows, groups_sql, EVENT_GROUP, error);
+  const struct listed listed = {open_rows(line, group_columns, COUNT_OF(group_columns)), take_row,
+                                groups_sql, EVENT_GROUP};
+  return print(line, &listed, error);
+}
+
+enum status command_profile_list(const struct command_line *line, struct error *error) {
+  const struct listed listed = {open_rows(line, profile_columns, COUNT_OF(profile_columns)),
+                                take_profile, profiles_sql, EVENT_PROFILE_REVISION};
+  return print(line, &listed, error);
 }

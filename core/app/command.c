@@ -47,6 +47,8 @@ static const struct command commands[] = {
     {"tenant begin", "KIND", "Say that something befalls all devices at once", tenant_options, 1, 1,
      command_tenant_begin},
     {"tenant end", "KIND", "Say that it is over", tenant_options, 1, 1, command_tenant_end},
+    {"profile list", "", "List the profiles: where they may be, and what they bring", NULL, 0, 0,
+     command_profile_list},
     {"profile push", "PROFILE", "Push a profile's new revision to its devices",
      profile_push_options, 1, 1, command_profile_push},
     {"group add", "NAME", "Put a user or a device into a group", group_options, 1, 1,

@@ -52,6 +52,7 @@ enum status command_role_grant(const struct command_line *line, struct error *er
 enum status command_role_revoke(const struct command_line *line, struct error *error);
 enum status command_tenant_begin(const struct command_line *line, struct error *error);
 enum status command_tenant_end(const struct command_line *line, struct error *error);
+enum status command_profile_list(const struct command_line *line, struct error *error);
 enum status command_profile_push(const struct command_line *line, struct error *error);
 enum status command_group_add(const struct command_line *line, struct error *error);
 enum status command_group_remove(const struct command_line *line, struct error *error);

@@ -1,6 +1,8 @@
 /* Whom a rule concerns, as a policy's file has it. */
 #include "core/app/policy_bind.h"
 
+#include "core/profile.h"
+
 #include <string.h>
 
 /* Names of platforms, profiles or ownerships, as bits. */

@@ -39,11 +39,12 @@ EOF
 pg_pid() { head -n 1 "$1/postgres/data/postmaster.pid" 2>/dev/null || true; }
 pg_is_running() { is_ours "$(pg_pid "$1")" "$1/postgres/data"; }
 
-# pg_start DIR: returns when the server accepts connections.
+# pg_start DIR: returns when the server accepts connections. One that was killed writes back and syncs
+# every file of every database first: half a minute and more, after many tests.
 pg_start() {
   local dir=$1/postgres
   ! pg_is_running "$1" || return 0
-  pg_as "$PG_BIN/pg_ctl" start -D "$dir/data" -l "$dir/log" -w -t 60 >/dev/null 2>&1 </dev/null || {
+  pg_as "$PG_BIN/pg_ctl" start -D "$dir/data" -l "$dir/log" -w -t 300 >/dev/null 2>&1 </dev/null || {
     warn "PostgreSQL did not start; the end of $dir/log:"
     tail -n 20 "$dir/log" >&2
     return 1

@@ -376,9 +376,11 @@ privacy:
             self.muster("topics", "create", "--partitions", str(lanes))
 
     def close(self):
-        """What stays behind makes every later start of the broker slower."""
+        """What stays behind makes every later start of the servers slower."""
         for process in self.processes:
             process.kill()
+        with contextlib.suppress(psycopg.Error), psycopg.connect(PG, autocommit=True) as connection:
+            connection.execute(f'drop database if exists "{self.database}" with (force)')
         with contextlib.suppress(KafkaException):
             admin = AdminClient(QUIET)
             names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(self.prefix)]

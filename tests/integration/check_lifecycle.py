@@ -258,6 +258,9 @@ def policies_and_outages(make):
     assert {"key": "title", "value": "Swift"} in story.list("policy", "show", "swift-1")
     said(story.ask("policy", "apply", "swift-1"), outcome="OK")  # by its version: it was in force once
     said(story.ask("profile", "push", "standard", "--revision", "2026-11"), outcome="OK")
+    profiles = {profile["profile"]: profile for profile in story.list("profile", "list")}
+    assert profiles["STANDARD"]["revision"] == "2026-11" and profiles["MOBILE"]["revision"] is None, profiles
+    assert profiles["MOBILE"]["platforms"] == ["IOS", "ANDROID"] and "vpn" in profiles["STANDARD"]["content"], profiles
     wait_until("pushed", lambda: story.world.sql("select count(*) from muster.results where value->>'action' = "
                                                  "'PUSH_PROFILE'") == [(40,)])
     # Enrolled by hand and never seen: its time counts from its enrolment.

@@ -1,8 +1,9 @@
 /* core/status and core/event: what failed, and what was refused, as codes and texts. */
-#include "core/event.h"
+#include "core/profile.h"
 #include "core/status.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 START_TEST(exit_codes_are_those_of_the_contract) {
@@ -81,6 +82,21 @@ START_TEST(symbols_have_the_order_of_the_schemas) {
 }
 END_TEST
 
+START_TEST(profiles_are_for_the_platforms_of_the_contract) {
+  static const char *const allowed[PROFILE_COUNT] = {"WINDOWS MACOS LINUX ", "IOS ANDROID ",
+                                                     "WINDOWS MACOS IOS ANDROID LINUX "};
+  for (enum profile profile = 0; profile < PROFILE_COUNT; profile++) {
+    char list[64] = "";
+    for (enum platform platform = 0; platform < PLATFORM_COUNT; platform++) {
+      if (profile_allows(profile, platform)) {
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s ", platform_name(platform));
+      }
+    }
+    ck_assert_str_eq(list, allowed[profile]);
+  }
+}
+END_TEST
+
 static Suite *suite(void) {
   Suite *const all = suite_create("status");
   TCase *const status = tcase_create("status");
@@ -93,6 +109,7 @@ static Suite *suite(void) {
   tcase_add_test(event, codes_are_those_of_the_contract);
   tcase_add_test(event, topics_are_in_the_order_of_equal_stamps);
   tcase_add_test(event, symbols_have_the_order_of_the_schemas);
+  tcase_add_test(event, profiles_are_for_the_platforms_of_the_contract);
   suite_add_tcase(all, event);
   return all;
 }
