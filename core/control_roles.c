@@ -58,7 +58,7 @@ bool control_grant(struct control *control, const struct memory *memory,
 
 bool control_revoke(struct control *control, const uint8_t subject[SUBJECT_SIZE], enum role role) {
   struct role_holder *holder = find_holder(control, subject);
-  if (holder == NULL || (holder->roles >> role & 1u) == 0) {
+  if (holder == NULL || (holder->roles & 1u << role) == 0) {
     return false;
   }
   holder->roles = (uint8_t)(holder->roles & ~(1u << role));
@@ -88,7 +88,7 @@ void control_set_bootstrap(struct control *control, const struct memory *memory,
 }
 
 bool control_begin_tenant_event(struct control *control, enum tenant_event_kind kind) {
-  const bool is_changed = (control->tenant_events >> kind & 1u) == 0;
+  const bool is_changed = (control->tenant_events & 1u << kind) == 0;
   control->tenant_events = (uint8_t)(control->tenant_events | 1u << kind);
   control->change_count += is_changed;
   return is_changed;
@@ -96,7 +96,7 @@ bool control_begin_tenant_event(struct control *control, enum tenant_event_kind 
 
 bool control_end_tenant_event(struct control *control, enum tenant_event_kind kind,
                               int64_t clock_ms) {
-  if ((control->tenant_events >> kind & 1u) == 0) {
+  if ((control->tenant_events & 1u << kind) == 0) {
     return false;
   }
   control->tenant_events = (uint8_t)(control->tenant_events & ~(1u << kind));
@@ -112,7 +112,7 @@ static bool concerns(enum tenant_event_kind kind, enum platform platform) {
 
 bool control_is_muted(const struct control *control, enum platform platform) {
   for (enum tenant_event_kind kind = 0; kind < TENANT_EVENT_COUNT; kind++) {
-    if ((control->tenant_events >> kind & 1u) != 0 && concerns(kind, platform)) {
+    if ((control->tenant_events & 1u << kind) != 0 && concerns(kind, platform)) {
       return true;
     }
   }

@@ -91,7 +91,7 @@ static void decide_tenant(const struct step *step, const struct event *event,
                           struct decided *decided) {
   struct control *control = &step->lane->control;
   const enum tenant_event_kind kind = event->tenant.kind;
-  const bool is_open = (control->tenant_events >> kind & 1u) != 0;
+  const bool is_open = (control->tenant_events & 1u << kind) != 0;
   if (event->tenant.is_over != is_open) {
     tell(decided, false, is_open ? "has begun already" : "has not begun");
     return;

@@ -50,7 +50,7 @@ void escalate_resolve_ticket(const struct step *step, uint32_t index, struct dev
 static void set_blocks(const struct step *step, uint32_t index, struct device *device,
                        uint8_t blocks, const char *reason) {
   for (enum resource resource = 0; resource < RESOURCE_COUNT; resource++) {
-    if ((blocks >> resource & 1u) != 0) {
+    if ((blocks & 1u << resource) != 0) {
       set_access(step, index, device, resource, ACCESS_BLOCK, reason);
     }
   }

@@ -15,5 +15,5 @@ const struct profile_entry *profile_entry(enum profile profile) {
 }
 
 bool profile_allows(enum profile profile, enum platform platform) {
-  return (profile_entry(profile)->platforms >> platform & 1u) != 0;
+  return (profile_entry(profile)->platforms & 1u << platform) != 0;
 }

@@ -97,7 +97,7 @@ enum { PLATFORMS_TEXT_SIZE = 64 };
 static struct span platforms_list(uint8_t platforms, char text[PLATFORMS_TEXT_SIZE]) {
   size_t size = 0;
   for (enum platform platform = 0; platform < PLATFORM_COUNT; platform++) {
-    if ((platforms >> platform & 1u) != 0) {
+    if ((platforms & 1u << platform) != 0) {
       size += (size_t)snprintf(text + size, PLATFORMS_TEXT_SIZE - size, "%s\n",
                                platform_name(platform));
     }

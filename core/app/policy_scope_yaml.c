@@ -71,7 +71,7 @@ static void bind_group(struct policy_binder *binder, const struct tree_node *nod
   if (i == policy->group_count) {
     memcpy(policy->groups[policy->group_count++], name, sizeof name);
   }
-  if ((*groups >> i & 1u) != 0) {
+  if ((*groups & 1u << i) != 0) {
     finding_add_at(binder->findings, node, "%s is given twice", name);
   }
   *groups |= (uint16_t)(1u << i);

@@ -142,7 +142,7 @@ static const char *put_groups(FILE *out, const char *separator, const char *what
     const char *next = NULL;
     for (uint32_t i = 0; i < policy->group_count; i++) {
       const char *name = policy->groups[i];
-      if ((groups >> i & 1u) != 0 && strcmp(name, last) > 0 &&
+      if ((groups & 1u << i) != 0 && strcmp(name, last) > 0 &&
           (next == NULL || strcmp(name, next) < 0)) {
         next = name;
       }

@@ -139,8 +139,11 @@ static uint8_t turn(uint8_t lapses) {
   if (pick(20) != 0) {
     return 0;
   }
-  const uint8_t first = (uint8_t)(1u << pick(5));
-  return pick(5) == 0 ? first | (uint8_t)(1u << pick(5)) : first;
+  uint32_t bits = 1u << pick(5);
+  if (pick(5) == 0) {
+    bits |= 1u << pick(5);
+  }
+  return (uint8_t)bits;
 }
 
 static int by_time(const void *a, const void *b) {
