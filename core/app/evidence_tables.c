@@ -116,7 +116,7 @@ static enum status find_result(struct deciding *deciding, uint64_t seq,
 static enum status put_batch(struct deciding *deciding, struct error *error) {
   enum status status = STATUS_OK;
   for (size_t i = 0; i < deciding->count && status == STATUS_OK; i++) {
-    const struct found_record *record;
+    const struct found_record *record = NULL;
     status = find_result(deciding, deciding->first_seq + i, &record, error);
     if (status != STATUS_OK || record == NULL) {
       continue;

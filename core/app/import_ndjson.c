@@ -109,7 +109,7 @@ enum status ndjson_convert(struct span line, const char *topic_prefix, int64_t n
   if (object == NULL) {
     return error_set(error, STATUS_REFUSED, "not JSON: %s, at byte %d", where.text, where.position);
   }
-  enum topic topic;
+  enum topic topic = TOPIC_COUNT;
   enum status status = json_is_object(object)
                            ? read_topic(object, topic_prefix, &topic, error)
                            : error_set(error, STATUS_REFUSED, "not a JSON object");
