@@ -204,13 +204,11 @@ static void add_note(struct asked *asked) {
 static void audit_command(struct asked *asked, bool is_done, enum device_status before) {
   const struct event *event = asked->event;
   const enum command_kind kind = event->command.kind;
-  char actor[ACTOR_SIZE] = "operator";
-  if (event->actor.email.size > 0) {
-    emit_actor(event->actor.subject, actor);
-  }
+  char actor[ACTOR_SIZE];
   add_note(asked);
   const bool is_retirement = before != DEVICE_RETIRED && asked->device->status == DEVICE_RETIRED;
-  const struct audit audit = {actor, is_retirement ? AUDIT_DELETE : rules[kind].audit,
+  const struct audit audit = {emit_asker(&event->actor, actor),
+                              is_retirement ? AUDIT_DELETE : rules[kind].audit,
                               is_done ? OUTCOME_OK : OUTCOME_REFUSED, asked->reason};
   emit_audit(asked->step, asked->index, asked->device, &audit);
 }

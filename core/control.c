@@ -53,16 +53,3 @@ bool control_apply(struct control *control, const struct memory *memory, const s
   assert(false);
   return false;
 }
-
-const char *control_actor(const struct named_person *actor, char text[ACTOR_TEXT_SIZE]) {
-  static const char digits[] = "0123456789abcdef";
-  if (actor->email.size == 0) {
-    return "operator";
-  }
-  for (size_t i = 0; i < SUBJECT_SIZE; i++) {
-    text[2 * i] = digits[actor->subject[i] >> 4];
-    text[2 * i + 1] = digits[actor->subject[i] & 0xf];
-  }
-  text[ACTOR_TEXT_SIZE - 1] = '\0';
-  return text;
-}

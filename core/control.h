@@ -104,10 +104,6 @@ bool control_revoke(struct control *control, const uint8_t subject[SUBJECT_SIZE]
 bool control_apply(struct control *control, const struct memory *memory, const struct event *event,
                    int64_t clock_ms);
 
-/* Who asks, for an audit entry: "operator", or the subject in hex, written into `text`. */
-enum { ACTOR_TEXT_SIZE = 2 * SUBJECT_SIZE + 1 };
-const char *control_actor(const struct named_person *actor, char text[ACTOR_TEXT_SIZE]);
-
 /* Whether the subject is an ADMIN: by a role, or by the configuration. */
 bool control_is_admin(const struct control *control, const uint8_t subject[SUBJECT_SIZE]);
 

@@ -19,17 +19,14 @@ static void audit_control(const struct step *step, const struct event *event,
   if (step->lane->number != 0) {
     return;
   }
-  char actor[ACTOR_SIZE] = "operator";
-  if (event->actor.email.size > 0) {
-    emit_actor(event->actor.subject, actor);
-  }
+  char actor[ACTOR_SIZE];
   struct result result = emit_result(step, RESULT_AUDIT);
   if (event->user.email.size > 0) {
     result.has_subject = true;
     result.person = INDEX_NONE;
     memcpy(result.subject, event->user.subject, SUBJECT_SIZE);
   }
-  result.audit.actor = actor;
+  result.audit.actor = emit_asker(&event->actor, actor);
   result.audit.action = decided->action;
   result.audit.target = decided->target;
   result.audit.outcome = decided->is_done ? OUTCOME_OK : OUTCOME_REFUSED;

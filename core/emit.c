@@ -9,6 +9,14 @@ void emit_actor(const uint8_t subject[SUBJECT_SIZE], char text[ACTOR_SIZE]) {
   text[ACTOR_SIZE - 1] = '\0';
 }
 
+const char *emit_asker(const struct named_person *actor, char text[ACTOR_SIZE]) {
+  if (actor->email.size == 0) {
+    return "operator";
+  }
+  emit_actor(actor->subject, text);
+  return text;
+}
+
 struct result emit_result(const struct step *step, enum result_kind kind) {
   return (struct result){
       .kind = kind,

@@ -23,6 +23,10 @@ struct audit {
 enum { ACTOR_SIZE = 2 * SUBJECT_SIZE + 1 };
 void emit_actor(const uint8_t subject[SUBJECT_SIZE], char text[ACTOR_SIZE]);
 
+/* Who asks for something: the subject in hex, written into `text`, or "operator" when nobody is
+ * named: whoever may write to the topic. */
+const char *emit_asker(const struct named_person *actor, char text[ACTOR_SIZE]);
+
 /* A result about no device, yet without its kind's part. */
 struct result emit_result(const struct step *step, enum result_kind kind);
 

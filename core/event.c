@@ -1,5 +1,7 @@
 #include "core/event.h"
 
+#include "core/names.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -14,16 +16,6 @@ const char *topic_name(enum topic topic) {
   assert(topic < TOPIC_COUNT);
   return names[topic];
 }
-
-/* One function a list of symbols: the name of each member. */
-#define NAME(name) #name,
-#define NAMES_OF(function, type, symbols, count)                                                   \
-  const char *function(enum type value) {                                                          \
-    static const char *const names[] = {symbols(NAME)};                                            \
-    static_assert(COUNT_OF(names) == (count), "a name for every member");                          \
-    assert((size_t)value < COUNT_OF(names));                                                       \
-    return names[value];                                                                           \
-  }
 
 NAMES_OF(platform_name, platform, PLATFORM_LIST, PLATFORM_COUNT)
 NAMES_OF(profile_name, profile, PROFILE_LIST, PROFILE_COUNT)

@@ -1,5 +1,7 @@
 #include "core/result.h"
 
+#include "core/names.h"
+
 #include <stdio.h>
 
 const char *result_topic_name(enum result_kind kind) {
@@ -21,16 +23,6 @@ const char *result_record_name(enum result_kind kind) {
   assert(kind < RESULT_KIND_COUNT);
   return names[kind];
 }
-
-/* One function a list of symbols: the name of each member. */
-#define NAMES_OF(function, type, symbols, count)                                                   \
-  const char *function(enum type value) {                                                          \
-    static const char *const names[] = {symbols(NAME)};                                            \
-    static_assert(COUNT_OF(names) == (count), "a name for every member");                          \
-    assert((size_t)value < COUNT_OF(names));                                                       \
-    return names[value];                                                                           \
-  }
-#define NAME(name) #name,
 
 NAMES_OF(compliance_name, compliance, COMPLIANCE_SYMBOLS, COMPLIANCE_COUNT)
 NAMES_OF(access_decision_name, access_decision, DECISION_SYMBOLS, ACCESS_COUNT)

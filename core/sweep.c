@@ -253,9 +253,9 @@ static void tell(const struct step *step, const struct event *event, enum outcom
   if (step->lane->number != 0) {
     return;
   }
-  char actor[ACTOR_TEXT_SIZE];
+  char actor[ACTOR_SIZE];
   struct result result = emit_result(step, RESULT_AUDIT);
-  result.audit.actor = control_actor(&event->actor, actor);
+  result.audit.actor = emit_asker(&event->actor, actor);
   result.audit.action = AUDIT_MANAGE;
   result.audit.target = event->policy.version;
   result.audit.outcome = outcome;

@@ -218,11 +218,8 @@ static void print_lane(const struct verifying *verifying, uint32_t number) {
   const struct evidence_lane *lane = &verifying->examination.lanes[number];
   const struct verify_result *result = &lane->result;
   printf("lane %" PRIu32 ": %s, %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64 " timers\n",
-         number,
-         result->verdict == VERDICT_VERIFIED   ? "verified"
-         : result->verdict == VERDICT_DIVERGED ? "diverged"
-                                               : "unverifiable",
-         result->batches, result->messages, result->timers);
+         number, verify_verdict_name(result->verdict), result->batches, result->messages,
+         result->timers);
   if (result->checkpoints > 0) {
     printf("  the signed checkpoint over %" PRIu64 " batches holds%s\n",
            lane->checkpoint.is.tree.size,

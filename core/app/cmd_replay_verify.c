@@ -3,8 +3,7 @@
 #include "core/app/command.h"
 #include "core/app/finding.h"
 #include "core/app/jobs.h"
-#include "core/app/option_number.h"
-#include "core/app/option_time.h"
+#include "core/app/option_range.h"
 #include "core/app/replay_inputs.h"
 #include "core/app/report.h"
 #include "core/app/text.h"
@@ -151,19 +150,6 @@ static enum status run_jobs(struct work *work, int64_t at_a_time, struct error *
 
 /* The report. ---------------------------------------------------------------------------- */
 
-static const char *verdict_name(enum verdict verdict) {
-  switch (verdict) {
-  case VERDICT_VERIFIED:
-    return "verified";
-  case VERDICT_DIVERGED:
-    return "diverged";
-  case VERDICT_UNVERIFIABLE:
-    return "unverifiable";
-  }
-  assert(false);
-  return "";
-}
-
 static const char *subjects_name(const struct verify_result *result) {
   return result->has_key ? "checked" : "from results";
 }
@@ -187,8 +173,8 @@ static json_t *lane_json(const struct lane_work *lane) {
   hex_format(result->chain, DIGEST_SIZE, chain);
   json_t *const json = json_pack(
       "{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s}",
-      "lane", (json_int_t)lane->options.lane, "verdict", verdict_name(result->verdict), "batches",
-      (json_int_t)result->batches, "messages", (json_int_t)result->messages, "timers",
+      "lane", (json_int_t)lane->options.lane, "verdict", verify_verdict_name(result->verdict),
+      "batches", (json_int_t)result->batches, "messages", (json_int_t)result->messages, "timers",
       (json_int_t)result->timers, "results", (json_int_t)result_count(result), "compared_from",
       (json_int_t)result->compared_from, "compared_to", (json_int_t)result->compared_to, "topics",
       topics, "devices", (json_int_t)result->devices, "rows", (json_int_t)result->rows, "expired",
@@ -246,8 +232,8 @@ static void print_lane(const struct lane_work *lane) {
   const struct verify_result *result = &lane->result;
   printf("lane %" PRIu32 ": %s, %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64
          " timers, %" PRIu64 " results, %" PRIu64 " devices as decided\n",
-         lane->options.lane, verdict_name(result->verdict), result->batches, result->messages,
-         result->timers, result_count(result), result->devices);
+         lane->options.lane, verify_verdict_name(result->verdict), result->batches,
+         result->messages, result->timers, result_count(result), result->devices);
   print_topics(result);
   if (result->compared_from > 1 || lane->options.to_ms != TIME_NONE) {
     printf("  results compared from batch %" PRIu64 " to %" PRIu64 "\n", result->compared_from,
@@ -338,14 +324,14 @@ static enum status failed(const struct work *work, struct error *error) {
 /* What is asked for. --------------------------------------------------------------------- */
 
 struct request {
-  int64_t lane, from_ms, to_ms, jobs;
+  struct option_range range;
   bool from_database, compares_database, has_report;
 };
 
 static enum status read_request(const struct command_line *line, struct request *request,
                                 struct error *error) {
   const char *const source = line->options[VERIFY_SOURCE];
-  *request = (struct request){.lane = -1, .from_ms = TIME_NONE, .to_ms = TIME_NONE};
+  *request = (struct request){0};
   request->compares_database = line->options[VERIFY_DATABASE] != NULL;
   request->has_report = line->options[VERIFY_REPORT] != NULL;
   request->from_database = source != NULL && strcmp(source, "postgres") == 0;
@@ -353,39 +339,28 @@ static enum status read_request(const struct command_line *line, struct request 
     return error_set(error, STATUS_USAGE, "--source takes topic or postgres, not \"%.80s\"",
                      source);
   }
-  enum status status =
-      option_number("lane", line->options[VERIFY_LANE], 0, INT32_MAX, &request->lane, error);
-  if (status == STATUS_OK) {
-    request->jobs = jobs_default();
-    status = option_number("jobs", line->options[VERIFY_JOBS], 1, JOBS_MAX, &request->jobs, error);
-  }
-  if (status == STATUS_OK) {
-    status = option_time("from", line->options[VERIFY_FROM], &request->from_ms, error);
-  }
-  if (status == STATUS_OK) {
-    status = option_time("to", line->options[VERIFY_TO], &request->to_ms, error);
-  }
-  return status;
+  const struct option_range_texts texts = {line->options[VERIFY_LANE], line->options[VERIFY_FROM],
+                                           line->options[VERIFY_TO], line->options[VERIFY_JOBS]};
+  return option_range(&texts, &request->range, error);
 }
 
 static enum status set_up(struct work *work, const struct request *request,
                           const struct verify_options *common, struct error *error) {
   const uint32_t count = common->lane_count;
-  if (request->lane >= (int64_t)count) {
-    return error_set(error, STATUS_USAGE,
-                     "--lane %" PRId64 ": there are %" PRIu32 " lanes, counted from 0",
-                     request->lane, count);
+  const enum status status = option_lane_exists(request->range.lane, count, error);
+  if (status != STATUS_OK) {
+    return status;
   }
-  work->lane_count = request->lane >= 0 ? 1 : count;
+  work->lane_count = request->range.lane >= 0 ? 1 : count;
   work->lanes = memory_zeroed(work->lane_count, sizeof *work->lanes);
   for (size_t i = 0; i < work->lane_count; i++) {
     struct lane_work *lane = &work->lanes[i];
     lane->options = *common;
-    lane->options.lane = request->lane >= 0 ? (uint32_t)request->lane : (uint32_t)i;
+    lane->options.lane = request->range.lane >= 0 ? (uint32_t)request->range.lane : (uint32_t)i;
     lane->options.progress = &lane->progress;
     if (request->has_report) {
-      lane->story = (struct story){.from_ms = request->from_ms,
-                                   .to_ms = request->to_ms,
+      lane->story = (struct story){.from_ms = request->range.from_ms,
+                                   .to_ms = request->range.to_ms,
                                    .first_at_ms = TIME_NONE,
                                    .last_at_ms = TIME_NONE};
       story_begin_lane(&lane->story, lane->options.lane, count);
@@ -411,8 +386,8 @@ static enum status write_report(const struct work *work, const struct request *r
     story_join(&story, &work->lanes[i].story);
   }
   const struct report_page page = {.topic_prefix = line->config.kafka.topic_prefix,
-                                   .from_ms = request->from_ms,
-                                   .to_ms = request->to_ms,
+                                   .from_ms = request->range.from_ms,
+                                   .to_ms = request->range.to_ms,
                                    .lanes = lanes,
                                    .lane_count = work->lane_count,
                                    .story = &story};
@@ -431,7 +406,7 @@ static enum status verify(const struct command_line *line, const struct request 
   struct work work = {0};
   enum status status = set_up(&work, request, common, error);
   if (status == STATUS_OK) {
-    status = run_jobs(&work, request->jobs, error);
+    status = run_jobs(&work, request->range.jobs, error);
   }
   if (status == STATUS_OK) {
     status = failed(&work, error);
@@ -516,8 +491,8 @@ enum status command_replay_verify(const struct command_line *line, struct error 
         .subject_key = replay_inputs_key(&inputs),
         .reads_journal_from_database = request.from_database,
         .compares_database = request.compares_database,
-        .from_ms = request.from_ms,
-        .to_ms = request.to_ms,
+        .from_ms = request.range.from_ms,
+        .to_ms = request.range.to_ms,
         .resume_directory = line->options[VERIFY_RESUME],
         .checkpoints = line->options[VERIFY_CHECKPOINTS] != NULL ? &checkpoints : NULL,
     };

@@ -1,8 +1,7 @@
 /* The log's history under another policy: what would have been decided, and what not. */
 #include "core/app/command.h"
 #include "core/app/jobs.h"
-#include "core/app/option_number.h"
-#include "core/app/option_time.h"
+#include "core/app/option_range.h"
 #include "core/app/output.h"
 #include "core/app/policy_file.h"
 #include "core/app/replay_inputs.h"
@@ -200,38 +199,22 @@ static enum status print_report(const struct comparison *comparison,
 
 /* What is asked for. ---------------------------------------------------------------------- */
 
-struct request {
-  int64_t lane, from_ms, to_ms, jobs;
-};
-
-static enum status read_request(const struct command_line *line, struct request *request,
+static enum status read_request(const struct command_line *line, struct option_range *request,
                                 struct error *error) {
-  *request = (struct request){
-      .lane = -1, .from_ms = TIME_NONE, .to_ms = TIME_NONE, .jobs = jobs_default()};
+  const struct option_range_texts texts = {line->options[LANE], line->options[FROM],
+                                           line->options[TO], line->options[JOBS]};
   if (line->options[POLICY] == NULL) {
     return error_set(error, STATUS_USAGE, "replay what-if needs --policy FILE");
   }
-  enum status status =
-      option_number("lane", line->options[LANE], 0, INT32_MAX, &request->lane, error);
-  if (status == STATUS_OK) {
-    status = option_number("jobs", line->options[JOBS], 1, JOBS_MAX, &request->jobs, error);
-  }
-  if (status == STATUS_OK) {
-    status = option_time("from", line->options[FROM], &request->from_ms, error);
-  }
-  if (status == STATUS_OK) {
-    status = option_time("to", line->options[TO], &request->to_ms, error);
-  }
-  return status;
+  return option_range(&texts, request, error);
 }
 
-static enum status set_up(struct work *work, const struct request *request,
+static enum status set_up(struct work *work, const struct option_range *request,
                           const struct what_if_options *common, struct error *error) {
   const uint32_t count = common->lane_count;
-  if (request->lane >= (int64_t)count) {
-    return error_set(error, STATUS_USAGE,
-                     "--lane %" PRId64 ": there are %" PRIu32 " lanes, counted from 0",
-                     request->lane, count);
+  const enum status status = option_lane_exists(request->lane, count, error);
+  if (status != STATUS_OK) {
+    return status;
   }
   work->lane_count = request->lane >= 0 ? 1 : count;
   work->options = memory_zeroed(work->lane_count, sizeof *work->options);
@@ -259,7 +242,7 @@ static enum status replay_lanes(struct work *work, int64_t at_a_time, struct err
   return status;
 }
 
-static enum status compare(const struct command_line *line, const struct request *request,
+static enum status compare(const struct command_line *line, const struct option_range *request,
                            const struct what_if_options *common, struct error *error) {
   struct work work = {0};
   struct comparison comparison = {0};
@@ -282,7 +265,7 @@ static enum status compare(const struct command_line *line, const struct request
 }
 
 enum status command_replay_what_if(const struct command_line *line, struct error *error) {
-  struct request request;
+  struct option_range request;
   struct replay_inputs inputs = {0};
   struct policy *policy = memory_zeroed(1, sizeof *policy);
   enum status status = read_request(line, &request, error);

@@ -4,6 +4,7 @@
 #include "core/app/command.h"
 #include "core/app/digest.h"
 #include "core/app/option_number.h"
+#include "core/app/option_range.h"
 #include "core/app/output.h"
 #include "core/app/replay_inputs.h"
 #include "core/app/replay_lane.h"
@@ -235,11 +236,9 @@ static enum status read_lane(const struct command_line *line, int64_t *lane, str
 static enum status open_maker(const struct command_line *line, struct maker *maker, int64_t lane,
                               struct error *error) {
   *maker = (struct maker){.line = line};
-  const enum status status = replay_inputs_open(&line->config, &maker->inputs, error);
-  if (status == STATUS_OK && lane >= (int64_t)maker->inputs.lane_count) {
-    return error_set(error, STATUS_USAGE,
-                     "--lane %" PRId64 ": there are %" PRIu32 " lanes, counted from 0", lane,
-                     maker->inputs.lane_count);
+  enum status status = replay_inputs_open(&line->config, &maker->inputs, error);
+  if (status == STATUS_OK) {
+    status = option_lane_exists(lane, maker->inputs.lane_count, error);
   }
   if (status == STATUS_OK) {
     maker->output = output_open(stdout, line->output, columns, COUNT_OF(columns));

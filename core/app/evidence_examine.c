@@ -226,19 +226,6 @@ bool examination_is_clean(const struct examination *examination) {
   return true;
 }
 
-static const char *verdict_name(enum verdict verdict) {
-  switch (verdict) {
-  case VERDICT_VERIFIED:
-    return "verified";
-  case VERDICT_DIVERGED:
-    return "diverged";
-  case VERDICT_UNVERIFIABLE:
-    return "unverifiable";
-  }
-  assert(false);
-  return "";
-}
-
 static json_t *checkpoint_json(const struct evidence_checkpoint *checkpoint) {
   if (!checkpoint->is_there) {
     return json_null();
@@ -259,7 +246,7 @@ struct json_t *examination_lane_json(const struct examination *examination, uint
   hex_format(result->chain, DIGEST_SIZE, chain);
   json_t *const json = json_pack(
       "{s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "lane",
-      (json_int_t)number, "verdict", verdict_name(result->verdict), "tree",
+      (json_int_t)number, "verdict", verify_verdict_name(result->verdict), "tree",
       tree_json(&result->tree), "batches", (json_int_t)result->batches, "messages",
       (json_int_t)result->messages, "timers", (json_int_t)result->timers, "results",
       (json_int_t)results, "chain", chain, "expired", (json_int_t)result->expired, "erased",

@@ -586,3 +586,16 @@ void verify_lane(const struct verify_options *options, struct verify_result *res
   close_parts(&verify);
   atomic_store(&options->progress->is_done, true);
 }
+
+const char *verify_verdict_name(enum verdict verdict) {
+  switch (verdict) {
+  case VERDICT_VERIFIED:
+    return "verified";
+  case VERDICT_DIVERGED:
+    return "diverged";
+  case VERDICT_UNVERIFIABLE:
+    return "unverifiable";
+  }
+  assert(false);
+  return "";
+}

@@ -42,6 +42,8 @@ enum verdict {
   VERDICT_UNVERIFIABLE, /* this program cannot tell, from `batches` + 1 on; `reason` says why */
 };
 
+const char *verify_verdict_name(enum verdict verdict); /* "verified" */
+
 struct verify_result {
   enum status status; /* anything but STATUS_OK: the world failed, `error` says how */
   struct error error;
