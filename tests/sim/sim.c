@@ -412,6 +412,8 @@ static void focus(struct plan *plan) {
     break;
   case 2:
   case 3:
+  case 6:
+  case 7:
     plan->is_backlog = false;
     plan->lane_count = 1;
     plan->message_count = 80;
