@@ -110,5 +110,6 @@ class Table:
         self.add(damage, where, "NOT FOUND: " + said_of(report, lane), problems)
 
     def end(self):
+        print("%d lines, %d not as they must be, in %.0f s" % (len(self.rows), len(self.failed), time.monotonic() - self.began), flush=True)
         if self.failed:
             raise Failed("%d of %d damages not found as they are:\n  %s" % (len(self.failed), len(self.rows), "\n  ".join(self.failed)))

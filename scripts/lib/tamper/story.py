@@ -197,6 +197,12 @@ class Story(_fleet.World):
             connection.execute('CREATE DATABASE "%s" TEMPLATE "%s" STRATEGY FILE_COPY' % (copy, whole))
         return self.dsn.replace("dbname=" + whole, "dbname=" + copy)
 
+    def copy_fast(self):
+        """On a stack of our own nothing need outlive a power cut."""
+        with psycopg.connect(PG, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+
     def drop_database(self, dsn):
         name = next(w for w in dsn.split() if w.startswith("dbname=")).removeprefix("dbname=")
         with psycopg.connect(PG, autocommit=True) as connection:
