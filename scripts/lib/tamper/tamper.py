@@ -19,7 +19,7 @@ from story import Story  # noqa: E402
 DAMAGES = {"results": topics.damage_results, "inputs": topics.damage_inputs, "devices": topics.damage_devices,
            "journal": journal.damage_journal, "database": database.damage_database}
 PARTS = (*DAMAGES, "limits", "bugs", "bytes")
-SMALL_DEVICES = 400  # of the logs that are made again and again
+SMALL_DEVICES = 240  # of the logs that are made again and again
 
 
 def program_of(text):
