@@ -43,7 +43,8 @@ def build(name, directory):
     shutil.copy(os.path.join(ROOT, path), copy)
     run("patch", "-p1", "--no-backup-if-mismatch", "-d", place, "-i", patch)
     with open(os.path.join(BUILD, "compile_commands.json"), encoding="utf-8") as f:
-        (entry,) = [e for e in json.load(f) if os.path.realpath(e["file"]) == os.path.join(os.path.realpath(ROOT), path)]
+        (entry,) = [e for e in json.load(f) if os.path.realpath(e["file"]) == os.path.join(os.path.realpath(ROOT), path)
+                    and " -o CMakeFiles/muster_" in e["command"]]
     words, program = entry["command"].split(), os.path.join(place, "muster")
     words[words.index("-o") + 1] = os.path.join(place, "bug.o")
     words[words.index("-c") + 1] = copy
@@ -87,9 +88,11 @@ def first_differences(sound, other):
 
 def row_differs(finding, lane, story, other):
     """Whether the two logs' rows of that batch differ in what is decided, though no result does yet: a
-    timer that had nothing to say, say."""
+    timer that had nothing to say, a state that was asked for."""
     one, two = (next((row for row in of.rows[lane] if row["batch"] == finding["batch"]), None) for of in (story, other))
-    return one is None or two is None or any(one[name] != two[name] for name in ("cursors", "counts", "clock_after", "ranges"))
+    if one is None or two is None or one["digests"]["state"] != two["digests"]["state"]:
+        return True
+    return any(one[name] != two[name] for name in ("cursors", "counts", "clock_after", "ranges"))
 
 
 def problems(status, report, story, other, firsts):

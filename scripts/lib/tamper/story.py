@@ -98,6 +98,9 @@ class Story(_fleet.World):
             *(dict(topic="commands", serial=serial[k], command="RENAME", name="Desk %d" % k, actor_email=root) for k in range(22, 28)),
             *(dict(topic="commands", serial=serial[k], command="SYNC", actor_email="nobody@example.org") for k in range(28, 34)),
             *(dict(topic="commands", serial=serial[k], command="SYNC", actor_email=hand) for k in range(34, 40)),
+            # A version that is less as a number, and more as a text.
+            *(dict(topic="compliance-reports", serial=serial[k], os_version="9.5", disk_encrypted=True, screen_lock_pin_length=6)
+              for k in range(22, 40)),
             self.policy("strict", 9, 3),
         ])
 
