@@ -207,7 +207,8 @@ static enum status take_control(void *context, const struct span *values, struct
 /* The statement of store_append_control, made from the row. */
 static const char control_sql[] =
     "SELECT 'INSERT INTO muster.control_row (lane, batch, control_offset, at, kind, symbol, "
-    "is_off, event_id, name, serial, subject, traceparent) VALUES (' || lane || ', ' || batch || ', ' || "
+    "is_off, event_id, name, serial, subject, traceparent) VALUES (' || lane || ', ' || batch || "
+    "', ' || "
     "control_offset || ', ''' || muster.time_text(at) || ''', ' || kind || ', ' || symbol || ', ' "
     "|| is_off || ', encode(''\\x' || replace(event_id::text, '-', '') || ''', ''hex'')::uuid' || "
     "coalesce(', convert_from(''\\x' || encode(convert_to(name, 'UTF8'), 'hex') || ''', "
