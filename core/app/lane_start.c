@@ -358,7 +358,6 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
    * meanwhile wait too, and what is queued must last as long: some 10,000 messages. In memory a
    * queued message takes five times its size. */
   static const struct kafka_property properties[] = {
-      {"group.id", "muster-fetch"}, /* the client wants one; nothing is committed under it */
       {"enable.auto.commit", "false"},
       {"enable.auto.offset.store", "false"},
       {"auto.offset.reset", "error"},
