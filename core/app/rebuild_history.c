@@ -1,5 +1,6 @@
 #include "core/app/rebuild_history.h"
 
+#include "core/app/address_book.h"
 #include "core/app/environment.h"
 #include "core/app/result_read.h"
 #include "core/app/text.h"
@@ -14,11 +15,6 @@ struct next_result {
   const struct found_record *record;
   uint64_t seq;
   uint64_t taken_count;
-};
-
-/* By person: where the address stands in the texts. */
-struct known_address {
-  size_t begin, size;
 };
 
 struct rebuild_history {
@@ -40,9 +36,7 @@ struct rebuild_history {
   const char *policy;         /* in force after what came so far */
   int64_t at_ms;              /* of the result before */
   struct rebuild_gap undated; /* dead letters at that time, unless something else tells it */
-  struct known_address *addresses;
-  struct buffer address_texts;
-  struct subject_hash *subjects;
+  struct address_book *book;
 };
 
 static void count(struct rebuild_gap *gap, uint64_t seq) {
@@ -260,26 +254,6 @@ static bool is_whole(struct rebuild_history *history, const struct result_read *
          is_same(&again, record);
 }
 
-/* The first address that is told of somebody is kept; one that the key does not make the subject of
- * is not. */
-static void learn(struct rebuild_history *history, const uint8_t subject[SUBJECT_SIZE],
-                  struct span email) {
-  const uint32_t person = lane_find_person(history->state, subject);
-  uint8_t computed[SUBJECT_SIZE];
-  if (person == INDEX_NONE || email.size == 0 || history->addresses[person].size > 0) {
-    return;
-  }
-  if (history->subjects != NULL) {
-    subject_hash_of(history->subjects, email, computed);
-    if (memcmp(computed, subject, SUBJECT_SIZE) != 0) {
-      return;
-    }
-  }
-  history->addresses[person] =
-      (struct known_address){.begin = history->address_texts.size, .size = email.size};
-  buffer_append(&history->address_texts, email.data, email.size);
-}
-
 static enum status take_result(struct rebuild_history *history, const struct journal_row *row,
                                enum result_kind kind, struct error *error) {
   const struct found_record *const record = history->next[kind].record;
@@ -301,7 +275,7 @@ static enum status take_result(struct rebuild_history *history, const struct jou
     store_append_result(&history->results, &history->letters, history->options->lane, row->batch,
                         &read.result);
     buffer_clear(&history->letters); /* it stands on the topic */
-    learn(history, read.result.subject, read.user_email);
+    address_book_learn(history->book, read.result.subject, read.user_email);
     history->at_ms = read.result.at_ms;
     history->result->results++;
   }
@@ -382,14 +356,7 @@ struct rebuild_history *rebuild_history_open(const struct rebuild_history_option
   history->reader.topic_prefix = options->config->kafka.topic_prefix;
   history->reader.control = &state->control;
   history->control_rest.rest = buffer_span(&replay_control_records(replay)->bytes);
-  history->addresses = memory_zeroed((size_t)state->persons.count + 1, sizeof *history->addresses);
-  if (options->subject_key.size > 0) {
-    history->subjects = subject_hash_open(options->subject_key);
-  }
-  for (uint32_t person = 0; person < state->persons.count; person++) {
-    learn(history, state->persons.items[person].subject,
-          lane_state_address(replay_state(replay), person));
-  }
+  history->book = address_book_open(replay_state(replay), options->subject_key);
   look_at_next_control(history);
   return history;
 }
@@ -400,14 +367,12 @@ void rebuild_history_close(struct rebuild_history *history) {
   }
   recorded_environment_fini(&history->environment);
   digest_close(history->digest);
-  subject_hash_close(history->subjects);
   buffer_fini(&history->results);
   buffer_fini(&history->letters);
   buffer_fini(&history->records);
   buffer_fini(&history->canonical);
   buffer_fini(&history->control);
-  buffer_fini(&history->address_texts);
-  free(history->addresses);
+  address_book_close(history->book);
   free(history);
 }
 
@@ -435,58 +400,23 @@ enum status rebuild_history_batch(struct rebuild_history *history,
   return status;
 }
 
-static uint64_t count_nameless(const struct rebuild_history *history) {
-  uint64_t nameless = 0;
-  for (uint32_t i = 0; i < history->state->persons.count; i++) {
-    nameless += history->addresses[i].size == 0 ? 1 : 0;
-  }
-  return nameless;
-}
-
-/* The newest state of every device names its user, and is kept for ever. */
-static enum status learn_from_devices(struct rebuild_history *history, struct error *error) {
-  const struct frames *frames = &replay_encoding(replay_lane_replay(history->lane))->frames;
-  struct found *found = found_of(history);
-  enum status status = found_open_devices(found, error);
-  while (status == STATUS_OK) {
-    const struct found_record *record;
-    struct found_head head;
-    status = found_peek(found, RECORD_DEVICE, 0, &record, error);
-    if (status != STATUS_OK || record == NULL) {
-      break;
-    }
-    const bool is_ours = found_read_head(record, frames, &head) && head.has_subject;
-    const uint32_t person = is_ours ? lane_find_person(history->state, head.subject) : INDEX_NONE;
-    struct result_read read;
-    if (person != INDEX_NONE && history->addresses[person].size == 0 &&
-        result_read_device_email(&history->reader, record, &read)) {
-      learn(history, head.subject, read.user_email);
-      result_read_fini(&read);
-    }
-    found_pop(found, RECORD_DEVICE);
-  }
-  return status;
-}
-
 enum status rebuild_history_people(struct rebuild_history *history, struct buffer *persons,
                                    struct error *error) {
-  const uint32_t person_count = history->state->persons.count;
-  enum status status = STATUS_OK;
-  if (count_nameless(history) > 0) {
-    status = learn_from_devices(history, error);
+  const struct replay *replay = replay_lane_replay(history->lane);
+  const struct persons *people = &history->state->persons;
+  const enum status status =
+      address_book_read_devices(history->book, found_of(history), &replay_encoding(replay)->frames,
+                                replay_schemas(replay), error);
+  if (status != STATUS_OK) {
+    return status;
   }
-  struct span *emails = memory_zeroed((size_t)person_count + 1, sizeof *emails);
-  for (uint32_t i = 0; i < person_count && status == STATUS_OK; i++) {
-    emails[i] = span_of(history->address_texts.data + history->addresses[i].begin,
-                        history->addresses[i].size);
+  const struct span *const emails = address_book_emails(history->book);
+  for (uint32_t i = 0; i < people->count; i++) {
     if (emails[i].size > 0) {
-      store_append_person(persons, history->state->persons.items[i].subject, emails[i]);
+      store_append_person(persons, people->items[i].subject, emails[i]);
     }
   }
-  if (status == STATUS_OK) {
-    history->result->nameless = count_nameless(history);
-    replay_lane_name(history->lane, emails);
-  }
-  free(emails);
-  return status;
+  history->result->nameless = address_book_nameless(history->book);
+  replay_lane_name(history->lane, emails);
+  return STATUS_OK;
 }

@@ -61,8 +61,8 @@ static enum status try_snapshot(struct replay_lane *lane, struct snapshot *snaps
   snapshot_fini(snapshot);
   *begins = outcome == REPLAY_DECIDED;
   if (*begins && options->needs_addresses && options->subject_key.size > 0) {
-    status = snapshot_addresses(lane->fetch, options->config, replay_rules(lane->replay),
-                                &lane->snapshot, replay_state(lane->replay), error);
+    status = snapshot_addresses_all(lane->fetch, lane->found, options->config, lane->replay,
+                                    &lane->snapshot, error);
   }
   return status;
 }
@@ -115,6 +115,7 @@ static enum status begin_with_snapshot(struct replay_lane *lane, struct error *e
       .lane_count = options->lane_count,
       .until_ms = earlier(options->until_ms, begin_by_ms),
       .only_if_expired = options->only_if_expired,
+      .from_oldest = options->from_oldest,
   };
   if (options->files != NULL || (options->subject_key.size == 0 && !options->allows_no_key)) {
     return STATUS_OK;
@@ -318,6 +319,28 @@ uint64_t replay_lane_began_after(const struct replay_lane *lane) {
 
 const char *replay_lane_left_out(const struct replay_lane *lane) {
   return lane->search == NULL ? "" : snapshot_search_left_out(lane->search);
+}
+
+struct lane_state *replay_lane_copy(const struct replay_lane *lane) {
+  struct snapshot snapshot = {.row = lane->snapshot, .state = replay_state(lane->replay)};
+  struct snapshot copy;
+  struct buffer bytes = {0};
+  char reason[SNAPSHOT_REASON_SIZE];
+  const struct policy_texts *texts = replay_policy_texts(lane->replay);
+  for (uint32_t i = 0; i < texts->count; i++) {
+    policy_texts_add(&snapshot.policies, buffer_span(&texts->items[i]));
+  }
+  device_changes_reach(&snapshot.changes, snapshot.state->lane.device_count);
+  snapshot_write(&snapshot, &bytes);
+  const bool is_read = snapshot_read(buffer_span(&bytes), &copy, reason);
+  assert(is_read); /* it was read from such bytes */
+  struct lane_state *state = copy.state;
+  copy.state = NULL;
+  snapshot.state = NULL; /* the replay's */
+  snapshot_fini(&snapshot);
+  snapshot_fini(&copy);
+  buffer_fini(&bytes);
+  return state;
 }
 
 void replay_lane_name(struct replay_lane *lane, const struct span *emails) {

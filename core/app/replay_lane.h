@@ -23,6 +23,7 @@ struct replay_lane_options {
   bool makes_rows;
   bool uses_snapshots;  /* begins with the newest up to `until_ms` that is good, if there is one */
   bool only_if_expired; /* with a snapshot only where the log has lost its beginning */
+  bool from_oldest;     /* with the oldest one that is good instead */
   int64_t begin_by_ms;  /* with one whose clock is not later than this, too; 0: any */
   bool allows_no_key;   /* with a snapshot without the key, too: whoever wants that tells who its
                          * people are (replay_lane_name) */
@@ -50,6 +51,10 @@ uint64_t replay_lane_began_after(const struct replay_lane *lane);
 /* Snapshots that were not begun with, and why, a line each with its end; an empty text: none. Valid
  * until the lane is closed. */
 const char *replay_lane_left_out(const struct replay_lane *lane);
+
+/* The state as it is now once more, without addresses: of a lane that began with a snapshot, whose
+ * next batch was not decided yet. The caller ends it with lane_state_close. */
+struct lane_state *replay_lane_copy(const struct replay_lane *lane);
 
 /* Gives the snapshot's people their addresses: one each, empty where it is not known. Without the
  * key, that is who they are. */

@@ -231,7 +231,9 @@ enum status snapshot_search_next(struct snapshot_search *search, struct snapshot
   const int64_t until_ms = search->options.until_ms;
   *has_one = false;
   while (search->left > 0) {
-    const struct snapshot_place *place = &search->places.items[--search->left];
+    const size_t done = search->places.count - search->left--;
+    const struct snapshot_place *place =
+        &search->places.items[search->options.from_oldest ? done : search->left];
     char reason[SNAPSHOT_REASON_SIZE];
     if (until_ms != TIME_NONE && place->clock_ms > until_ms) {
       continue;

@@ -18,6 +18,7 @@ struct snapshot_search_options {
   uint32_t lane, lane_count;
   int64_t until_ms;     /* of the lane's clock, at the latest; TIME_NONE: any */
   bool only_if_expired; /* none where the log still begins at its beginning */
+  bool from_oldest;     /* else from the newest */
 };
 
 /* Lists what there is; the caller ends it with snapshot_search_close. */
@@ -25,7 +26,7 @@ enum status snapshot_search_open(const struct snapshot_search_options *options,
                                  struct snapshot_search **search, struct error *error) MUST_USE;
 void snapshot_search_close(struct snapshot_search *search); /* NULL is allowed */
 
-/* The next one that is good, from the newest on: the caller ends it with snapshot_fini. Its row is
+/* The next one that is good: the caller ends it with snapshot_fini. Its row is
  * the journal's. False: there is none. */
 enum status snapshot_search_next(struct snapshot_search *search, struct snapshot *snapshot,
                                  bool *has_one, struct error *error) MUST_USE;

@@ -156,7 +156,7 @@ static json_t *expected_value(struct verify *verify, uint32_t index) {
   lane_image(&state->lane, index, NULL, ids, &image);
   image.seq = note->seq;
   image.at_ms = note->at_ms;
-  image.policy = note->policy->version;
+  image.policy = note->policy != NULL ? note->policy->version : image.policy;
   image.cause = (struct cause){.topic = note->cause_topic, .offset = note->cause_offset};
   encode_device(replay_encoding(verify->replay), &image, lane_state_address(state, image.person),
                 &records);
@@ -205,6 +205,7 @@ static void compare_value(struct verify *verify, uint32_t index, const struct fo
   leave_out(expected);
   leave_out(value);
   excuse_erased(verify, expected, value);
+  verify_name_unknown(verify, expected, value);
   if (json_equal(expected, value)) {
     json_decref(expected);
     json_decref(value);
@@ -338,6 +339,7 @@ static enum status take_device(void *context, const struct span *values, struct 
   json_object_del(expected, "event_id");
   json_object_del(found, "event_id");
   excuse_erased(verify, expected, found);
+  verify_name_unknown(verify, expected, found);
   if (json_equal(expected, found)) {
     json_decref(expected);
     json_decref(found);

@@ -214,6 +214,7 @@ def check_expired(world, directory, original, lost, second):
     """The inputs begin behind the second snapshot: it is begun with, and life goes on as it would have."""
     world.dsn = original
     undisturbed = copy(world, "undisturbed")
+    told = {device: replay(world, "explain", device)[0] for device in ("D001", "D006", "D150")}
     gone = ranges_of(world, second)
     expire(world, {place: offset for place, offset in gone.items() if place[0] != "control"})
     report, _ = rebuild(world, "expired")
@@ -221,6 +222,7 @@ def check_expired(world, directory, original, lost, second):
     made = tables(world)
     undated(made, lost, report, "expired")
     compare(made, lost, "rebuilt behind what has expired")
+    check_from_expired(world, told, second)
     more(world, 33, 90)
     going_on = tables(world)
     holds(len(going_on["result_row"]) > len(lost["result_row"]), "nothing was decided behind the rebuild")
@@ -283,6 +285,67 @@ def check_unreachable(world):
     holds("is left out: it has read checkins to " in said and "its inputs are gone" in said, "unreachable: %s", said)
 
 
+def replay(world, *arguments, key=True, status=0):
+    """What a replay prints as JSON, and what it says beside."""
+    command = world.command("replay", *arguments, "-o", "json")
+    if not key:
+        at = next(i for i, word in enumerate(command) if word.startswith("privacy.subject_key_file"))
+        del command[at - 1:at + 1]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    equal(done.returncode, status, "replay %s: %s: exit status" % (" ".join(arguments), done.stderr[-500:]))
+    return json.loads(done.stdout), done.stderr
+
+
+def clocks_of(world, batches):
+    return {row["lane"]: row["clock"] for row in world.sql("SELECT lane, batch, (extract(epoch FROM clock_after) * 1000)::bigint AS clock FROM muster.journal WHERE kind = 'BATCH'")
+            if row["batch"] == batches[row["lane"]]}
+
+
+def check_from(world, directory, second):
+    """What is asked for from a time on is decided from the snapshot before it, and comes out as it does
+    from the beginning: without the key a replay begins there."""
+    clocks = clocks_of(world, second)
+    since = str(max(clocks.values()) + 1)
+    report, _ = replay(world, "verify", "--from", since, "--database")
+    whole, _ = replay(world, "verify", "--from", since, "--database", key=False)
+    for lane, other in zip(report, whole):
+        equal((lane["verdict"], lane["snapshot"], lane["journal_from"], other["snapshot"]), ("verified", second[lane["lane"]], 0, 0), "verified from a snapshot")
+        for name in ("compared_from", "compared_to", "results", "topics", "devices", "chain", "undecided_offsets", "rows"):
+            equal(lane[name], other[name], "lane %d, %s, from a snapshot" % (lane["lane"], name))
+        holds(0 < lane["messages"] < other["messages"] and lane["devices"] > 0, "what was decided again: %s", lane)
+    # At the snapshot's own time it could be too late.
+    report, _ = replay(world, "verify", "--from", str(clocks[0]), "--lane", "0")
+    holds(report[0]["snapshot"] < second[0], "begun with a snapshot that may have what was asked for behind it: %s", report)
+    strict = os.path.join(directory, "strict.yaml")
+    equal(replay(world, "what-if", "--policy", strict, "--from", since)[0], [], "under the policy that was in force")
+    found, _ = replay(world, "what-if", "--policy", DEFAULT, "--from", since, status=1)
+    equal(found, replay(world, "what-if", "--policy", DEFAULT, "--from", since, key=False, status=1)[0], "what if, from a snapshot")
+    equal(replay(world, "what-if", "--policy", DEFAULT, "--from", since, "--summary", status=1)[0],
+          replay(world, "what-if", "--policy", DEFAULT, "--from", since, "--summary", key=False, status=1)[0], "what if in numbers, from a snapshot")
+    holds(found, "another policy makes no difference")
+    done = subprocess.run(world.command("replay", "what-if", "--policy", DEFAULT, "--from", since), capture_output=True, text=True, timeout=300)
+    for lane, batch in second.items():
+        holds("lane %d: replayed from the snapshot of batch %d on" % (lane, batch) in done.stdout, "what it was replayed from: %s", done.stdout[-500:])
+
+
+def check_from_expired(world, whole, second):
+    """The log's beginning is gone: nothing is said of it, and the rest is verified and told."""
+    report, _ = replay(world, "verify", status=1)
+    equal([(lane["verdict"], lane["unverifiable_from"]) for lane in report], [("unverifiable", 1)] * 2, "from the beginning")
+    report, _ = replay(world, "verify", "--from", str(max(clocks_of(world, second).values()) + 1), "--database")
+    equal([(lane["verdict"], lane["snapshot"]) for lane in report], [("verified", second[lane["lane"]]) for lane in report], "from a time on")
+    report, said = replay(world, "verify", "--from", str(START + 39 * HOUR), status=1)
+    holds(all(lane["verdict"] == "unverifiable" and lane["snapshot"] == 0 for lane in report), "before what is left: %s", report)
+    holds("is left out: it has read" in said, "a snapshot that nothing is left behind of: %s", said)
+    for device, before in whole.items():
+        told, _ = replay(world, "explain", device)
+        begin = told.pop("begins_after")
+        equal(begin["batch"], second[before["lane"]], "what %s is explained from" % device)
+        steps = [step for step in before["steps"] if step["batch"] > begin["batch"]]
+        equal(told["steps"], steps, "the steps of %s behind the snapshot" % device)
+        equal(dict(told, steps=0), dict(before, steps=0), "what became of %s" % device)
+
+
 def test(directory):
     world = _fleet.World(directory, "rebuild", lanes=2)
     second = {row["lane"]: row["batch"] for row in fill(world, directory)}
@@ -290,6 +353,7 @@ def test(directory):
     holds(any(row["kind"] == 7 for row in lost["result_row"]) and len(lost["control_row"]) >= 14, "the history proves little")
 
     compare_all(world, lost, second)
+    check_from(world, directory, second)
     check_damaged(world, lost)
     check_forged_control(world)
     kept = check_expired(world, directory, original, lost, second)
