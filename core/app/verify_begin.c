@@ -28,6 +28,7 @@ static enum status try_snapshot(struct verify *verify, struct snapshot *snapshot
   }
   verify_take_changes(verify, &snapshot->changes);
   verify->begin = row;
+  verify->control_count = replay_control_records(verify->replay)->count; /* taken as they are */
   result->began_after = row.batch;
   result->began_at_ms = row.clock_after_ms;
   return snapshot_addresses_all(verify->fetch, verify->found, verify->options->config,
@@ -108,7 +109,7 @@ enum status verify_pass(struct verify *verify, const struct journal_entry *entry
     find_unchained(verify, row);
   }
   if (!verify_is_over(verify) && verify->second != NULL && !is_first_left) {
-    status = verify_database_journal(verify, row);
+    status = verify_database_journal(verify, batch);
   }
   if (status != STATUS_OK || verify_is_over(verify)) {
     return status;
