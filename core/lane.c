@@ -371,6 +371,34 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
   }
 }
 
+enum block_turn lane_block_turn(const struct lane *lane, const struct touch *touch) {
+  const uint32_t first = touch->device - touch->device % DEVICE_BLOCK_SIZE;
+  for (uint32_t index = first; index < touch->device; index++) {
+    if (lane->devices[index].touched) {
+      return BLOCK_TURN_NONE;
+    }
+  }
+  /* Devices come in order: one that is new and not the first has others in its block. */
+  return touch->is_new && touch->device == first ? BLOCK_TURN_NEW : BLOCK_TURN_KNOWN;
+}
+
+void lane_block(const struct lane *lane, uint32_t number, struct device_block *block) {
+  const uint32_t first = number * DEVICE_BLOCK_SIZE;
+  assert(first < lane->device_count);
+  const uint32_t left = lane->device_count - first;
+  block->lane = lane->number;
+  block->number = number;
+  block->count = left < DEVICE_BLOCK_SIZE ? left : DEVICE_BLOCK_SIZE;
+  for (uint32_t i = 0; i < block->count; i++) {
+    const struct device *device = &lane->devices[first + i];
+    block->at_ms[DATE_LAST_SYNC][i] = device->last_sync_at_ms;
+    block->at_ms[DATE_ANTIVIRUS_SIGNATURES][i] = device->antivirus_signatures_at_ms;
+    block->at_ms[DATE_THREAT][i] = device->threat_at_ms;
+    block->next_timer[i] =
+        (uint8_t)lane_next_timer(lane, first + i, device, &block->at_ms[DATE_NEXT_DUE][i]);
+  }
+}
+
 void lane_restore(struct lane *lane, const struct device_image *image) {
   const uint32_t index = lane_add(lane, image->serial);
   assert(lane_device_number(lane, index) == image->number);

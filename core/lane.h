@@ -62,6 +62,7 @@ struct touch {
   bool is_new;                 /* it has no row yet */
   bool is_changed;             /* in what its Device record shows, last_sync_at aside */
   bool is_batch_changed;       /* the same, by the batch being decided */
+  bool has_moved;              /* in more than its dates (struct device_block) */
   const struct policy *policy; /* in force at the last change */
   uint64_t batch;              /* of the last change */
   uint64_t seq;                /* of the last change: the lane's last result number then */
@@ -203,6 +204,14 @@ void lane_clear_touches(struct lane *lane);
 void lane_image(const struct lane *lane, uint32_t index, const struct touch *touch,
                 uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE],
                 struct device_image *image);
+
+/* Where a touched device stands among those of its block that are touched: whoever goes through the
+ * touches writes a block with its first, and as a new one when that has no block yet. */
+enum block_turn { BLOCK_TURN_NONE, BLOCK_TURN_NEW, BLOCK_TURN_KNOWN };
+enum block_turn lane_block_turn(const struct lane *lane, const struct touch *touch);
+
+/* The dates of the devices of block `number`, which has one at least. */
+void lane_block(const struct lane *lane, uint32_t number, struct device_block *block);
 
 /* Puts back a device that was stored; called in order of number, none left out. */
 void lane_restore(struct lane *lane, const struct device_image *image);
