@@ -45,13 +45,19 @@ enum status store_take_lane(struct store *store, struct ownership_of_lane *lane,
                             uint32_t lane_count, const char *topic_prefix, int64_t epoch_above,
                             struct lane_head *head, struct error *error) MUST_USE;
 
-/* Hands every device of the lane to `each`, in order of its number, with its user's address
- * (empty: erased); views and texts are valid during the call. The places in the lane's tables
- * (state.serial, person, timer, ...) are 0, `is_changed` is true. Streams: memory does not grow
- * with the lane. */
+/* Hands every device of the lane to `each`, in order of its number, without its last change and its
+ * user's address; views are valid during the call. The places in the lane's tables (state.serial,
+ * person, timer, ...) are 0. Streams: memory does not grow with the lane. */
 typedef void (*store_device_fn)(void *context, const struct device_image *device,
                                 struct span user_email);
 enum status store_load_devices(struct store *store, uint32_t lane, store_device_fn each,
+                               void *context, struct error *error) MUST_USE;
+
+/* Hands over the addresses of the lane's persons; of one that was erased there is none. Others'
+ * may be among them: with few lanes it costs less to read them than to tell them apart. */
+typedef void (*store_person_fn)(void *context, const uint8_t subject[SUBJECT_SIZE],
+                                struct span user_email);
+enum status store_load_persons(struct store *store, uint32_t lane, store_person_fn each,
                                void *context, struct error *error) MUST_USE;
 
 /* STATUS_FENCED when the lane has another owner by now. Called behind several readings: where its

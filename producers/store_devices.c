@@ -121,30 +121,55 @@ static enum status stream_blocks(struct store *store, struct device_stream *stre
   return status;
 }
 
-/* The devices of the blocks at hand; behind the last blocks there are none. */
-static enum status stream_rows(struct store *store, struct device_stream *stream, int64_t after,
-                               struct error *error) {
+/* Those of store_device_columns, without the last change: a quarter of the time. */
+static const char load_columns[] =
+    "lane, number, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, serial, os_version, subject, "
+    "enrollment_ids, flags, escalation, screen_lock_pin_length, episode, violations, "
+    "pending_since, noncompliant_since, clean_since, NULL, wipe, NULL";
+
+/* Which rows are read, with a user's address at the end. */
+static void script_rows(struct buffer *script, const struct device_stream *stream,
+                        const uint64_t *after) {
   const uint64_t turn = (uint64_t)DEVICE_BLOCK_SIZE * stream->lane_count;
-  struct buffer select = {0};
-  store_script(&select,
-               "SELECT d.*, p.user_email FROM (SELECT %s FROM muster.device_row "
-               "WHERE lane = %" PRIu32 " AND number > %" PRIu64,
-               store_device_columns, stream->lane, stream->first_block * turn);
-  if (stream->block_count == TURN_BLOCKS) {
-    store_script(&select, " AND number <= %" PRIu64, (stream->first_block + TURN_BLOCKS) * turn);
+  if (after == NULL) {
+    store_script(script, "SELECT %s FROM muster.device_row", load_columns);
+  } else {
+    store_script(script, "SELECT d.*, p.user_email FROM (SELECT %s FROM muster.device_row",
+                 store_device_columns);
   }
-  store_script(&select,
-               " AND changed_batch > %" PRId64 ") d LEFT JOIN "
-               "muster.person p ON p.subject = d.subject ORDER BY d.number",
-               after);
-  const enum status status = store_stream(store->connection, (const char *)select.data,
-                                          "read the devices", hand_device, stream, error);
-  buffer_fini(&select);
+  store_script(script, " WHERE lane = %" PRIu32 " AND number > %" PRIu64, stream->lane,
+               stream->first_block * turn);
+  if (stream->block_count == TURN_BLOCKS) { /* or they are the last: behind them is none */
+    store_script(script, " AND number <= %" PRIu64, (stream->first_block + TURN_BLOCKS) * turn);
+  }
+  if (after != NULL) {
+    store_script(script,
+                 " AND changed_batch > %" PRIu64
+                 ") d LEFT JOIN muster.person p ON p.subject = d.subject",
+                 *after);
+  }
+  store_script(script, " ORDER BY number");
+}
+
+static enum status stream_turns(struct store *store, struct device_stream *stream,
+                                const uint64_t *after, struct error *error) {
+  enum status status = STATUS_OK;
+  do {
+    struct buffer select = {0};
+    status = stream_blocks(store, stream, error);
+    script_rows(&select, stream, after);
+    if (status == STATUS_OK) {
+      status = store_stream(store->connection, (const char *)select.data, "read the devices",
+                            hand_device, stream, error);
+    }
+    buffer_fini(&select);
+    stream->first_block += TURN_BLOCKS;
+  } while (status == STATUS_OK && stream->block_count == TURN_BLOCKS);
   return status;
 }
 
-enum status store_stream_devices(struct store *store, uint32_t lane, int64_t after,
-                                 store_device_fn each, void *context, struct error *error) {
+static enum status stream_devices(struct store *store, uint32_t lane, const uint64_t *after,
+                                  store_device_fn each, void *context, struct error *error) {
   struct device_stream stream = {
       .each = each, .context = context, .lane = lane, .lane_count = store->lane_count};
   assert(store->lane_count > 0);
@@ -152,14 +177,49 @@ enum status store_stream_devices(struct store *store, uint32_t lane, int64_t aft
   if (stream.blocks == NULL) {
     return error_set(error, STATUS_UNAVAILABLE, "no memory to read the devices");
   }
-  enum status status = STATUS_OK;
-  do {
-    status = stream_blocks(store, &stream, error);
-    if (status == STATUS_OK) {
-      status = stream_rows(store, &stream, after, error);
-    }
-    stream.first_block += TURN_BLOCKS;
-  } while (status == STATUS_OK && stream.block_count == TURN_BLOCKS);
+  const enum status status = stream_turns(store, &stream, after, error);
   free(stream.blocks);
+  return status;
+}
+
+enum status store_stream_changed(struct store *store, uint32_t lane, uint64_t after,
+                                 store_device_fn each, void *context, struct error *error) {
+  return stream_devices(store, lane, &after, each, context, error);
+}
+
+enum status store_load_devices(struct store *store, uint32_t lane, store_device_fn each,
+                               void *context, struct error *error) {
+  return stream_devices(store, lane, NULL, each, context, error);
+}
+
+struct person_stream {
+  store_person_fn each;
+  void *context;
+};
+
+static void hand_person(void *context, struct row_reader *reader) {
+  const struct person_stream *const stream = context;
+  uint8_t subject[SUBJECT_SIZE];
+  row_copy(reader, subject, sizeof subject);
+  const struct span user_email = row_span(reader);
+  if (!reader->is_bad) {
+    stream->each(stream->context, subject, user_email);
+  }
+}
+
+enum status store_load_persons(struct store *store, uint32_t lane, store_person_fn each,
+                               void *context, struct error *error) {
+  enum { LANES_FEW = 8 }; /* telling apart costs three times as much a person */
+  struct person_stream stream = {.each = each, .context = context};
+  struct buffer select = {0};
+  store_script(&select, "SELECT subject, user_email FROM muster.person");
+  if (store->lane_count > LANES_FEW) {
+    store_script(
+        &select,
+        " WHERE subject IN (SELECT subject FROM muster.device_row WHERE lane = %" PRIu32 ")", lane);
+  }
+  const enum status status = store_stream(store->connection, (const char *)select.data,
+                                          "read the persons", hand_person, &stream, error);
+  buffer_fini(&select);
   return status;
 }

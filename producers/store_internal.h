@@ -118,9 +118,9 @@ void row_result(struct row_reader *reader, struct result *result);
 /* The session's tables through which rows that exist are written, and the statements that do. */
 void store_script_stages(struct buffer *script);
 
-/* Hands over the devices of a lane whose last change that is stored came after batch `after` (-1:
- * all), in order of number. */
-enum status store_stream_devices(struct store *store, uint32_t lane, int64_t after,
+/* Hands over the devices of a lane whose last change that is stored came after batch `after`, in
+ * order of number and with all that is stored. */
+enum status store_stream_changed(struct store *store, uint32_t lane, uint64_t after,
                                  store_device_fn each, void *context, struct error *error) MUST_USE;
 
 /* Runs COPY (select) TO STDOUT in binary and hands each row to `each`. */

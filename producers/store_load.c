@@ -231,11 +231,6 @@ enum status store_take_lane(struct store *store, struct ownership_of_lane *lane,
   return load_head(store, lane->lane, checkpoint_batch, head, error);
 }
 
-enum status store_load_devices(struct store *store, uint32_t lane, store_device_fn each,
-                               void *context, struct error *error) {
-  return store_stream_devices(store, lane, -1, each, context, error);
-}
-
 enum status store_check_owner(struct store *store, const struct ownership_of_lane *lane,
                               struct error *error) {
   struct buffer script = {0};
@@ -349,8 +344,7 @@ enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batc
       hand_journal(&stream, UINT64_MAX);
     }
     if (status == STATUS_OK && replay->device != NULL) {
-      status =
-          store_stream_devices(store, lane, (int64_t)batch, replay->device, replay->context, error);
+      status = store_stream_changed(store, lane, batch, replay->device, replay->context, error);
     }
   }
   journal_list_fini(&journal);

@@ -63,7 +63,7 @@ CREATE TABLE muster.device_row (
   traceparent bytea,
   wipe bytea, -- the last one asked for: state, reason, times, who asked and who approved
   PRIMARY KEY (lane, number)
-) WITH (fillfactor = 45);
+) WITH (fillfactor = 60);
 -- Looked up by equality alone, for which a hash costs a third of a tree's descent.
 CREATE INDEX device_row_serial ON muster.device_row USING hash (serial);
 CREATE INDEX device_row_subject ON muster.device_row USING hash (subject);
