@@ -14,6 +14,16 @@ void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct 
   control_init(&lane->control, &lane->memory, policy);
 }
 
+void lane_reserve(struct lane *lane, uint32_t device_count) {
+  assert(lane->device_count == 0 && lane->device_capacity == 0);
+  const size_t size = device_count * sizeof *lane->devices;
+  if (size > 0) {
+    lane->devices = lane->memory.resize(lane->memory.context, NULL, 0, size);
+    lane->device_capacity = device_count;
+    table_reserve(&lane->by_serial, &lane->memory, device_count);
+  }
+}
+
 static void release(const struct memory *memory, void *block, size_t size) {
   if (block != NULL) {
     memory->resize(memory->context, block, size, 0);

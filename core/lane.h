@@ -124,6 +124,9 @@ void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct 
                const struct memory *memory);
 void lane_fini(struct lane *lane);
 
+/* Makes room for that many devices in a lane that has none yet. */
+void lane_reserve(struct lane *lane, uint32_t device_count);
+
 /* The device with that serial, or INDEX_NONE. */
 uint32_t lane_find(const struct lane *lane, struct span serial);
 

@@ -149,6 +149,7 @@ static enum status load(const struct lane_setup *setup, struct lane_resources *r
   struct lane *lane = &resources->state->lane;
   enum status status = load_control(setup, resources, error);
   if (status == STATUS_OK) {
+    lane_reserve(lane, (uint32_t)resources->head.checkpoint.device_count);
     status =
         store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
   }
