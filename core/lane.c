@@ -44,6 +44,8 @@ void lane_fini(struct lane *lane) {
           lane->touches.batch_changed_capacity * sizeof *lane->touches.batch_changed);
   release(memory, lane->touches.of_device,
           lane->touches.of_device_capacity * sizeof *lane->touches.of_device);
+  release(memory, lane->touches.has_block,
+          lane->touches.has_block_capacity * sizeof *lane->touches.has_block);
   table_fini(&lane->by_serial, memory);
   table_fini(&lane->versions.by_text, memory);
   table_fini(&lane->persons.by_subject, memory);
@@ -251,20 +253,33 @@ void lane_remember_enrollment(struct lane *lane, struct device *device,
   device->enrollment = list->count++;
 }
 
+static void reach_devices(struct lane *lane) {
+  struct touches *touches = &lane->touches;
+  touches->of_device = lane->memory.resize(lane->memory.context, touches->of_device,
+                                           touches->of_device_capacity * sizeof *touches->of_device,
+                                           lane->device_capacity * sizeof *touches->of_device);
+  touches->of_device_capacity = lane->device_capacity;
+  const uint32_t before = touches->has_block_capacity;
+  const uint32_t blocks = lane->device_capacity / DEVICE_BLOCK_SIZE + 1;
+  touches->has_block =
+      lane->memory.resize(lane->memory.context, touches->has_block,
+                          before * sizeof *touches->has_block, blocks * sizeof *touches->has_block);
+  memset(touches->has_block + before, 0, (blocks - before) * sizeof *touches->has_block);
+  touches->has_block_capacity = blocks;
+}
+
 static struct touch *touch_of(struct lane *lane, uint32_t index) {
   struct touches *touches = &lane->touches;
   struct device *device = &lane->devices[index];
   if (touches->of_device_capacity < lane->device_capacity) {
-    touches->of_device =
-        lane->memory.resize(lane->memory.context, touches->of_device,
-                            touches->of_device_capacity * sizeof *touches->of_device,
-                            lane->device_capacity * sizeof *touches->of_device);
-    touches->of_device_capacity = lane->device_capacity;
+    reach_devices(lane);
   }
   if (!device->touched) {
     touches->items = memory_grow(&lane->memory, touches->items, touches->count, &touches->capacity,
                                  sizeof *touches->items);
-    touches->items[touches->count] = (struct touch){.device = index};
+    bool *has_block = &touches->has_block[index / DEVICE_BLOCK_SIZE];
+    touches->items[touches->count] = (struct touch){.device = index, .is_block_first = !*has_block};
+    *has_block = true;
     touches->of_device[index] = touches->count++;
     device->touched = true;
   }
@@ -329,7 +344,9 @@ void lane_end_batch(struct lane *lane) {
 void lane_clear_touches(struct lane *lane) {
   assert(lane->touches.batch_changed_count == 0);
   for (uint32_t i = 0; i < lane->touches.count; i++) {
-    lane->devices[lane->touches.items[i].device].touched = false;
+    const uint32_t index = lane->touches.items[i].device;
+    lane->devices[index].touched = false;
+    lane->touches.has_block[index / DEVICE_BLOCK_SIZE] = false;
   }
   lane->touches.count = 0;
   lane->touches.texts_size = 0;
@@ -379,17 +396,6 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
     image->cause.traceparent =
         span_of(lane->touches.texts + touch->traceparent, touch->traceparent_size);
   }
-}
-
-enum block_turn lane_block_turn(const struct lane *lane, const struct touch *touch) {
-  const uint32_t first = touch->device - touch->device % DEVICE_BLOCK_SIZE;
-  for (uint32_t index = first; index < touch->device; index++) {
-    if (lane->devices[index].touched) {
-      return BLOCK_TURN_NONE;
-    }
-  }
-  /* Devices come in order: one that is new and not the first has others in its block. */
-  return touch->is_new && touch->device == first ? BLOCK_TURN_NEW : BLOCK_TURN_KNOWN;
 }
 
 void lane_block(const struct lane *lane, uint32_t number, struct device_block *block) {

@@ -59,10 +59,11 @@ enum { ENROLLMENTS_SEEN_MAX = 1024 };
 /* A device whose row in the database is behind its state: changed since the last checkpoint. */
 struct touch {
   uint32_t device;
-  bool is_new;                 /* it has no row yet */
-  bool is_changed;             /* in what its Device record shows, last_sync_at aside */
-  bool is_batch_changed;       /* the same, by the batch being decided */
-  bool has_moved;              /* in more than its dates (struct device_block) */
+  bool is_new;           /* it has no row yet */
+  bool is_changed;       /* in what its Device record shows, last_sync_at aside */
+  bool is_batch_changed; /* the same, by the batch being decided */
+  bool has_moved;        /* in more than its dates (struct device_block) */
+  bool is_block_first;   /* the first of its block: whoever writes the touches writes it here */
   const struct policy *policy; /* in force at the last change */
   uint64_t batch;              /* of the last change */
   uint64_t seq;                /* of the last change: the lane's last result number then */
@@ -76,6 +77,8 @@ struct touches {
   uint32_t count, capacity;
   uint32_t *of_device; /* parallel to the lane's devices; meaningful while `touched` */
   uint32_t of_device_capacity;
+  bool *has_block; /* by block: one of its devices is among the items */
+  uint32_t has_block_capacity;
   /* Those with is_batch_changed, in the order of their first change: indexes of items. */
   uint32_t *batch_changed;
   uint8_t *texts;
@@ -207,11 +210,6 @@ void lane_clear_touches(struct lane *lane);
 void lane_image(const struct lane *lane, uint32_t index, const struct touch *touch,
                 uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE],
                 struct device_image *image);
-
-/* Where a touched device stands among those of its block that are touched: whoever goes through the
- * touches writes a block with its first, and as a new one when that has no block yet. */
-enum block_turn { BLOCK_TURN_NONE, BLOCK_TURN_NEW, BLOCK_TURN_KNOWN };
-enum block_turn lane_block_turn(const struct lane *lane, const struct touch *touch);
 
 /* The dates of the devices of block `number`, which has one at least. */
 void lane_block(const struct lane *lane, uint32_t number, struct device_block *block);

@@ -151,6 +151,11 @@ static void encode_changed(struct carrier *carrier) {
   lane_end_batch(lane);
 }
 
+/* Devices come in order: the first that is touched of a block that has no row yet is its first. */
+static bool is_new_block(const struct touch *touch) {
+  return touch->is_new && touch->device % DEVICE_BLOCK_SIZE == 0;
+}
+
 /* What a touched device has written in that part, if anything. */
 static void append_device(const struct lane *lane, const struct touch *touch, enum device_part part,
                           struct buffer *rows) {
@@ -161,8 +166,7 @@ static void append_device(const struct lane *lane, const struct touch *touch, en
       lane_image(lane, touch->device, touch, ids, &image);
       store_append_device(rows, &image);
     }
-  } else if (lane_block_turn(lane, touch) ==
-             (part == NEW_BLOCKS ? BLOCK_TURN_NEW : BLOCK_TURN_KNOWN)) {
+  } else if (touch->is_block_first && is_new_block(touch) == (part == NEW_BLOCKS)) {
     struct device_block block;
     lane_block(lane, touch->device / DEVICE_BLOCK_SIZE, &block);
     store_append_block(rows, &block);
@@ -214,12 +218,12 @@ void carrier_put_devices(struct carrier *carrier, struct store_batch *batch) {
   *devices = (struct store_devices){.context = carrier, .next = next_devices};
   for (uint32_t i = 0; i < carrier->streamed_count; i++) {
     const struct touch *touch = &lane->touches.items[i];
-    const bool is_new_block = touch->is_new && touch->device % DEVICE_BLOCK_SIZE == 0;
-    devices->has[NEW_DEVICES] = devices->has[NEW_DEVICES] || touch->is_new;
-    devices->has[KNOWN_DEVICES] =
-        devices->has[KNOWN_DEVICES] || (touch->has_moved && !touch->is_new);
-    devices->has[NEW_BLOCKS] = devices->has[NEW_BLOCKS] || is_new_block;
-    devices->has[KNOWN_BLOCKS] = devices->has[KNOWN_BLOCKS] || !is_new_block;
+    if (touch->has_moved) {
+      devices->has[touch->is_new ? NEW_DEVICES : KNOWN_DEVICES] = true;
+    }
+    if (touch->is_block_first) {
+      devices->has[is_new_block(touch) ? NEW_BLOCKS : KNOWN_BLOCKS] = true;
+    }
   }
 }
 
