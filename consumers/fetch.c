@@ -1,5 +1,6 @@
 #include "consumers/fetch.h"
 
+#include "consumers/fetch_client.h"
 #include "consumers/partition_ends.h"
 #include "consumers/stored.h"
 
@@ -14,17 +15,20 @@
 enum { TAKEN_MAX = 512 };
 
 struct fetch {
-  rd_kafka_t *client; /* NULL: from files */
+  struct fetch_client *client; /* NULL: from files */
+  struct fetch_shared *shared; /* whose client it is; NULL: its own */
+  struct fetch_client *own;    /* beside a shared one, for what others read as well; or NULL */
+  uint64_t seen, own_seen;     /* of the clients' errors */
   const struct stored_partition *partitions;
   size_t partition_count;
   int64_t (*now_ms)(void);
   int wake[2]; /* read end, write end */
-  bool has_error;
-  struct error error;
 };
 
 struct source {
   struct fetch *fetch;
+  struct fetch_client *client;
+  bool ends_by_mark;                     /* its end is told by the partition's high watermark */
   const struct stored_partition *stored; /* NULL: from the client */
   struct span rest;                      /* of its records */
   struct stored_record stored_record;
@@ -43,18 +47,6 @@ struct source {
   struct error error;
 };
 
-static void on_error(rd_kafka_t *client, int code, const char *reason, void *opaque) {
-  (void)client;
-  struct fetch *fetch = opaque;
-  fetch->has_error = true;
-  snprintf(fetch->error.text, sizeof fetch->error.text, "%s: %s",
-           rd_kafka_err2str((rd_kafka_resp_err_t)code), reason);
-}
-
-static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text) {
-  (void)client, (void)level, (void)facility, (void)text; /* errors arrive through on_error */
-}
-
 static enum status open_pipe(struct fetch *fetch, struct error *error) {
   if (pipe(fetch->wake) != 0) {
     return error_set(error, STATUS_UNAVAILABLE, "a pipe for the consumer's queues: errno %d",
@@ -71,25 +63,45 @@ static enum status open_pipe(struct fetch *fetch, struct error *error) {
   return STATUS_OK;
 }
 
-enum status fetch_open(rd_kafka_conf_t *conf, int64_t (*now_ms)(void), struct fetch **fetch,
-                       struct error *error) {
+static struct fetch *new_fetch(int64_t (*now_ms)(void)) {
   struct fetch *made = calloc(1, sizeof *made);
   assert(made != NULL);
   made->now_ms = now_ms;
   made->wake[0] = made->wake[1] = -1;
-  rd_kafka_conf_set_opaque(conf, made);
-  rd_kafka_conf_set_error_cb(conf, on_error);
-  rd_kafka_conf_set_log_cb(conf, on_log);
-  enum status status = open_pipe(made, error);
+  return made;
+}
+
+enum status fetch_open(rd_kafka_conf_t *conf, int64_t (*now_ms)(void), struct fetch **fetch,
+                       struct error *error) {
+  struct fetch *made = new_fetch(now_ms);
+  enum status status = fetch_client_open(conf, &made->client, error);
   if (status == STATUS_OK) {
-    char text[256];
-    made->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
-    if (made->client == NULL) {
-      status = error_set(error, STATUS_CONFIG, "Kafka consumer: %s", text);
-    }
+    status = open_pipe(made, error);
   }
   if (status != STATUS_OK) {
+    fetch_close(made);
+    return status;
+  }
+  *fetch = made;
+  return STATUS_OK;
+}
+
+enum status fetch_open_shared(struct fetch_shared *shared, rd_kafka_conf_t *conf,
+                              rd_kafka_conf_t *own_conf, int64_t (*now_ms)(void),
+                              struct fetch **fetch, struct error *error) {
+  struct fetch *made = new_fetch(now_ms);
+  made->shared = shared;
+  enum status status = fetch_client_open(own_conf, &made->own, error);
+  if (status != STATUS_OK) {
     rd_kafka_conf_destroy(conf);
+  } else {
+    status = fetch_shared_take(shared, conf, &made->client, error);
+  }
+  if (status == STATUS_OK) {
+    made->seen = fetch_client_error_count(made->client);
+    status = open_pipe(made, error);
+  }
+  if (status != STATUS_OK) {
     fetch_close(made);
     return status;
   }
@@ -98,11 +110,9 @@ enum status fetch_open(rd_kafka_conf_t *conf, int64_t (*now_ms)(void), struct fe
 }
 
 struct fetch *fetch_open_stored(const struct stored_partition *partitions, size_t count) {
-  struct fetch *made = calloc(1, sizeof *made);
-  assert(made != NULL);
+  struct fetch *made = new_fetch(NULL);
   made->partitions = partitions;
   made->partition_count = count;
-  made->wake[0] = made->wake[1] = -1;
   return made;
 }
 
@@ -110,9 +120,12 @@ void fetch_close(struct fetch *fetch) {
   if (fetch == NULL) {
     return;
   }
-  if (fetch->client != NULL) {
-    rd_kafka_destroy_flags(fetch->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  if (fetch->shared != NULL && fetch->client != NULL) {
+    fetch_shared_give_back(fetch->shared, fetch->client);
+  } else {
+    fetch_client_close(fetch->client);
   }
+  fetch_client_close(fetch->own);
   for (size_t i = 0; i < 2; i++) {
     if (fetch->wake[i] >= 0) {
       close(fetch->wake[i]);
@@ -135,13 +148,8 @@ bool fetch_serve(struct fetch *fetch, struct error *error) {
   if (fetch->client == NULL) {
     return false;
   }
-  rd_kafka_poll(fetch->client, 0);
-  const bool had_error = fetch->has_error;
-  if (had_error) {
-    *error = fetch->error;
-    fetch->has_error = false;
-  }
-  return had_error;
+  return fetch_client_serve(fetch->client, &fetch->seen, error) ||
+         (fetch->own != NULL && fetch_client_serve(fetch->own, &fetch->own_seen, error));
 }
 
 static const struct stored_partition *find_stored(const struct fetch *fetch, const char *topic,
@@ -173,10 +181,11 @@ enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partit
     return stored_offsets(fetch, topic, partition, first, next, error);
   }
   const rd_kafka_resp_err_t code =
-      partition_ends(fetch->client, topic, partition, timeout_ms, first, next);
+      partition_ends(fetch_client_handle(fetch->client), topic, partition, timeout_ms, first, next);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
     return STATUS_OK;
   }
+  fetch_client_doubt(fetch->client);
   const bool is_missing = code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
                           code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
                           code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
@@ -188,38 +197,68 @@ enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partit
                    rd_kafka_err2str(code));
 }
 
-enum status source_open(struct fetch *fetch, const char *topic, int32_t partition, int64_t offset,
-                        struct source **source, struct error *error) {
+static struct source *new_source(struct fetch *fetch, int32_t partition) {
   struct source *made = calloc(1, sizeof *made);
   assert(made != NULL);
   made->fetch = fetch;
   made->partition = partition;
   made->end_offset = -1;
-  if (fetch->client == NULL) {
-    made->stored = find_stored(fetch, topic, partition);
-    if (made->stored == NULL) {
-      free(made);
-      return error_set(error, STATUS_CONFIG, "there is no file of %s, partition %d", topic,
-                       partition);
-    }
-    made->rest = made->stored->records;
-    made->from = offset;
-    *source = made;
-    return STATUS_OK;
+  return made;
+}
+
+static enum status open_stored(struct fetch *fetch, const char *topic, int32_t partition,
+                               int64_t offset, struct source **source, struct error *error) {
+  const struct stored_partition *stored = find_stored(fetch, topic, partition);
+  if (stored == NULL) {
+    return error_set(error, STATUS_CONFIG, "there is no file of %s, partition %d", topic,
+                     partition);
   }
-  made->queue = rd_kafka_queue_new(fetch->client);
-  made->topic = rd_kafka_topic_new(fetch->client, topic, NULL);
+  struct source *made = new_source(fetch, partition);
+  made->stored = stored;
+  made->rest = stored->records;
+  made->from = offset;
+  *source = made;
+  return STATUS_OK;
+}
+
+static enum status open_with(struct fetch *fetch, struct fetch_client *client, const char *topic,
+                             int32_t partition, int64_t offset, struct source **source,
+                             struct error *error) {
+  struct source *made = new_source(fetch, partition);
+  rd_kafka_t *handle = fetch_client_handle(client);
+  made->client = client;
+  made->queue = rd_kafka_queue_new(handle);
+  made->topic = rd_kafka_topic_new(handle, topic, NULL);
   rd_kafka_queue_io_event_enable(made->queue, fetch->wake[1], "w", 1);
   if (made->topic == NULL ||
       rd_kafka_consume_start_queue(made->topic, partition, offset, made->queue) != 0) {
     const enum status status =
         error_set(error, STATUS_UNAVAILABLE, "reading %s/%d from %lld: %s", topic, partition,
                   (long long)offset, rd_kafka_err2str(rd_kafka_last_error()));
+    fetch_client_doubt(client);
     source_close(made);
     return status;
   }
   *source = made;
   return STATUS_OK;
+}
+
+enum status source_open(struct fetch *fetch, const char *topic, int32_t partition, int64_t offset,
+                        struct source **source, struct error *error) {
+  return fetch->client == NULL
+             ? open_stored(fetch, topic, partition, offset, source, error)
+             : open_with(fetch, fetch->client, topic, partition, offset, source, error);
+}
+
+enum status source_open_own(struct fetch *fetch, const char *topic, int32_t partition,
+                            int64_t offset, int64_t end, struct source **source,
+                            struct error *error) {
+  const enum status status = open_with(fetch, fetch->own, topic, partition, offset, source, error);
+  if (status == STATUS_OK) {
+    (*source)->ends_by_mark = true;
+    (*source)->end_offset = offset >= end ? offset : -1;
+  }
+  return status;
 }
 
 static void drop_taken(struct source *source) {
@@ -261,6 +300,7 @@ static void note_error(struct source *source, const rd_kafka_message_t *message)
     break; /* heals by itself; the client tries again */
   default:
     source->has_failed = true;
+    fetch_client_doubt(source->client);
     snprintf(source->error.text, sizeof source->error.text, "%s/%d, offset %lld: %s",
              rd_kafka_topic_name(source->topic), source->partition, (long long)message->offset,
              rd_kafka_message_errstr(message));
@@ -357,11 +397,28 @@ const struct record *source_peek(struct source *source) {
   return source->has_record ? &source->record : NULL;
 }
 
+/* The answer that brought a message tells how far the partition went then: nothing beyond it is an
+ * end, and the next answer, which waits for more to arrive, is not needed to know. */
+static void look_at_mark(struct source *source) {
+  const int64_t next = source->record.offset + 1;
+  int64_t low;
+  int64_t high;
+  if (rd_kafka_get_watermark_offsets(fetch_client_handle(source->client),
+                                     rd_kafka_topic_name(source->topic), source->partition, &low,
+                                     &high) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+      high == next) {
+    source->end_offset = next;
+  }
+}
+
 void source_pop(struct source *source) {
   assert(source->has_record);
   if (source->stored != NULL) {
     source->has_record = false;
     return;
+  }
+  if (source->ends_by_mark) {
+    look_at_mark(source);
   }
   rd_kafka_message_destroy(source->taken[source->next++]);
   source->has_record = false;
@@ -376,8 +433,9 @@ int64_t source_lag(const struct source *source, int64_t next) {
   int64_t high;
   /* Behind the last message there may be offsets that no reader sees: an end is no lag. */
   if (source->stored != NULL || source_end(source) >= 0 ||
-      rd_kafka_get_watermark_offsets(source->fetch->client, rd_kafka_topic_name(source->topic),
-                                     source->partition, &low, &high) != 0) {
+      rd_kafka_get_watermark_offsets(fetch_client_handle(source->client),
+                                     rd_kafka_topic_name(source->topic), source->partition, &low,
+                                     &high) != 0) {
     return 0;
   }
   return high > next ? high - next : 0;

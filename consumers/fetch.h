@@ -1,4 +1,11 @@
-/* Reads topics: one client for the process, one source for each partition that is read.
+/* Reads topics: a client, one source for each partition that is read.
+ *
+ * A reader has a client of its own (fetch_open), or its part in one that the readers of a process
+ * share (fetch_open_shared): a client asks a broker for all its partitions at once, so one for all
+ * costs the broker a third of what one for each does. Readers of a shared client come and go, and
+ * wake, fail and end by themselves. What cannot be shared is a partition: it is read once by a
+ * client, so a partition that every reader reads has a small client of the reader's own
+ * (source_open_own).
  *
  * Happy path: a source starts at an offset; its partition has a queue of its own, so that a
  * topic that is needed never waits behind one that is full; records are looked at and popped
@@ -10,7 +17,9 @@
  * woken (a byte can get lost when the pipe is full).
  *
  * Failures: a broker out of reach is no failure, the sources are silent. What cannot heal (an
- * offset that is gone, a topic deleted, access denied) stays with the source: source_error. */
+ * offset that is gone, a topic deleted, access denied) stays with the source: source_error. A
+ * shared client that told of such a thing, that was refused, or that could not say where a
+ * partition ends, is given to nobody any more (consumers/fetch_client.h). */
 #ifndef MUSTER_CONSUMERS_FETCH_H
 #define MUSTER_CONSUMERS_FETCH_H
 
@@ -18,6 +27,7 @@
 #include "core/status.h"
 
 struct fetch;
+struct fetch_shared;
 struct source;
 struct rd_kafka_conf_s;
 struct stored_partition; /* consumers/stored.h */
@@ -26,19 +36,30 @@ struct stored_partition; /* consumers/stored.h */
 enum status fetch_open(struct rd_kafka_conf_s *conf, int64_t (*now_ms)(void), struct fetch **fetch,
                        struct error *error) MUST_USE;
 
+/* What readers of a process share. All of them must have been closed before it; NULL is allowed. */
+struct fetch_shared *fetch_shared_open(void);
+void fetch_shared_close(struct fetch_shared *shared);
+
+/* A reader with the shared client, made with `conf` unless there is one, and with a client of its
+ * own, made with `own_conf`. Takes both in every case. Any thread. */
+enum status fetch_open_shared(struct fetch_shared *shared, struct rd_kafka_conf_s *conf,
+                              struct rd_kafka_conf_s *own_conf, int64_t (*now_ms)(void),
+                              struct fetch **fetch, struct error *error) MUST_USE;
+
 /* The same over partitions that stand in files, with no client: nothing is ever on its way, each
  * ends where its file says. They outlive it. */
 struct fetch *fetch_open_stored(const struct stored_partition *partitions, size_t count);
 
-/* Every source must have been closed. NULL is allowed. */
+/* Every source must have been closed. Blocks while clients end their threads; a shared one does so
+ * with its last reader. NULL is allowed. */
 void fetch_close(struct fetch *fetch);
 
 /* Readable when a source has turned from empty to not empty; fetch_woken takes the signal. */
 int fetch_fd(const struct fetch *fetch);
 void fetch_woken(struct fetch *fetch);
 
-/* Serves the client's callbacks: call now and then. The last transport error since the previous
- * call goes to `error`; false when there was none. */
+/* Serves the clients' callbacks: call now and then. The last transport error since the previous
+ * call goes to `error`, of a shared client to each of its readers; false when there was none. */
 bool fetch_serve(struct fetch *fetch, struct error *error);
 
 /* The offsets of a partition's first message and of the one that would come next (the last stable
@@ -46,10 +67,20 @@ bool fetch_serve(struct fetch *fetch, struct error *error);
 enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partition, int timeout_ms,
                           int64_t *first, int64_t *next, struct error *error) MUST_USE;
 
-/* Starts reading a partition at `offset`. A partition may be read by one source at a time. */
+/* Starts reading a partition at `offset`. A client reads a partition for one source at a time;
+ * what an earlier source's requests still bring does not reach a later one. */
 enum status source_open(struct fetch *fetch, const char *topic, int32_t partition, int64_t offset,
                         struct source **source, struct error *error) MUST_USE;
-void source_close(struct source *source); /* NULL is allowed */
+
+/* The same with the own client of a reader that shares another, for a partition that others read
+ * as well and that seldom has something: an empty answer may be waited for long, so its end is
+ * known without one. `end` is what fetch_offsets has just told as `next`. */
+enum status source_open_own(struct fetch *fetch, const char *topic, int32_t partition,
+                            int64_t offset, int64_t end, struct source **source,
+                            struct error *error) MUST_USE;
+
+/* Waits until the client has stopped asking for it. NULL is allowed. */
+void source_close(struct source *source);
 
 /* The next record, or NULL when none has arrived. The same until it is popped. */
 const struct record *source_peek(struct source *source);

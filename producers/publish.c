@@ -1,5 +1,5 @@
 /* One transaction a publication, in this order: begin, produce, wait until the last record has
- * been acknowledged, commit. Nothing is aborted and nothing retried here: after any failure the
+ * been acknowledged, commit, the last when the caller says so. Nothing is aborted and nothing retried here: after any failure the
  * client is destroyed on the spot, which also lets go of the records, and whoever opens the
  * next publisher of the lane ends what this one had open.
  *
@@ -34,6 +34,7 @@ struct publisher {
   int64_t committed_mono_ms;
   int64_t produce_timeout_ms;
   /* Of the publication under way. */
+  bool is_sent; /* all is acknowledged, the commit is still to come */
   size_t answered_count;
   rd_kafka_resp_err_t failed_code; /* of the first record that failed */
   char failed_topic[256];
@@ -438,8 +439,9 @@ static enum status deliver(struct publisher *publisher, const struct span *parts
   return code == RD_KAFKA_RESP_ERR_NO_ERROR ? STATUS_OK : fail(publisher, "publish", code, error);
 }
 
-enum status publisher_publish(struct publisher *publisher, const struct span *parts,
-                              size_t part_count, struct error *error) {
+enum status publisher_send(struct publisher *publisher, const struct span *parts,
+                           size_t part_count, struct error *error) {
+  assert(!publisher->is_sent);
   if (publisher->client == NULL) {
     return error_set(error, STATUS_UNAVAILABLE, "publish for lane %u: it failed before",
                      publisher->lane);
@@ -461,10 +463,17 @@ enum status publisher_publish(struct publisher *publisher, const struct span *pa
     return fail_call(publisher, "begin transaction", failure, error);
   }
   const enum status status = deliver(publisher, parts, part_count, error);
-  if (status != STATUS_OK) {
-    return status;
+  publisher->is_sent = status == STATUS_OK;
+  return status;
+}
+
+enum status publisher_commit(struct publisher *publisher, struct error *error) {
+  if (!publisher->is_sent) {
+    return STATUS_OK;
   }
-  failure = rd_kafka_commit_transaction(publisher->client, COMMIT_TIMEOUT_MS); /* (2) */
+  publisher->is_sent = false;
+  rd_kafka_error_t *const failure =
+      rd_kafka_commit_transaction(publisher->client, COMMIT_TIMEOUT_MS); /* (2) */
   if (failure != NULL) {
     return fail_call(publisher, "commit transaction", failure, error);
   }
@@ -474,4 +483,10 @@ enum status publisher_publish(struct publisher *publisher, const struct span *pa
   }
   publisher->committed_mono_ms = mono_ms();
   return STATUS_OK;
+}
+
+enum status publisher_publish(struct publisher *publisher, const struct span *parts,
+                              size_t part_count, struct error *error) {
+  const enum status status = publisher_send(publisher, parts, part_count, error);
+  return status == STATUS_OK ? publisher_commit(publisher, error) : status;
 }

@@ -22,11 +22,20 @@ enum status publisher_open(const struct publisher_options *options, struct publi
                            struct error *error) MUST_USE;
 void publisher_close(struct publisher *publisher); /* NULL is allowed */
 
-/* Publishes the records of all parts, in order, in one transaction. They are not copied; nothing
- * refers to them any more when this returns, whatever the answer. Any answer but STATUS_OK says
- * nothing about what is published: close this publisher, open another, read the position.
- * STATUS_FENCED: the lane has another owner. STATUS_CONFIG: a topic is missing, or refuses a
- * record for its size or timestamp, which no repetition will change. */
+/* Sends the records of all parts, in order, in one transaction, which is left open: no reader of
+ * committed records sees them yet. They are not copied; nothing refers to them any more when this
+ * returns, whatever the answer. Any answer but STATUS_OK says nothing about what is published:
+ * close this publisher, open another, read the position. STATUS_FENCED: the lane has another
+ * owner. STATUS_CONFIG: a topic is missing, or refuses a record for its size or timestamp, which
+ * no repetition will change. */
+enum status publisher_send(struct publisher *publisher, const struct span *parts,
+                           size_t part_count, struct error *error) MUST_USE;
+
+/* Commits what was sent; its answers are publisher_send's. A publisher that is closed instead
+ * leaves its transaction for the lane's next one to end. */
+enum status publisher_commit(struct publisher *publisher, struct error *error) MUST_USE;
+
+/* Both, one after the other. */
 enum status publisher_publish(struct publisher *publisher, const struct span *parts,
                               size_t part_count, struct error *error) MUST_USE;
 

@@ -32,7 +32,12 @@ void carriers_recycle(struct lane_task *task, struct carriers *carriers) {
   }
 }
 
-static void run_publish(void *context) {
+/* Whether readers are still to get what the carrier brings. */
+static bool is_unpublished(const struct lane_task *task, const struct carrier *carrier) {
+  return carrier->has_row && carrier->batch > task->resources.published_batch;
+}
+
+static void run_send(void *context) {
   struct lane_task *task = context;
   struct span parts[CARRIERS_MAX];
   size_t count = 0;
@@ -41,20 +46,62 @@ static void run_publish(void *context) {
     assert(count < COUNT_OF(parts));
     parts[count++] = buffer_span(&carrier->records);
   }
-  task->status = publisher_publish(task->resources.publisher, parts, count, &task->error);
+  task->status = publisher_send(task->resources.publisher, parts, count, &task->error);
+}
+
+static void run_publish(void *context) {
+  struct lane_task *task = context;
+  task->status = publisher_commit(task->resources.publisher, &task->error);
 }
 
 static void on_published(void *context);
 
+/* The transaction ends when all that it holds is committed. */
+static void publish_sent(struct lane_task *task) {
+  if (task->is_sent && task->ahead == NULL) {
+    task->is_sent = false;
+    task->worker_is_busy = true;
+    worker_submit(task->worker, run_publish, on_published, task);
+  }
+}
+
+/* True when the worker's job has succeeded and the lane goes on. */
+static bool worker_is_done(struct lane_task *task) {
+  if (task->phase == LANE_RELEASING) {
+    return false; /* the carriers come back when the release is done */
+  }
+  task->worker_is_busy = false;
+  if (task->status != STATUS_OK) {
+    struct error error = task->error;
+    kafka_explain(&error);
+    lane_fail(task, task->status, &error);
+  }
+  return task->status == STATUS_OK;
+}
+
+static void on_sent(void *context) {
+  struct lane_task *task = context;
+  if (worker_is_done(task)) {
+    task->is_sent = true;
+    publish_sent(task);
+  }
+}
+
 void lane_publish_next(struct lane_task *task) {
-  if (task->worker_is_busy || task->committed.count == 0) {
+  if (task->worker_is_busy || task->publishing.count > 0) {
     return;
   }
   for (struct carrier *carrier; (carrier = carriers_pop(&task->committed)) != NULL;) {
     carriers_push(&task->publishing, carrier);
   }
-  task->worker_is_busy = true;
-  worker_submit(task->worker, run_publish, on_published, task);
+  if (task->committing != NULL && is_unpublished(task, task->committing)) {
+    task->ahead = task->committing;
+    carriers_push(&task->publishing, task->ahead);
+  }
+  if (task->publishing.count > 0) {
+    task->worker_is_busy = true;
+    worker_submit(task->worker, run_send, on_sent, task);
+  }
 }
 
 static bool is_idle(const struct lane_task *task) {
@@ -125,14 +172,7 @@ static void note_published(struct lane_task *task, const struct carrier *carrier
 
 static void on_published(void *context) {
   struct lane_task *task = context;
-  if (task->phase == LANE_RELEASING) {
-    return; /* the carriers come back when the release is done */
-  }
-  task->worker_is_busy = false;
-  if (task->status != STATUS_OK) {
-    struct error error = task->error;
-    kafka_explain(&error);
-    lane_fail(task, task->status, &error);
+  if (!worker_is_done(task)) {
     return;
   }
   for (const struct carrier *carrier = task->publishing.first; carrier != NULL;
@@ -174,6 +214,24 @@ static void note_committed(struct lane_task *task, const struct carrier *carrier
   task->totals.dead_letters += carrier->dead_letter_count;
 }
 
+/* Committed: on to the readers, or there already. */
+static void end_commit(struct lane_task *task) {
+  struct carrier *carrier = task->committing;
+  task->committing = NULL;
+  note_committed(task, carrier);
+  if (carrier->streamed_count > 0) {
+    carrier_devices_written(carrier);
+    task->is_streaming = false;
+  }
+  carrier->commit_mono_ms = clock_mono_ms();
+  if (carrier == task->ahead) {
+    task->ahead = NULL;
+    publish_sent(task);
+  } else {
+    carriers_push(is_unpublished(task, carrier) ? &task->committed : &task->spare, carrier);
+  }
+}
+
 static void advance_commit(struct lane_task *task) {
   bool is_done = false;
   struct error error;
@@ -184,19 +242,9 @@ static void advance_commit(struct lane_task *task) {
   }
   lane_watch_store(task);
   if (is_done) {
-    struct carrier *carrier = task->committing;
-    task->committing = NULL;
-    note_committed(task, carrier);
-    if (carrier->streamed_count > 0) {
-      carrier_devices_written(carrier);
-      task->is_streaming = false;
-    }
-    carrier->commit_mono_ms = clock_mono_ms();
-    const bool is_published =
-        !carrier->has_row || carrier->batch <= task->resources.published_batch;
-    carriers_push(is_published ? &task->spare : &task->committed, carrier);
-    lane_publish_next(task);
+    end_commit(task);
     lane_commit_next(task);
+    lane_publish_next(task);
   }
 }
 
@@ -242,5 +290,6 @@ void lane_commit_next(struct lane_task *task) {
     lane_fail(task, status, &error);
     return;
   }
+  lane_publish_next(task);
   advance_commit(task);
 }

@@ -396,8 +396,8 @@ static bool step(struct lane_task *task) {
   return task->phase == LANE_RUNNING && !task->is_streaming;
 }
 
-/* Nothing more is at hand: the batch goes out when nothing else is on its way, unless more
- * messages are about to arrive. */
+/* Nothing more is at hand: the batch goes out when nothing else is on its way (it would only wait
+ * for that), unless more messages are about to arrive. */
 static void rest(struct lane_task *task) {
   enum topic topic;
   const enum next next =
@@ -406,7 +406,8 @@ static void rest(struct lane_task *task) {
   task->is_at_end = next == NEXT_END;
   if (!batch_is_empty(&task->batch)) {
     const bool is_old = clock_mono_ms() - task->filling->begun_mono_ms >= LINGER_MS;
-    const bool is_free = task->committing == NULL && task->sealed.count == 0;
+    const bool is_free = task->committing == NULL && task->sealed.count == 0 &&
+                         task->committed.count == 0 && task->publishing.count == 0;
     if (ticked || (is_free && (next != NEXT_WAIT || is_old))) {
       lane_seal(task);
     }

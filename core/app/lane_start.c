@@ -9,6 +9,7 @@
 #include "core/app/log.h"
 #include "producers/store_environment.h"
 
+#include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -357,17 +358,19 @@ static enum status open_source(const struct lane_setup *setup, struct lane_resou
   resources->is_anchored[topic] =
       has_anchor(&resources->head.checkpoint, topic) && next - 1 >= first;
   next = resources->is_anchored[topic] ? next - 1 : next;
-  return source_open(resources->fetch, name, partition, next < first ? first : next,
-                     &resources->sources[topic], error);
+  next = next < first ? first : next;
+  return topic == TOPIC_CONTROL ? source_open_own(resources->fetch, name, partition, next, end,
+                                                  &resources->sources[topic], error)
+                                : source_open(resources->fetch, name, partition, next,
+                                              &resources->sources[topic], error);
 }
 
-static enum status open_sources(const struct lane_setup *setup, struct lane_resources *resources,
-                                struct error *error) {
-  /* A client has one question to a broker under way: while that waits for topics that are at their
-   * end (fetch.wait.max.ms; at less, an idle lane asks too often), those that have run empty
-   * meanwhile wait too, and what is queued must last as long: some 10,000 messages. In memory a
-   * queued message takes five times its size. */
-  static const struct kafka_property properties[] = {
+/* A client has one question to a broker under way: while that waits for topics that are at their
+ * end, those that have run empty meanwhile wait too, and what is queued must last as long: some
+ * 10,000 messages. In memory a queued message takes five times its size. */
+static struct rd_kafka_conf_s *fetch_conf(const struct lane_setup *setup, const char *wait_max_ms,
+                                          struct error *error) {
+  const struct kafka_property properties[] = {
       {"group.id", "muster-fetch"}, /* the client wants one; nothing is committed under it */
       {"enable.auto.commit", "false"},
       {"enable.auto.offset.store", "false"},
@@ -378,16 +381,34 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
       {"queued.min.messages", "10000"},
       {"queued.max.messages.kbytes", "384"},
       {"fetch.message.max.bytes", "131072"},
-      {"fetch.wait.max.ms", "100"},
+      {"fetch.wait.max.ms", wait_max_ms},
       {"reconnect.backoff.max.ms", "1000"},
       {"check.crcs", "true"},
       {NULL, NULL},
   };
-  struct rd_kafka_conf_s *conf = kafka_conf(setup->config, properties, error);
-  if (conf == NULL) {
-    return STATUS_CONFIG;
+  return kafka_conf(setup->config, properties, error);
+}
+
+/* All lanes' topics are read with one client. While it waits, nothing else of any lane is asked
+ * for: at more than 100 ms a lane in a backlog waits for one that is caught up, at less an idle
+ * process asks too often. Control, which every lane reads at its own pace, has a client for each:
+ * nothing waits there for what an empty answer tells. */
+static enum status open_fetch(const struct lane_setup *setup, struct fetch **fetch,
+                              struct error *error) {
+  struct rd_kafka_conf_s *conf = fetch_conf(setup, "100", error);
+  struct rd_kafka_conf_s *own_conf = conf == NULL ? NULL : fetch_conf(setup, "500", error);
+  if (conf != NULL && own_conf != NULL) {
+    return fetch_open_shared(setup->fetch_shared, conf, own_conf, clock_wall_ms, fetch, error);
   }
-  enum status status = fetch_open(conf, clock_wall_ms, &resources->fetch, error);
+  if (conf != NULL) {
+    rd_kafka_conf_destroy(conf);
+  }
+  return STATUS_CONFIG;
+}
+
+static enum status open_sources(const struct lane_setup *setup, struct lane_resources *resources,
+                                struct error *error) {
+  enum status status = open_fetch(setup, &resources->fetch, error);
   for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
     status = open_source(setup, resources, topic, error);
   }

@@ -14,6 +14,7 @@
 struct lane_setup {
   const struct config *config;
   const struct schemas *schemas;
+  struct fetch_shared *fetch_shared; /* of all lanes */
   uint32_t lane, lane_count;
   uint8_t owner[OWNER_SIZE];
   struct encoding encoding;

@@ -75,10 +75,11 @@ void lane_give_up(struct lane_task *task, enum lane_phase phase_after) {
     carriers_push(&task->spare, task->filling);
     task->filling = NULL;
   }
-  if (task->committing != NULL) {
+  if (task->committing != NULL && task->committing != task->ahead) {
     carriers_push(&task->spare, task->committing);
-    task->committing = NULL;
   }
+  task->committing = task->ahead = NULL; /* what is ahead is in `publishing` */
+  task->is_sent = false;
   carriers_recycle(task, &task->sealed);
   carriers_recycle(task, &task->committed);
   if (task->handles->open_polls == 0) {

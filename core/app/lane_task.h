@@ -7,8 +7,9 @@
  *
  * RUNNING, one batch at a time: messages are taken and decided into a carrier; when nothing more
  * is at hand, or the carrier is full, it is sealed; sealed carriers are committed one after the
- * other; committed ones are published in order by the lane's worker. Deciding goes on meanwhile
- * with the next carrier, until all are under way: that is the back-pressure.
+ * other, and published in order by the lane's worker, which sends a carrier's records while its
+ * commit is under way and ends the transaction after it. Deciding goes on meanwhile with the next
+ * carrier, until all are under way: that is the back-pressure.
  *
  * Any failure ends everything the lane holds, its memory included, and the lane is taken again
  * from what was committed: memory never has to be mended. */

@@ -53,6 +53,7 @@ struct lane_task {
   struct carrier *filling;
   struct carriers sealed, committed, publishing, spare;
   struct carrier *committing;
+  struct carrier *ahead; /* the last of `publishing`, while its commit is under way; else NULL */
   size_t carrier_count;
   struct tick tick;
   size_t redone_count; /* of the recorded batches */
@@ -62,6 +63,7 @@ struct lane_task {
   bool is_at_end, is_caught_up;
   bool is_streaming;   /* device rows are made from the lane while they are sent: it stands still */
   bool is_settled;     /* what was published can be read by everybody */
+  bool is_sent;        /* what is `publishing` is with the broker, its transaction open */
   bool worker_is_busy; /* with carriers that are being published */
   struct lane_totals totals;
 
@@ -101,7 +103,8 @@ bool lane_wants_checkpoint(const struct lane_task *task);
 /* Sends device rows alone. Nothing else may be under way. */
 void lane_flush(struct lane_task *task);
 
-/* Hands committed carriers to the worker unless it publishes already. */
+/* Hands committed carriers to the worker unless it publishes already, and with them the one whose
+ * commit is under way: its records travel meanwhile, and the transaction ends after the commit. */
 void lane_publish_next(struct lane_task *task);
 
 /* Starts the commit of the next sealed batch unless one is under way. */

@@ -702,6 +702,7 @@ static enum status open_parts(struct processor *processor, struct error *error) 
       .context = processor, .live = answer_live, .ready = answer_ready, .metrics = answer_metrics};
   enum status status = schemas_open(directory, &processor->schemas, error);
   if (status == STATUS_OK) {
+    processor->setup.fetch_shared = fetch_shared_open();
     processor->setup.schemas = processor->environment.schemas = processor->preflight.schemas =
         processor->schemas;
     processor->preflight.is_over = is_over;
@@ -727,6 +728,7 @@ static enum status open_parts(struct processor *processor, struct error *error) 
 
 static void close_parts(struct processor *processor) {
   membership_close(processor->membership);
+  fetch_shared_close(processor->setup.fetch_shared);
   http_close(processor->http);
   instance_release(&processor->instance);
   metrics_close(processor->metrics);

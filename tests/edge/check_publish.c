@@ -392,6 +392,28 @@ START_TEST(open_transaction_is_not_seen) {
 }
 END_TEST
 
+START_TEST(what_is_sent_shows_when_it_is_committed) {
+  create_topics();
+  struct error error;
+  struct buffer records = {0};
+  struct publisher *publisher = open_publisher();
+  publish_batch(publisher, 1);
+  add_journal(&records, 2, "");
+  const struct span part = buffer_span(&records);
+  ck_assert_int_eq(publisher_send(publisher, &part, 1, &error), STATUS_OK);
+  assert_position(1);
+  ck_assert_int_eq(publisher_commit(publisher, &error), STATUS_OK);
+  assert_position(2);
+  ck_assert_int_eq(publisher_commit(publisher, &error), STATUS_OK); /* nothing is open */
+  ck_assert_int_eq(publisher_send(publisher, &part, 1, &error), STATUS_OK);
+  publisher_close(publisher); /* never to be committed */
+  publisher = open_publisher();
+  assert_position(2);
+  buffer_fini(&records);
+  publisher_close(publisher);
+}
+END_TEST
+
 START_TEST(position_is_found_behind_many_markers) {
   enum { ABORTED = 150 };
   create_topics();
@@ -449,6 +471,7 @@ int main(void) {
   tcase_add_test(tests, publish_takes_more_than_a_queue);
   tcase_add_test(tests, later_publisher_fences_the_first);
   tcase_add_test(tests, open_transaction_is_not_seen);
+  tcase_add_test(tests, what_is_sent_shows_when_it_is_committed);
   tcase_add_test(tests, position_is_found_behind_many_markers);
   tcase_add_test(tests, missing_topics_are_named);
   suite_add_tcase(suite, tests);

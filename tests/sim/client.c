@@ -31,6 +31,7 @@ struct rd_kafka_topic_s {
 struct delivered {
   rd_kafka_message_t message; /* the first: the client's pointer is ours */
   struct delivered *next;
+  uint64_t version; /* of the reading that it was fetched for */
   int64_t timestamp_ms;
   rd_kafka_headers_t *headers; /* the log's */
 };
@@ -39,6 +40,7 @@ struct rd_kafka_queue_s {
   struct delivered *first, **end;
   size_t count;
   int wake_fd; /* -1: none */
+  uint64_t version;
 };
 
 /* A partition that is being read. */
@@ -47,10 +49,21 @@ struct stream {
   rd_kafka_topic_t *topic;
   int32_t partition;
   size_t position;
+  int64_t high;   /* where the log ended at the last answer; -1: none yet */
   int64_t eof_at; /* where the end was told last; -1: nowhere */
   uint64_t silent_until_step;
   rd_kafka_queue_t *queue;
   rd_kafka_queue_t own_queue;
+};
+
+/* What was asked for a partition when its reading ended: the answer is kept with the partition, and
+ * comes into the queue of whoever reads it next, under the version that it was asked for. */
+struct late {
+  struct late *next;
+  uint32_t topic;
+  int32_t partition;
+  uint64_t version;
+  size_t position;
 };
 
 struct rd_kafka_s {
@@ -70,6 +83,8 @@ struct rd_kafka_s {
   rd_kafka_resp_err_t fatal;
   enum answer answer; /* to init or commit */
   struct stream *streams;
+  struct late *lates;
+  uint64_t version; /* of the last reading begun */
 };
 
 static rd_kafka_t *clients;
@@ -163,9 +178,17 @@ static void drop_unsent(rd_kafka_t *client) {
 
 static void forget_requests(const rd_kafka_t *client);
 
+static void drop_lates(rd_kafka_t *client) {
+  for (struct late *late; (late = client->lates) != NULL;) {
+    client->lates = late->next;
+    free(late);
+  }
+}
+
 void rd_kafka_destroy_flags(rd_kafka_t *client, int flags) {
   (void)flags;
   assert(client->streams == NULL);
+  drop_lates(client);
   drop_unsent(client);
   free(client->unsent);
   forget_requests(client);
@@ -485,7 +508,7 @@ rd_kafka_queue_t *rd_kafka_queue_new(rd_kafka_t *client) {
   return queue;
 }
 
-static rd_kafka_message_t *queue_pop(rd_kafka_queue_t *queue) {
+static struct delivered *queue_take(rd_kafka_queue_t *queue) {
   struct delivered *first = queue->first;
   if (first == NULL) {
     return NULL;
@@ -495,12 +518,21 @@ static rd_kafka_message_t *queue_pop(rd_kafka_queue_t *queue) {
   if (queue->first == NULL) {
     queue->end = &queue->first;
   }
-  return &first->message;
+  return first;
+}
+
+/* What was fetched for an earlier reading is passed over. */
+static rd_kafka_message_t *queue_pop(rd_kafka_queue_t *queue) {
+  struct delivered *first;
+  while ((first = queue_take(queue)) != NULL && first->version < queue->version) {
+    free(first);
+  }
+  return first == NULL ? NULL : &first->message;
 }
 
 static void queue_empty(rd_kafka_queue_t *queue) {
-  for (rd_kafka_message_t *message; (message = queue_pop(queue)) != NULL;) {
-    free(message);
+  for (struct delivered *delivered; (delivered = queue_take(queue)) != NULL;) {
+    free(delivered);
   }
 }
 
@@ -528,11 +560,14 @@ static void deliver_end(struct stream *stream, size_t end) {
   struct delivered *delivered = grab(sizeof *delivered);
   delivered->message.err = RD_KAFKA_RESP_ERR__PARTITION_EOF;
   delivered->message.offset = (int64_t)end;
+  delivered->version = stream->queue->version;
   stream->eof_at = (int64_t)end;
   queue_push(stream->queue, delivered);
 }
 
-static void deliver_entry(struct stream *stream, const struct entry *entry) {
+static void deliver_entry(struct stream *stream, size_t offset, uint64_t version) {
+  const struct entry *entry =
+      &broker_log(stream->topic->topic, (uint32_t)stream->partition)->items[offset];
   struct delivered *delivered = grab(sizeof *delivered);
   delivered->message = (rd_kafka_message_t){
       .rkt = stream->topic,
@@ -541,8 +576,9 @@ static void deliver_entry(struct stream *stream, const struct entry *entry) {
       .len = entry->value_is_null ? 0 : entry->value.size,
       .key = entry->key_is_null ? NULL : (void *)(uintptr_t)entry->key.data,
       .key_len = entry->key_is_null ? 0 : entry->key.size,
-      .offset = (int64_t)stream->position,
+      .offset = (int64_t)offset,
   };
+  delivered->version = version;
   delivered->timestamp_ms = entry->timestamp_ms;
   delivered->headers = entry->headers;
   queue_push(stream->queue, delivered);
@@ -559,9 +595,10 @@ static void fetch_some(void *context, int64_t argument) {
   const struct log *log = broker_log(stream->topic->topic, (uint32_t)stream->partition);
   const size_t end = log_stable_end(log);
   size_t left = draw(3) == 0 ? 1000 : 1 + draw(4);
+  stream->high = (int64_t)log->count;
   while (stream->position < end && left-- > 0) {
     if (entry_is_visible(log, stream->position)) {
-      deliver_entry(stream, &log->items[stream->position]);
+      deliver_entry(stream, stream->position, stream->queue->version);
     }
     stream->position++;
   }
@@ -620,6 +657,38 @@ static struct stream **find_stream(rd_kafka_topic_t *topic, int32_t partition) {
   return at;
 }
 
+/* The answer that was under way when the partition was read last. */
+static void deliver_late(struct stream *stream) {
+  struct late **at = &stream->topic->client->lates;
+  while (*at != NULL &&
+         ((*at)->topic != stream->topic->topic || (*at)->partition != stream->partition)) {
+    at = &(*at)->next;
+  }
+  struct late *late = *at;
+  if (late == NULL) {
+    return;
+  }
+  const struct log *log = broker_log(late->topic, (uint32_t)late->partition);
+  for (uint32_t left = 1 + draw(4); left > 0 && late->position < log_stable_end(log); left--) {
+    if (entry_is_visible(log, late->position)) {
+      deliver_entry(stream, late->position, late->version);
+    }
+    late->position++;
+  }
+  *at = late->next;
+  free(late);
+}
+
+static void keep_late(const struct stream *stream) {
+  struct late *late = grab(sizeof *late);
+  *late = (struct late){.next = stream->topic->client->lates,
+                        .topic = stream->topic->topic,
+                        .partition = stream->partition,
+                        .version = stream->queue->version,
+                        .position = stream->position};
+  stream->topic->client->lates = late;
+}
+
 int rd_kafka_consume_start_queue(rd_kafka_topic_t *topic, int32_t partition, int64_t offset,
                                  rd_kafka_queue_t *queue) {
   assert(*find_stream(topic, partition) == NULL);
@@ -628,10 +697,13 @@ int rd_kafka_consume_start_queue(rd_kafka_topic_t *topic, int32_t partition, int
                             .topic = topic,
                             .partition = partition,
                             .position = (size_t)offset,
+                            .high = -1,
                             .eof_at = -1};
   queue_init(&stream->own_queue);
   stream->queue = queue != NULL ? queue : &stream->own_queue;
+  stream->queue->version = ++topic->client->version;
   topic->client->streams = stream;
+  deliver_late(stream);
   return 0;
 }
 
@@ -644,6 +716,9 @@ int rd_kafka_consume_stop(rd_kafka_topic_t *topic, int32_t partition) {
   struct stream *stream = *at;
   if (stream != NULL) {
     *at = stream->next;
+    if (topic->client->member != NULL && fault(FAULT_FETCH_LATE)) {
+      keep_late(stream);
+    }
     queue_empty(&stream->own_queue);
     free(stream);
   }
@@ -723,10 +798,14 @@ rd_kafka_resp_err_t rd_kafka_offsets_for_times(rd_kafka_t *client,
 
 rd_kafka_resp_err_t rd_kafka_get_watermark_offsets(rd_kafka_t *client, const char *name,
                                                    int32_t partition, int64_t *low, int64_t *high) {
-  (void)client;
-  *low = 0;
-  *high = (int64_t)log_stable_end(broker_log(topic_of(name), (uint32_t)partition));
-  return RD_KAFKA_RESP_ERR_NO_ERROR;
+  for (const struct stream *stream = client->streams; stream != NULL; stream = stream->next) {
+    if (stream->topic->topic == topic_of(name) && stream->partition == partition) {
+      *low = 0;
+      *high = stream->high;
+      return RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+  }
+  return RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
 }
 
 void rd_kafka_message_destroy(rd_kafka_message_t *message) {

@@ -26,6 +26,7 @@ struct member {
   int64_t next_tick_ms;
   uint32_t incarnation;
   struct loop *loop;
+  struct fetch_shared *fetch_shared;
   uint8_t owner[OWNER_SIZE];
   struct config settings; /* as the environment tells them */
   struct environment environment;
@@ -141,6 +142,7 @@ static void open_lane(struct member *member, uint32_t lane) {
       .loop = loop_uv(member->loop),
       .setup = {.config = &config,
                 .schemas = shared.schemas,
+                .fetch_shared = member->fetch_shared,
                 .lane = lane,
                 .lane_count = sim.plan.lane_count,
                 .encoding = shared.encoding},
@@ -200,6 +202,7 @@ static void start(void *context, int64_t argument) {
   member->is_cut_off = false;
   member->gone_ms = -1;
   member->loop = loop_open(member);
+  member->fetch_shared = fetch_shared_open();
   member->next_tick_ms = sim.now_ms + TICK_MS;
   member->skew_ms = sim.plan.has_skew ? (int64_t)draw(2 * SKEW_MS_MAX + 1) - SKEW_MS_MAX : 0;
   memset(member->owner, 0, sizeof member->owner);
@@ -246,6 +249,7 @@ static void end_process(struct member *member) {
   sim.is_tracing = was_tracing;
   loop_close(member->loop);
   member->loop = NULL;
+  fetch_shared_close(member->fetch_shared);
   member->is_up = false;
   member->gone_ms = sim.now_ms;
   sim.current = NULL;

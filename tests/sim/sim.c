@@ -388,6 +388,7 @@ static void draw_plan(struct plan *plan) {
   for (enum fault_kind kind = FAULT_DUPLICATE; kind <= FAULT_GAP; kind++) {
     plan->rates[kind] = rate(6, 120);
   }
+  plan->rates[FAULT_FETCH_LATE] = rate(3, 500);
 }
 
 /* Some seeds look closely at what takes several things at once to go wrong: owners that overtake
@@ -411,6 +412,8 @@ static void focus(struct plan *plan) {
     break;
   case 2:
   case 3:
+  case 6:
+  case 7:
     plan->is_backlog = false;
     plan->lane_count = 1;
     plan->message_count = 80;

@@ -36,6 +36,7 @@ enum { LANES_MAX = 3, MEMBERS_MAX = 3 };
   X(END_DUPLICATE, "EndTxn sent again, the first copy late")                                       \
   X(TRANSACTION_TIMEOUT, "transaction timed out at the broker")                                    \
   X(FETCH_STALLED, "fetch of a partition stalled, its end seen late")                              \
+  X(FETCH_LATE, "fetch under way when its partition was closed")                                   \
   X(READ_HELD, "answer about the end of a partition held for long")                                \
   X(READ_FAILED, "end of a partition not answered")                                                \
   X(DUPLICATE, "message sent twice")                                                               \

@@ -11,6 +11,7 @@ import load
 import state
 
 PREFIX = "bench."
+WARM_UP_RUNS = 3  # then a broker's figures no longer fall
 INPUTS = [PREFIX + topic for topic in load.TOPICS]
 COLUMNS = (("messages_per_s", "messages/s", "%11.0f"), ("seconds", "seconds", "%8.2f"), ("floor_messages_per_s", "floor/s", "%11.0f"),
            ("share_of_floor", "share", "%7.3f"), ("cpu_seconds", "CPU s", "%7.2f"), ("floor_cpu_seconds", "floor CPU s", "%12.2f"),
@@ -59,7 +60,7 @@ def check(run, place, sent):
 def one_run(number, options, sent, policy=""):
     """From nothing: empty outputs, another group and another database. The inputs stay, and lie in
     the broker's cache as before."""
-    place = common.Place("bench_%d" % number, options.partitions, PREFIX)
+    place = common.Place("bench_%d" % number if number > 0 else "bench_warm_%d" % -number, options.partitions, PREFIX)
     place.make()
     if policy:
         put_in_force(place, policy)
@@ -84,6 +85,8 @@ def measure(options):
     count = sum(sent["messages"].values())
     print("%d messages of %d devices, sent in %.1f s" % (count, options.devices, sent["seconds"]))
     table, runs = common.Table("run", COLUMNS), []
+    for number in range(1, WARM_UP_RUNS + 1) if options.broker == "warm" else ():
+        table.show("warm-up %d" % number, one_run(-number, options, count))
     for number in range(1, options.runs + 1):
         runs.append(one_run(number, options, count))
         table.show("%d" % number, runs[-1])

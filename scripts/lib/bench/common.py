@@ -244,17 +244,18 @@ def main(bench, measure, options):
     parser.add_argument("--log", required=True)
     parser.add_argument("--json")
     parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--broker", choices=("warm", "cold"), default="cold")
     for name, (kind, default) in options.items():
         parser.add_argument("--" + name, type=kind, default=default)
     chosen = parser.parse_args()
     where = machine()
-    print("%(processors)d x %(processor)s, %(memory_gib).1f GiB, %(system)s, load %(load_average).1f" % where, flush=True)
+    print("%(processors)d x %(processor)s, %(memory_gib).1f GiB, %(system)s, load %(load_average).1f" % where + ", a %s broker" % chosen.broker, flush=True)
     try:
         found = measure(chosen)
     except Failed as failure:
         print("%s: %s" % (bench, failure), file=sys.stderr)
         sys.exit(1)
-    settings = {name: getattr(chosen, name) for name in ("partitions", *options)}
+    settings = {name: getattr(chosen, name) for name in ("partitions", "broker", *options)}
     text = json.dumps({"bench": bench, "machine": where, **settings, **found}, indent=2 if chosen.json else None) + "\n"
     if chosen.json:
         with open(chosen.json, "w", encoding="utf-8") as f:

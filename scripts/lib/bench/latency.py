@@ -6,6 +6,7 @@ import common
 import load
 import state
 
+WARM_UP_SECONDS = 120  # of a broker that is to be warm
 SKIP_SECONDS = 5  # connections, and muster's first batches
 COLUMNS = (("reports_per_s", "reports/s", "%9.0f"), ("p50_ms", "p50 ms", "%7.1f"), ("p90_ms", "p90", "%7.1f"), ("p99_ms", "p99", "%7.1f"),
            ("p999_ms", "p99.9", "%7.1f"), ("max_ms", "max", "%7.1f"), ("ack_p50_ms", "ack p50", "%8.1f"), ("ack_p99_ms", "p99", "%7.1f"),
@@ -14,7 +15,7 @@ COLUMNS = (("reports_per_s", "reports/s", "%9.0f"), ("p50_ms", "p50 ms", "%7.1f"
            ("kafka_cpu_share", "Kafka", "%6.3f"), ("rss_mib", "RSS MiB", "%8.0f"))
 
 
-def one_run(rate, number, options):
+def one_run(rate, number, seconds, options):
     place = common.Place("latency_%d_%d" % (rate, number), options.partitions)
     place.make()
     fleet = state.Fleet(place, options.devices, noncompliant_every=0)
@@ -24,7 +25,7 @@ def one_run(rate, number, options):
         muster.wait_quiet()
         batches, spent = muster.metric("muster_batches_total"), common.Spent(muster.pid)
         run = json.loads(common.run_quietly(common.BIN + "/latency_probe", common.KAFKA, place.prefix, head, fleet.first, fleet.count,
-                                            rate, options.seconds, min(SKIP_SECONDS, options.seconds // 2)))
+                                            rate, seconds, min(SKIP_SECONDS, seconds // 2)))
         muster.wait_quiet()
         cost = spent.now()
         seconds = run["reports"] / run["rate"]
@@ -37,10 +38,12 @@ def one_run(rate, number, options):
 
 def measure(options):
     table, rates = common.Table("rate", COLUMNS), []
+    if options.broker == "warm":
+        table.show("warm-up", one_run(options.rates[0], options.runs, WARM_UP_SECONDS, options))
     for rate in options.rates:
         runs = []
         for number in range(options.runs):
-            runs.append(one_run(rate, number, options))
+            runs.append(one_run(rate, number, options.seconds, options))
             table.show("%d" % rate, runs[-1])
         rates.append({"rate": rate, "runs": runs, "median": common.median(runs)})
     print("medians")

@@ -1,0 +1,163 @@
+#include "consumers/fetch_client.h"
+
+#include "consumers/fetch.h"
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct fetch_client {
+  rd_kafka_t *handle;
+  atomic_bool is_doubted;
+  size_t reader_count;  /* of a shared one; under the lock of who shares it */
+  pthread_mutex_t lock; /* of what follows */
+  struct error error;   /* the last */
+  uint64_t error_count;
+};
+
+struct fetch_shared {
+  pthread_mutex_t lock;
+  struct fetch_client *newest; /* NULL: nobody reads with it */
+  size_t reader_count;         /* of all that are left, doubted ones included */
+};
+
+/* Errors after which a client may be of no more use: what it is known by was changed, and it goes
+ * on with what it was made with. */
+static bool is_doubtful(int code) {
+  switch (code) {
+  case RD_KAFKA_RESP_ERR__FATAL:
+  case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+  case RD_KAFKA_RESP_ERR__SSL:
+  case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+  case RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM:
+    return true;
+  default:
+    return false;
+  }
+}
+
+static void on_error(rd_kafka_t *handle, int code, const char *reason, void *opaque) {
+  (void)handle;
+  struct fetch_client *client = opaque;
+  if (is_doubtful(code)) {
+    fetch_client_doubt(client);
+  }
+  pthread_mutex_lock(&client->lock);
+  client->error_count++;
+  snprintf(client->error.text, sizeof client->error.text, "%s: %s",
+           rd_kafka_err2str((rd_kafka_resp_err_t)code), reason);
+  pthread_mutex_unlock(&client->lock);
+}
+
+static void on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text) {
+  (void)handle, (void)level, (void)facility, (void)text; /* errors arrive through on_error */
+}
+
+enum status fetch_client_open(rd_kafka_conf_t *conf, struct fetch_client **client,
+                              struct error *error) {
+  struct fetch_client *made = calloc(1, sizeof *made);
+  assert(made != NULL);
+  pthread_mutex_init(&made->lock, NULL);
+  rd_kafka_conf_set_opaque(conf, made);
+  rd_kafka_conf_set_error_cb(conf, on_error);
+  rd_kafka_conf_set_log_cb(conf, on_log);
+  char text[256];
+  made->handle = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
+  if (made->handle == NULL) {
+    rd_kafka_conf_destroy(conf);
+    fetch_client_close(made);
+    return error_set(error, STATUS_CONFIG, "Kafka consumer: %s", text);
+  }
+  *client = made;
+  return STATUS_OK;
+}
+
+void fetch_client_close(struct fetch_client *client) {
+  if (client == NULL) {
+    return;
+  }
+  if (client->handle != NULL) {
+    rd_kafka_destroy_flags(client->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  }
+  pthread_mutex_destroy(&client->lock);
+  free(client);
+}
+
+rd_kafka_t *fetch_client_handle(const struct fetch_client *client) {
+  return client->handle;
+}
+
+void fetch_client_doubt(struct fetch_client *client) {
+  atomic_store(&client->is_doubted, true);
+}
+
+bool fetch_client_serve(struct fetch_client *client, uint64_t *seen, struct error *error) {
+  rd_kafka_poll(client->handle, 0);
+  pthread_mutex_lock(&client->lock);
+  const bool has_more = client->error_count != *seen;
+  if (has_more) {
+    *error = client->error;
+    *seen = client->error_count;
+  }
+  pthread_mutex_unlock(&client->lock);
+  return has_more;
+}
+
+uint64_t fetch_client_error_count(struct fetch_client *client) {
+  pthread_mutex_lock(&client->lock);
+  const uint64_t count = client->error_count;
+  pthread_mutex_unlock(&client->lock);
+  return count;
+}
+
+/* Sharing. -------------------------------------------------------------------------------- */
+
+struct fetch_shared *fetch_shared_open(void) {
+  struct fetch_shared *made = calloc(1, sizeof *made);
+  assert(made != NULL);
+  pthread_mutex_init(&made->lock, NULL);
+  return made;
+}
+
+void fetch_shared_close(struct fetch_shared *shared) {
+  if (shared == NULL) {
+    return;
+  }
+  assert(shared->reader_count == 0);
+  pthread_mutex_destroy(&shared->lock);
+  free(shared);
+}
+
+enum status fetch_shared_take(struct fetch_shared *shared, rd_kafka_conf_t *conf,
+                              struct fetch_client **client, struct error *error) {
+  enum status status = STATUS_OK;
+  pthread_mutex_lock(&shared->lock);
+  if (shared->newest != NULL && !atomic_load(&shared->newest->is_doubted)) {
+    rd_kafka_conf_destroy(conf);
+  } else {
+    status = fetch_client_open(conf, client, error);
+    shared->newest = status == STATUS_OK ? *client : shared->newest;
+  }
+  if (status == STATUS_OK) {
+    *client = shared->newest;
+    shared->newest->reader_count++;
+    shared->reader_count++;
+  }
+  pthread_mutex_unlock(&shared->lock);
+  return status;
+}
+
+void fetch_shared_give_back(struct fetch_shared *shared, struct fetch_client *client) {
+  pthread_mutex_lock(&shared->lock);
+  shared->reader_count--;
+  const bool is_last = --client->reader_count == 0;
+  if (is_last && shared->newest == client) {
+    shared->newest = NULL;
+  }
+  pthread_mutex_unlock(&shared->lock);
+  if (is_last) {
+    fetch_client_close(client);
+  }
+}
