@@ -1,7 +1,7 @@
 /* One transaction a publication, in this order: begin, produce, wait until the last record has
- * been acknowledged, commit, the last when the caller says so. Nothing is aborted and nothing retried here: after any failure the
- * client is destroyed on the spot, which also lets go of the records, and whoever opens the
- * next publisher of the lane ends what this one had open.
+ * been acknowledged, commit, the last when the caller says so. Nothing is aborted and nothing
+ * retried here: after any failure the client is destroyed on the spot, which also lets go of the
+ * records, and whoever opens the next publisher of the lane ends what this one had open.
  *
  * (1) A publication has failed if the client saw a connection fail in between, though the
  *     commit was answered: a request sent again after that may reach the broker twice, the
@@ -439,8 +439,8 @@ static enum status deliver(struct publisher *publisher, const struct span *parts
   return code == RD_KAFKA_RESP_ERR_NO_ERROR ? STATUS_OK : fail(publisher, "publish", code, error);
 }
 
-enum status publisher_send(struct publisher *publisher, const struct span *parts,
-                           size_t part_count, struct error *error) {
+enum status publisher_send(struct publisher *publisher, const struct span *parts, size_t part_count,
+                           struct error *error) {
   assert(!publisher->is_sent);
   if (publisher->client == NULL) {
     return error_set(error, STATUS_UNAVAILABLE, "publish for lane %u: it failed before",

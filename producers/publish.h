@@ -28,8 +28,8 @@ void publisher_close(struct publisher *publisher); /* NULL is allowed */
  * close this publisher, open another, read the position. STATUS_FENCED: the lane has another
  * owner. STATUS_CONFIG: a topic is missing, or refuses a record for its size or timestamp, which
  * no repetition will change. */
-enum status publisher_send(struct publisher *publisher, const struct span *parts,
-                           size_t part_count, struct error *error) MUST_USE;
+enum status publisher_send(struct publisher *publisher, const struct span *parts, size_t part_count,
+                           struct error *error) MUST_USE;
 
 /* Commits what was sent; its answers are publisher_send's. A publisher that is closed instead
  * leaves its transaction for the lane's next one to end. */
