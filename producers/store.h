@@ -102,6 +102,12 @@ enum status store_load_control(struct store *store, uint32_t lane, uint64_t batc
 void store_append_control(struct buffer *rows, uint32_t lane, const struct store_control *control,
                           struct rule_names rules);
 
+/* The columns of a row in COPY, named once, with ", " between: rows are written and read in this
+ * order. */
+extern const char store_device_columns[];
+extern const char store_block_columns[];
+extern const char store_result_columns[];
+
 /* Rows as they are decided, in binary COPY form without header and trailer. A result of kind
  * DEAD_LETTER also appends to `letters`. A device's row comes without its dates: they are its
  * block's. */

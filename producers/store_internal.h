@@ -54,10 +54,7 @@ enum status store_query(struct pg_conn *connection, const char *sql, const char 
 void store_script(struct buffer *script, const char *format, ...) PRINTF_LIKE(2, 3);
 void store_script_bytes(struct buffer *script, struct span bytes); /* as \x literal, quoted */
 
-/* The columns of a row in COPY, named once: rows are written and read in this order. */
-extern const char store_device_columns[];
-extern const char store_block_columns[];
-extern const char store_result_columns[];
+/* As those of store.h. */
 extern const char store_letter_columns[];
 
 /* What a device row keeps in `flags`, from the lowest bit; the view takes it apart the same way. */

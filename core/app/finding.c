@@ -68,6 +68,11 @@ static json_t *timer_json(const struct timer_cursor *timer) {
                          (json_int_t)timer->device_number, "kind", (json_int_t)timer->kind);
 }
 
+static json_t *sweep_json(const struct sweep_cursor *sweep) {
+  return !sweep->is_set ? json_null()
+                        : json_pack("{s:I}", "device_number", (json_int_t)sweep->device_number);
+}
+
 struct json_t *finding_of_row(const struct journal_row *row, const char *topic_prefix) {
   json_t *const ranges = json_object();
   json_t *const last = json_object();
@@ -88,13 +93,13 @@ struct json_t *finding_of_row(const struct journal_row *row, const char *topic_p
                           json_pack("{s:s, s:I}", "topic", name, "offset", (json_int_t)at->offset));
   }
   return json_pack(
-      "{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:o, s:o, "
-      "s:o, s:o, s:o}}",
+      "{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:o, "
+      "s:o, s:o, s:o, s:o}}",
       "lane", (json_int_t)row->lane, "batch", (json_int_t)row->batch, "first_seq",
       (json_int_t)row->first_seq, "last_seq", (json_int_t)row->last_seq, "clock_before",
       time_or_null(row->clock_before_ms), "clock_after", time_or_null(row->clock_after_ms),
-      "ranges", ranges, "not_believed", not_believed, "timer", timer_json(&row->timer),
-      "environment", digest_json(row->environment), "counts", "messages",
+      "ranges", ranges, "not_believed", not_believed, "timer", timer_json(&row->timer), "sweep",
+      sweep_json(&row->sweep), "environment", digest_json(row->environment), "counts", "messages",
       (json_int_t)row->message_count, "dead_letters", (json_int_t)row->dead_letter_count, "timers",
       (json_int_t)row->timer_count, "devices", (json_int_t)row->device_count, "digests", "inputs",
       digest_json(row->inputs), "results", digest_json(row->results), "chain",

@@ -304,8 +304,8 @@ static struct span take_bytes(struct span *from, size_t size) {
   return taken;
 }
 
-/* The last header of that name, as a number; false when there is none. */
-static bool header_number(struct span headers, const char *name, int64_t *number) {
+/* The last header of that name; false when there is none. */
+static bool header_value(struct span headers, const char *name, struct span *last) {
   bool is_there = false;
   uint32_t size;
   while (take_u32(&headers, &size)) {
@@ -315,14 +315,33 @@ static bool header_number(struct span headers, const char *name, int64_t *number
     }
     const struct span value = take_bytes(&headers, size == UINT32_MAX ? 0 : size);
     if (span_equal(found, span_text(name))) {
-      char digits[24];
-      snprintf(digits, sizeof digits, "%.*s", (int)value.size, (const char *)value.data);
-      char *end;
-      *number = strtoll(digits, &end, 10);
-      is_there = *end == '\0' && end != digits;
+      *last = value;
+      is_there = true;
     }
   }
   return is_there;
+}
+
+/* The same as a number. */
+static bool header_number(struct span headers, const char *name, int64_t *number) {
+  struct span value;
+  char digits[24];
+  char *end;
+  if (!header_value(headers, name, &value)) {
+    return false;
+  }
+  snprintf(digits, sizeof digits, "%.*s", (int)value.size, (const char *)value.data);
+  *number = strtoll(digits, &end, 10);
+  return *end == '\0' && end != digits;
+}
+
+/* A dead letter's, which says where it came from as Kafka Connect does. */
+static bool read_letter(struct span headers, struct found_head *head) {
+  head->has_cause = header_value(headers, "__connect.errors.topic", &head->cause_topic) &&
+                    header_number(headers, "__connect.errors.partition", &head->cause_partition) &&
+                    header_number(headers, "__connect.errors.offset", &head->cause_offset);
+  return header_number(headers, "muster.lane", &head->lane) &&
+         header_number(headers, "muster.seq", &head->seq);
 }
 
 static bool read_cause(struct bytes *bytes, struct found_head *head) {
@@ -416,8 +435,7 @@ bool found_read_head(const struct found_record *record, const struct frames *fra
   const struct outgoing *message = &record->message;
   *head = (struct found_head){0};
   if (message->record == RESULT_DEAD_LETTER) {
-    return header_number(message->headers, "muster.lane", &head->lane) &&
-           header_number(message->headers, "muster.seq", &head->seq);
+    return read_letter(message->headers, head);
   }
   struct bytes bytes;
   return body_of(message, frames, &bytes) && read_body(&bytes, head);

@@ -183,9 +183,17 @@ static void compare_records(struct verify *verify, const struct journal_entry *e
   compare_record(verify, &entry->batch->row, &last, entry->record);
 }
 
+/* An environment that is not new has no record: whoever repeats one has put it there. */
 static void check_environment(struct verify *verify, const struct recorded_batch *batch) {
   uint8_t digest[DIGEST_SIZE];
   digest_of(buffer_span(&batch->environment), digest);
+  if (batch->environment.size > 0 && verify->last.batch > 0 &&
+      memcmp(digest, verify->last.environment, DIGEST_SIZE) == 0) {
+    json_t *finding = finding_begin("journal row surplus", lane_of(verify), batch->row.batch);
+    finding_explain(finding, "the environment of the batches before stands there again");
+    verify_diverge(verify, finding);
+    return;
+  }
   if (batch->environment.size > 0 && memcmp(digest, batch->row.environment, DIGEST_SIZE) != 0) {
     json_t *finding = finding_begin("environment changed", lane_of(verify), batch->row.batch);
     finding_explain(finding, "the content of its environment is not what the row's digest says");
@@ -249,6 +257,9 @@ static enum status compare_outputs(struct verify *verify, const struct journal_r
   if (status == STATUS_OK && !verify_is_over(verify) && verify->options->compares_database) {
     status = verify_database_results(verify, row);
   }
+  if (status == STATUS_OK && !verify_is_over(verify) && verify->options->compares_database) {
+    status = verify_table_results(verify, row);
+  }
   if (status == STATUS_OK && !verify_is_over(verify)) {
     result->compared_to = row->batch;
   }
@@ -301,7 +312,10 @@ static enum status compare_batch(struct verify *verify, const struct journal_ent
     compare_records(verify, entry);
   }
   if (status == STATUS_OK && !verify_is_over(verify) && verify->second != NULL) {
-    status = verify_database_journal(verify, row);
+    status = verify_database_journal(verify, entry->batch);
+  }
+  if (status == STATUS_OK && !verify_is_over(verify) && verify->options->compares_database) {
+    status = verify_table_control(verify, row);
   }
   excuse_expired(verify, row);
   return status;
@@ -323,6 +337,21 @@ static void note_progress(struct verify *verify, const struct journal_row *row) 
   atomic_store(&progress->to_read, to_read);
 }
 
+/* Who takes the lane raises its epoch: one epoch is one owner's. */
+static void check_witness(struct verify *verify, const struct recorded_batch *batch) {
+  const struct journal_witness *witness = &batch->witness;
+  const bool is_lower = witness->epoch < verify->last_epoch;
+  const bool is_anothers = verify->has_last_owner && witness->epoch == verify->last_epoch &&
+                           memcmp(witness->owner, verify->last_owner, sizeof witness->owner) != 0;
+  if (is_lower || is_anothers) {
+    json_t *finding = finding_begin("journal row changed", lane_of(verify), batch->row.batch);
+    finding_explain(finding, is_lower ? "its epoch is lower than that of the batch before"
+                                      : "its owner is not the one of the batch before, though its "
+                                        "epoch is");
+    verify_diverge(verify, finding);
+  }
+}
+
 static void count_batch(struct verify *verify, const struct recorded_batch *batch) {
   struct verify_result *result = verify->result;
   struct verify_progress *progress = verify->options->progress;
@@ -333,6 +362,8 @@ static void count_batch(struct verify *verify, const struct recorded_batch *batc
   verify->last.not_believed = NULL;
   verify->last.not_believed_count = 0;
   verify->last_epoch = batch->witness.epoch;
+  memcpy(verify->last_owner, batch->witness.owner, sizeof verify->last_owner);
+  verify->has_last_owner = true;
   memcpy(result->chain, row->chain, DIGEST_SIZE);
   result->batches++;
   result->partial += inputs_are_partial(verify) || results_are_partial(verify) ? 1 : 0;
@@ -377,10 +408,8 @@ static enum status verify_batch(struct verify *verify, const struct journal_entr
   if (!verify_is_over(verify)) {
     status = compare_batch(verify, entry, holds);
   }
-  if (status == STATUS_OK && !verify_is_over(verify) && batch->witness.epoch < verify->last_epoch) {
-    json_t *finding = finding_begin("journal row changed", lane_of(verify), row->batch);
-    finding_explain(finding, "its epoch is lower than that of the batch before");
-    verify_diverge(verify, finding);
+  if (status == STATUS_OK && !verify_is_over(verify)) {
+    check_witness(verify, batch);
   }
   if (status == STATUS_OK && !verify_is_over(verify)) {
     count_batch(verify, batch);
@@ -452,6 +481,10 @@ static enum status verify_end(struct verify *verify, bool *goes_on) {
   }
   if (verify->options->compares_database) {
     status = verify_database_rest(verify, goes_on);
+  }
+  if (status == STATUS_OK && !*goes_on && !verify_is_over(verify) &&
+      verify->options->compares_database) {
+    status = verify_table_rest(verify);
   }
   if (status == STATUS_OK && !*goes_on && !verify_is_over(verify) &&
       verify->options->compares_database) {
@@ -548,6 +581,7 @@ static enum status open_parts(struct verify *verify) {
       .subject_context = verify->subjects,
       .watch = options->watch,
       .until_ms = TIME_NONE,
+      .makes_rows = options->compares_database,
   };
   verify->replay = replay_open(&replaying, verify->fetch);
   return STATUS_OK;

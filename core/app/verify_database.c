@@ -143,15 +143,25 @@ enum status verify_database_results(struct verify *verify, const struct journal_
   return status;
 }
 
-enum status verify_database_journal(struct verify *verify, const struct journal_row *row) {
+/* A batch as both sides must have it. */
+static json_t *batch_json(const struct recorded_batch *batch, const char *prefix) {
+  json_t *const json = finding_of_row(&batch->row, prefix);
+  const struct span content = buffer_span(&batch->environment);
+  json_object_set_new(json, "committed_at",
+                      json_integer((json_int_t)batch->witness.committed_at_ms));
+  json_object_set_new(json, "content", content.size > 0 ? json_of_bytes(content) : json_null());
+  return json;
+}
+
+enum status verify_database_journal(struct verify *verify, const struct recorded_batch *batch) {
   struct journal_entry entry;
   const enum status status = journal_source_next(verify->second, &entry, verify->error);
   if (status != STATUS_OK) {
     return status;
   }
   const char *prefix = verify->options->config->kafka.topic_prefix;
-  json_t *const expected = finding_of_row(row, prefix);
-  json_t *const found = entry.batch == NULL ? NULL : finding_of_row(&entry.batch->row, prefix);
+  json_t *const expected = batch_json(batch, prefix);
+  json_t *const found = entry.batch == NULL ? NULL : batch_json(entry.batch, prefix);
   if (found != NULL && json_equal(expected, found)) {
     json_decref(expected);
     json_decref(found);
@@ -159,7 +169,7 @@ enum status verify_database_journal(struct verify *verify, const struct journal_
     return STATUS_OK;
   }
   json_t *finding = finding_begin(found == NULL ? "row missing" : "row changed",
-                                  verify->options->lane, row->batch);
+                                  verify->options->lane, batch->row.batch);
   json_object_set_new(finding, "at", json_string("PostgreSQL, muster.journal"));
   finding_explain(finding, "the journal in PostgreSQL is not that of the topic");
   finding_compare(finding, expected, found);

@@ -8,6 +8,7 @@
 #include "core/app/message_json.h"
 #include "core/app/text.h"
 #include "core/app/verify_internal.h"
+#include "producers/store.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -22,9 +23,11 @@ struct device_note {
   uint64_t seq;
   int64_t at_ms, cause_offset, found_offset;
   const struct policy *policy; /* in force then */
+  uint64_t headers, event_id;  /* the beginnings of their digests */
   uint8_t cause_topic;
-  bool is_found;
-  uint8_t expected[SHORT_DIGEST_SIZE], found[SHORT_DIGEST_SIZE];
+  bool has_beside; /* these two are known; gone on from what an earlier call kept, they are not */
+  bool is_found, is_as_encoded;
+  uint8_t expected[SHORT_DIGEST_SIZE];
 };
 
 struct device_notes {
@@ -39,6 +42,16 @@ static void short_digest(const struct device_notes *notes, struct span bytes,
   digest_update(notes->digest, bytes);
   digest_final(notes->digest, whole);
   memcpy(digest, whole, SHORT_DIGEST_SIZE);
+}
+
+static uint64_t tiny_digest(const struct device_notes *notes, struct span bytes) {
+  uint8_t digest[SHORT_DIGEST_SIZE];
+  uint64_t tiny = 0;
+  if (bytes.size > 0) {
+    short_digest(notes, bytes, digest);
+    memcpy(&tiny, digest, sizeof tiny);
+  }
+  return tiny;
 }
 
 /* The device that a key names; INDEX_NONE when it is none of this lane's. */
@@ -89,6 +102,11 @@ void verify_note_devices(struct verify *verify) {
     note->cause_offset = touch->cause.offset;
     note->cause_topic = (uint8_t)touch->cause.topic;
     note->policy = touch->policy;
+    note->headers = tiny_digest(verify->notes, record.headers);
+    note->event_id = touch->cause.has_event_id
+                         ? tiny_digest(verify->notes, span_of(touch->cause.event_id, EVENT_ID_SIZE))
+                         : 0;
+    note->has_beside = true;
     short_digest(verify->notes, record.value, note->expected);
   }
 }
@@ -138,26 +156,56 @@ void verify_close_notes(struct verify *verify) {
   }
 }
 
-/* Without what need not be the same: see above; the event's id is not kept. */
-static void leave_out(json_t *value) {
-  json_object_del(value, "last_sync_at");
-  json_object_del(value, "event_id");
+/* Of an event's id only a digest is kept: what has that digest is taken for it. */
+static void take_event_id(const struct verify *verify, const struct device_note *note,
+                          json_t *expected, const json_t *found) {
+  const char *text = json_string_value(json_object_get(found, "event_id"));
+  uint8_t id[EVENT_ID_SIZE] = {0};
+  size_t digits = 0;
+  for (; text != NULL && *text != '\0'; text++) {
+    const char *const digit = strchr("0123456789abcdef", *text);
+    if (digit != NULL && digits < 2 * EVENT_ID_SIZE) {
+      id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | (digit - "0123456789abcdef"));
+      digits++;
+    }
+  }
+  const uint64_t is = digits == 0 ? 0 : tiny_digest(verify->notes, span_of(id, sizeof id));
+  if (!note->has_beside || is == note->event_id) {
+    json_object_set(expected, "event_id", json_object_get(found, "event_id"));
+  } else {
+    json_object_set_new(expected, "event_id", json_string("another"));
+  }
+}
+
+/* The device as it was decided, without its event's id and traceparent. */
+static void make_image(struct verify *verify, uint32_t index,
+                       uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE],
+                       struct device_image *image) {
+  const struct device_note *note = note_of(verify, index);
+  lane_image(&replay_state(verify->replay)->lane, index, NULL, ids, image);
+  image->seq = note->seq;
+  image->at_ms = note->at_ms;
+  image->policy = note->policy->version;
+  image->cause = (struct cause){.topic = note->cause_topic, .offset = note->cause_offset};
+}
+
+void verify_make_device_row(struct verify *verify, uint32_t index, struct buffer *rows) {
+  uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+  struct device_image image;
+  make_image(verify, index, ids, &image);
+  image.is_changed = true;
+  store_append_device(rows, &image);
 }
 
 /* The device's record as it was decided. */
 static json_t *expected_value(struct verify *verify, uint32_t index) {
   const struct lane_state *state = replay_state(verify->replay);
-  const struct device_note *note = note_of(verify, index);
   uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
   struct device_image image;
   struct buffer records = {0};
   struct outgoing record;
   size_t position = 0;
-  lane_image(&state->lane, index, NULL, ids, &image);
-  image.seq = note->seq;
-  image.at_ms = note->at_ms;
-  image.policy = note->policy->version;
-  image.cause = (struct cause){.topic = note->cause_topic, .offset = note->cause_offset};
+  make_image(verify, index, ids, &image);
   encode_device(replay_encoding(verify->replay), &image, lane_state_address(state, image.person),
                 &records);
   const bool is_there = outgoing_next(buffer_span(&records), &position, &record);
@@ -196,15 +244,29 @@ static json_t *place(const struct verify *verify, int64_t offset) {
                    "offset", (json_int_t)offset);
 }
 
+static bool has_headers(const struct verify *verify, const struct device_note *note,
+                        const struct outgoing *message) {
+  return !note->has_beside || note->headers == tiny_digest(verify->notes, message->headers);
+}
+
 /* A record that is not the bytes decided last: the same, or another device state? */
 static void compare_value(struct verify *verify, uint32_t index, const struct found_record *found) {
   json_t *const expected = expected_value(verify, index);
   json_t *const value = found->message.value_is_null
                             ? json_null()
                             : json_of_value(replay_schemas(verify->replay), found->message.value);
-  leave_out(expected);
-  leave_out(value);
+  const struct device_note *note = note_of(verify, index);
+  json_object_del(expected, "last_sync_at");
+  json_object_del(value, "last_sync_at");
+  take_event_id(verify, note, expected, value);
   excuse_erased(verify, expected, value);
+  if (json_is_object(value)) { /* what stands beside the value */
+    json_object_set_new(expected, "timestamp", json_integer(note->at_ms));
+    json_object_set_new(value, "timestamp", json_integer(found->message.timestamp_ms));
+    json_object_set_new(expected, "headers_are_as_decided", json_true());
+    json_object_set_new(value, "headers_are_as_decided",
+                        json_boolean(has_headers(verify, note, &found->message)));
+  }
   if (json_equal(expected, value)) {
     json_decref(expected);
     json_decref(value);
@@ -224,6 +286,14 @@ static void find_stranger(struct verify *verify, const struct found_record *foun
   verify_diverge(verify, finding);
 }
 
+static bool is_as_encoded(const struct verify *verify, const struct device_note *note,
+                          const struct outgoing *message) {
+  uint8_t digest[SHORT_DIGEST_SIZE];
+  short_digest(verify->notes, message->value, digest);
+  return memcmp(note->expected, digest, SHORT_DIGEST_SIZE) == 0 &&
+         message->timestamp_ms == note->at_ms && has_headers(verify, note, message);
+}
+
 /* Notes the newest record of each device. */
 static enum status read_newest(struct verify *verify) {
   const struct found_record *found;
@@ -240,13 +310,9 @@ static enum status read_newest(struct verify *verify) {
     struct device_note *note = note_of(verify, index);
     note->found_offset = found->offset;
     note->is_found = true;
-    short_digest(verify->notes, found->message.value, note->found);
+    note->is_as_encoded = is_as_encoded(verify, note, &found->message);
     found_pop(verify->found, RECORD_DEVICE);
   }
-}
-
-static bool is_as_encoded(const struct device_note *note) {
-  return note->is_found && memcmp(note->expected, note->found, SHORT_DIGEST_SIZE) == 0;
 }
 
 /* The newest records that are not the bytes decided last are read once more. */
@@ -260,7 +326,7 @@ static enum status compare_newest(struct verify *verify) {
     }
     const uint32_t index = index_of(verify, found->message.key);
     const struct device_note *note = index == INDEX_NONE ? NULL : note_of(verify, index);
-    if (note != NULL && note->found_offset == found->offset && !is_as_encoded(note)) {
+    if (note != NULL && note->found_offset == found->offset && !note->is_as_encoded) {
       compare_value(verify, index, found);
     }
     found_pop(verify->found, RECORD_DEVICE);
@@ -296,7 +362,7 @@ enum status verify_device_topic(struct verify *verify, bool *goes_on) {
     const struct device_note *note = note_of(verify, i);
     if (!note->is_found) {
       diverge(verify, "device missing", i, place(verify, -1), expected_value(verify, i), NULL);
-    } else if (is_as_encoded(note)) {
+    } else if (note->is_as_encoded) {
       verify->result->devices++;
     } else {
       other_count++;
@@ -335,8 +401,7 @@ static enum status take_device(void *context, const struct span *values, struct 
   view->next++;
   json_t *const expected = expected_value(verify, index);
   message_json_times(expected);
-  json_object_del(expected, "event_id");
-  json_object_del(found, "event_id");
+  take_event_id(verify, note_of(verify, index), expected, found);
   excuse_erased(verify, expected, found);
   if (json_equal(expected, found)) {
     json_decref(expected);
@@ -374,7 +439,7 @@ static enum status read_view(struct verify *verify) {
     diverge(verify, "row missing", view.next, json_string("PostgreSQL, muster.devices"),
             expected_value(verify, view.next), NULL);
   }
-  return status;
+  return status == STATUS_OK && !verify_is_over(verify) ? verify_table_devices(verify) : status;
 }
 
 /* While a run goes on, rows may be behind, and ahead of what is published: a difference counts when

@@ -24,6 +24,8 @@ struct verify {
   struct replay *replay;
   struct journal_row last; /* as recorded, of the last batch verified; zeros at first */
   int64_t last_epoch;
+  uint8_t last_owner[16];
+  bool has_last_owner;                  /* not of a batch that an earlier call verified */
   uint64_t last_seq[RESULT_KIND_COUNT]; /* of the result popped last */
   int64_t chase_mono_ms;                /* when the journal was at its end first; 0: not yet */
   struct journal_tree tree;             /* with checkpoints: over the batches verified */
@@ -31,6 +33,7 @@ struct verify {
   int64_t journal_offset;               /* behind the last batch; with a resume_directory */
   int64_t save_mono_ms;                 /* when the state is saved next; 0: nothing was yet */
   struct device_notes *notes;           /* NULL: none yet */
+  uint64_t control_count;               /* rows of control messages compared in the database */
   struct error *error;
 };
 
@@ -54,8 +57,24 @@ enum status verify_rest(struct verify *verify, bool *goes_on) MUST_USE;
 /* Compares the results of the batch that was just decided with the view. */
 enum status verify_database_results(struct verify *verify, const struct journal_row *row) MUST_USE;
 
-/* Compares the batch's row with the database's journal. */
-enum status verify_database_journal(struct verify *verify, const struct journal_row *row) MUST_USE;
+/* Compares the batch's row, its environment and the time of its commit with the database's
+ * journal. Who committed it may be another there: see `replay rebuild`. */
+enum status verify_database_journal(struct verify *verify,
+                                    const struct recorded_batch *batch) MUST_USE;
+
+/* The same batch against the tables behind the views: each column of its results; what its control
+ * messages changed. At the end: rows that no batch has, and policies. */
+enum status verify_table_results(struct verify *verify, const struct journal_row *row) MUST_USE;
+enum status verify_table_control(struct verify *verify, const struct journal_row *row) MUST_USE;
+enum status verify_table_rest(struct verify *verify) MUST_USE;
+enum status verify_table_policies(struct verify *verify) MUST_USE;
+
+/* Each column of the devices' rows that decides what comes. */
+enum status verify_table_devices(struct verify *verify) MUST_USE;
+
+/* Appends the row of a device as store_append_device makes it; what the note does not have of its
+ * last change (its batch, event and traceparent) is left empty. */
+void verify_make_device_row(struct verify *verify, uint32_t index, struct buffer *rows);
 
 /* At the end: rows that are too much, unless the journal goes on. */
 enum status verify_database_rest(struct verify *verify, bool *goes_on) MUST_USE;

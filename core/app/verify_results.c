@@ -40,9 +40,7 @@ static json_t *begin(const struct comparison *comparison, const char *what, int6
   json_object_set_new(finding, "at",
                       json_pack("{s:s, s:I, s:I}", "topic", name, "partition",
                                 (json_int_t)verify->options->lane, "offset", (json_int_t)offset));
-  if (comparison->expected->record != RESULT_DEAD_LETTER) {
-    json_object_set_new(finding, "cause", cause_json(&comparison->head));
-  }
+  json_object_set_new(finding, "cause", cause_json(&comparison->head));
   return finding;
 }
 
