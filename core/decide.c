@@ -30,6 +30,15 @@ static bool shows_change(const struct device *a, const struct device *b) {
          a->ticket_open != b->ticket_open || (a->overdue_stage > 0) != (b->overdue_stage > 0);
 }
 
+/* Whether more moves than what is kept apart from the device's row. */
+static bool has_moved(const struct device *a, const struct device *b) {
+  struct device dated = *b;
+  dated.last_sync_at_ms = a->last_sync_at_ms;
+  dated.antivirus_signatures_at_ms = a->antivirus_signatures_at_ms;
+  dated.threat_at_ms = a->threat_at_ms;
+  return memcmp(a, &dated, sizeof dated) != 0;
+}
+
 struct touch *decide_apply(const struct step *step, uint32_t index, const struct device *next,
                            bool is_changed) {
   struct lane *lane = step->lane;
@@ -38,9 +47,12 @@ struct touch *decide_apply(const struct step *step, uint32_t index, const struct
   if (!is_changed && memcmp(device, next, sizeof *device) == 0) {
     return NULL;
   }
+  const bool moves = is_changed || has_moved(device, next);
   *device = *next;
   lane_schedule(lane, index);
-  return lane_touch(lane, index, is_changed, &step->cause);
+  struct touch *touch = lane_touch(lane, index, is_changed, &step->cause);
+  touch->has_moved = touch->has_moved || moves;
+  return touch;
 }
 
 static void apply(const struct step *step, uint32_t index, const struct device *next, bool is_new) {

@@ -80,6 +80,27 @@ enum timer_kind {
   TIMER_KIND_WIPE_OVERDUE, /* a wipe that waits for a check-in */
 };
 
+/* What moves with nearly every message of a device, and what follows from it: kept apart from its
+ * row, by blocks of devices in the order of their numbers. */
+enum { DEVICE_BLOCK_SIZE = 32 };
+
+enum device_date {
+  DATE_LAST_SYNC,
+  DATE_ANTIVIRUS_SIGNATURES,
+  DATE_THREAT,
+  DATE_NEXT_DUE,
+  DEVICE_DATE_COUNT
+};
+
+/* Of `count` devices of a lane from index DEVICE_BLOCK_SIZE * number on; only a lane's last block
+ * may be short. */
+struct device_block {
+  uint32_t lane, number;
+  uint32_t count;
+  int64_t at_ms[DEVICE_DATE_COUNT][DEVICE_BLOCK_SIZE]; /* TIME_NONE: never */
+  uint8_t next_timer[DEVICE_BLOCK_SIZE];               /* enum timer_kind */
+};
+
 /* All that is stored of a device, with its texts: what a row and a Device record are made of. */
 struct device_image {
   uint64_t number;

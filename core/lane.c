@@ -14,6 +14,16 @@ void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct 
   control_init(&lane->control, &lane->memory, policy);
 }
 
+void lane_reserve(struct lane *lane, uint32_t device_count) {
+  assert(lane->device_count == 0 && lane->device_capacity == 0);
+  const size_t size = device_count * sizeof *lane->devices;
+  if (size > 0) {
+    lane->devices = lane->memory.resize(lane->memory.context, NULL, 0, size);
+    lane->device_capacity = device_count;
+    table_reserve(&lane->by_serial, &lane->memory, device_count);
+  }
+}
+
 static void release(const struct memory *memory, void *block, size_t size) {
   if (block != NULL) {
     memory->resize(memory->context, block, size, 0);
@@ -34,6 +44,8 @@ void lane_fini(struct lane *lane) {
           lane->touches.batch_changed_capacity * sizeof *lane->touches.batch_changed);
   release(memory, lane->touches.of_device,
           lane->touches.of_device_capacity * sizeof *lane->touches.of_device);
+  release(memory, lane->touches.has_block,
+          lane->touches.has_block_capacity * sizeof *lane->touches.has_block);
   table_fini(&lane->by_serial, memory);
   table_fini(&lane->versions.by_text, memory);
   table_fini(&lane->persons.by_subject, memory);
@@ -241,20 +253,33 @@ void lane_remember_enrollment(struct lane *lane, struct device *device,
   device->enrollment = list->count++;
 }
 
+static void reach_devices(struct lane *lane) {
+  struct touches *touches = &lane->touches;
+  touches->of_device = lane->memory.resize(lane->memory.context, touches->of_device,
+                                           touches->of_device_capacity * sizeof *touches->of_device,
+                                           lane->device_capacity * sizeof *touches->of_device);
+  touches->of_device_capacity = lane->device_capacity;
+  const uint32_t before = touches->has_block_capacity;
+  const uint32_t blocks = lane->device_capacity / DEVICE_BLOCK_SIZE + 1;
+  touches->has_block =
+      lane->memory.resize(lane->memory.context, touches->has_block,
+                          before * sizeof *touches->has_block, blocks * sizeof *touches->has_block);
+  memset(touches->has_block + before, 0, (blocks - before) * sizeof *touches->has_block);
+  touches->has_block_capacity = blocks;
+}
+
 static struct touch *touch_of(struct lane *lane, uint32_t index) {
   struct touches *touches = &lane->touches;
   struct device *device = &lane->devices[index];
   if (touches->of_device_capacity < lane->device_capacity) {
-    touches->of_device =
-        lane->memory.resize(lane->memory.context, touches->of_device,
-                            touches->of_device_capacity * sizeof *touches->of_device,
-                            lane->device_capacity * sizeof *touches->of_device);
-    touches->of_device_capacity = lane->device_capacity;
+    reach_devices(lane);
   }
   if (!device->touched) {
     touches->items = memory_grow(&lane->memory, touches->items, touches->count, &touches->capacity,
                                  sizeof *touches->items);
-    touches->items[touches->count] = (struct touch){.device = index};
+    bool *has_block = &touches->has_block[index / DEVICE_BLOCK_SIZE];
+    touches->items[touches->count] = (struct touch){.device = index, .is_block_first = !*has_block};
+    *has_block = true;
     touches->of_device[index] = touches->count++;
     device->touched = true;
   }
@@ -319,7 +344,9 @@ void lane_end_batch(struct lane *lane) {
 void lane_clear_touches(struct lane *lane) {
   assert(lane->touches.batch_changed_count == 0);
   for (uint32_t i = 0; i < lane->touches.count; i++) {
-    lane->devices[lane->touches.items[i].device].touched = false;
+    const uint32_t index = lane->touches.items[i].device;
+    lane->devices[index].touched = false;
+    lane->touches.has_block[index / DEVICE_BLOCK_SIZE] = false;
   }
   lane->touches.count = 0;
   lane->touches.texts_size = 0;
@@ -368,6 +395,23 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
     image->cause = touch->cause;
     image->cause.traceparent =
         span_of(lane->touches.texts + touch->traceparent, touch->traceparent_size);
+  }
+}
+
+void lane_block(const struct lane *lane, uint32_t number, struct device_block *block) {
+  const uint32_t first = number * DEVICE_BLOCK_SIZE;
+  assert(first < lane->device_count);
+  const uint32_t left = lane->device_count - first;
+  block->lane = lane->number;
+  block->number = number;
+  block->count = left < DEVICE_BLOCK_SIZE ? left : DEVICE_BLOCK_SIZE;
+  for (uint32_t i = 0; i < block->count; i++) {
+    const struct device *device = &lane->devices[first + i];
+    block->at_ms[DATE_LAST_SYNC][i] = device->last_sync_at_ms;
+    block->at_ms[DATE_ANTIVIRUS_SIGNATURES][i] = device->antivirus_signatures_at_ms;
+    block->at_ms[DATE_THREAT][i] = device->threat_at_ms;
+    block->next_timer[i] =
+        (uint8_t)lane_next_timer(lane, first + i, device, &block->at_ms[DATE_NEXT_DUE][i]);
   }
 }
 

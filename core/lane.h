@@ -59,9 +59,11 @@ enum { ENROLLMENTS_SEEN_MAX = 1024 };
 /* A device whose row in the database is behind its state: changed since the last checkpoint. */
 struct touch {
   uint32_t device;
-  bool is_new;                 /* it has no row yet */
-  bool is_changed;             /* in what its Device record shows, last_sync_at aside */
-  bool is_batch_changed;       /* the same, by the batch being decided */
+  bool is_new;           /* it has no row yet */
+  bool is_changed;       /* in what its Device record shows, last_sync_at aside */
+  bool is_batch_changed; /* the same, by the batch being decided */
+  bool has_moved;        /* in more than its dates (struct device_block) */
+  bool is_block_first;   /* the first of its block: whoever writes the touches writes it here */
   const struct policy *policy; /* in force at the last change */
   uint64_t batch;              /* of the last change */
   uint64_t seq;                /* of the last change: the lane's last result number then */
@@ -75,6 +77,8 @@ struct touches {
   uint32_t count, capacity;
   uint32_t *of_device; /* parallel to the lane's devices; meaningful while `touched` */
   uint32_t of_device_capacity;
+  bool *has_block; /* by block: one of its devices is among the items */
+  uint32_t has_block_capacity;
   /* Those with is_batch_changed, in the order of their first change: indexes of items. */
   uint32_t *batch_changed;
   uint8_t *texts;
@@ -122,6 +126,9 @@ struct lane {
 void lane_init(struct lane *lane, uint32_t number, uint32_t count, const struct policy *policy,
                const struct memory *memory);
 void lane_fini(struct lane *lane);
+
+/* Makes room for that many devices in a lane that has none yet. */
+void lane_reserve(struct lane *lane, uint32_t device_count);
 
 /* The device with that serial, or INDEX_NONE. */
 uint32_t lane_find(const struct lane *lane, struct span serial);
@@ -203,6 +210,9 @@ void lane_clear_touches(struct lane *lane);
 void lane_image(const struct lane *lane, uint32_t index, const struct touch *touch,
                 uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE],
                 struct device_image *image);
+
+/* The dates of the devices of block `number`, which has one at least. */
+void lane_block(const struct lane *lane, uint32_t number, struct device_block *block);
 
 /* Puts back a device that was stored; called in order of number, none left out. */
 void lane_restore(struct lane *lane, const struct device_image *image);

@@ -65,14 +65,31 @@ static void put(struct table *table, uint64_t hash, uint32_t index) {
   table->slots[at] = (struct table_slot){.tag = tag_of(hash), .index = index};
 }
 
-static void grow(struct table *table, const struct memory *memory, table_hash_fn rehash,
-                 const void *context) {
-  const uint32_t old_count = table->slots == NULL ? 0 : table->mask + 1;
-  const uint32_t count = old_count == 0 ? SLOT_COUNT_MIN : old_count * 2;
-  struct table_slot *old = table->slots;
+static void make_slots(struct table *table, const struct memory *memory, uint32_t count) {
   table->slots = memory->resize(memory->context, NULL, 0, count * sizeof *table->slots);
   table->mask = count - 1;
   memset(table->slots, 0xff, count * sizeof *table->slots);
+}
+
+/* At most three quarters full: probes stay short. */
+static bool is_full(const struct table *table, uint32_t count) {
+  return count >= table->mask / 4 * 3;
+}
+
+void table_reserve(struct table *table, const struct memory *memory, uint32_t count) {
+  assert(table->slots == NULL && count < UINT32_MAX / 4);
+  uint32_t slot_count = SLOT_COUNT_MIN;
+  while (count > (slot_count - 1) / 4 * 3) {
+    slot_count *= 2;
+  }
+  make_slots(table, memory, slot_count);
+}
+
+static void grow(struct table *table, const struct memory *memory, table_hash_fn rehash,
+                 const void *context) {
+  const uint32_t old_count = table->slots == NULL ? 0 : table->mask + 1;
+  struct table_slot *old = table->slots;
+  make_slots(table, memory, old_count == 0 ? SLOT_COUNT_MIN : old_count * 2);
   for (uint32_t i = 0; i < old_count; i++) {
     if (old[i].index != INDEX_NONE) {
       put(table, rehash(context, old[i].index), old[i].index);
@@ -85,8 +102,7 @@ static void grow(struct table *table, const struct memory *memory, table_hash_fn
 
 void table_add(struct table *table, const struct memory *memory, uint64_t hash, uint32_t index,
                table_hash_fn rehash, const void *context) {
-  /* At most three quarters full: probes stay short. */
-  if (table->slots == NULL || table->count >= table->mask / 4 * 3) {
+  if (table->slots == NULL || is_full(table, table->count)) {
     grow(table, memory, rehash, context);
   }
   put(table, hash, index);

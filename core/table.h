@@ -30,6 +30,10 @@ uint64_t hash_bytes(struct span key);
 
 void table_fini(struct table *table, const struct memory *memory);
 
+/* Makes room for `count` items in a table that is empty: it need not grow, and hash all anew, on
+ * the way there. */
+void table_reserve(struct table *table, const struct memory *memory, uint32_t count);
+
 /* The index of the item with that key, or INDEX_NONE. */
 uint32_t table_find(const struct table *table, uint64_t hash, struct span key, table_equal_fn equal,
                     const void *context);

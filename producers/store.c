@@ -223,18 +223,28 @@ static void script_environment(struct buffer *script, const struct store_batch *
 static void script_devices(struct store *store, const struct store_batch *batch) {
   const bool is_streamed = batch->streamed.next != NULL;
   store->streamed = batch->streamed;
-  if (is_streamed ? batch->streamed.has_created : batch->created.size > 0) {
-    const struct copy created = {
-        .rows = batch->created, .is_streamed = is_streamed, .is_created = true};
-    script_copy(store, "muster.device_row", store_device_columns, created);
-  }
-  if (is_streamed ? batch->streamed.has_others : batch->devices.size > 0) {
-    /* Row by row through the key, however many there are: a plan made for many would be kept, and
-     * read the whole table for one. */
-    store_script(&store->script,
-                 "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;");
-    const struct copy others = {.rows = batch->devices, .is_streamed = is_streamed};
-    script_stage(store, "stage_device", store_device_columns, "store_devices", others);
+  bool is_by_key = false;
+  for (enum device_part part = 0; part < DEVICE_PART_COUNT; part++) {
+    const bool is_block = part == NEW_BLOCKS || part == KNOWN_BLOCKS;
+    const char *const columns = is_block ? store_block_columns : store_device_columns;
+    const struct copy rows = {
+        .rows = batch->devices[part], .is_streamed = is_streamed, .part = part};
+    if (is_streamed ? !batch->streamed.has[part] : rows.rows.size == 0) {
+      continue;
+    }
+    if (part == NEW_DEVICES || part == NEW_BLOCKS) {
+      script_copy(store, is_block ? "muster.device_block" : "muster.device_row", columns, rows);
+      continue;
+    }
+    if (!is_by_key) {
+      /* Row by row through the key, however many there are: a plan made for many would be kept,
+       * and read the whole table for one. */
+      store_script(&store->script,
+                   "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;");
+      is_by_key = true;
+    }
+    script_stage(store, is_block ? "stage_block" : "stage_device", columns,
+                 is_block ? "store_blocks" : "store_devices", rows);
   }
 }
 
@@ -287,7 +297,7 @@ static struct span next_piece(struct store *store) {
   const struct copy *const copy = &store->copies[store->copy_index];
   if (copy->is_streamed) {
     const struct store_devices *const streamed = &store->streamed;
-    const bool has_more = streamed->next(streamed->context, copy->is_created, &store->piece);
+    const bool has_more = streamed->next(streamed->context, copy->part, &store->piece);
     return has_more ? buffer_span(&store->piece) : span_of("", 0);
   }
   const size_t left = copy->rows.size - store->copy_sent;

@@ -45,13 +45,19 @@ enum status store_take_lane(struct store *store, struct ownership_of_lane *lane,
                             uint32_t lane_count, const char *topic_prefix, int64_t epoch_above,
                             struct lane_head *head, struct error *error) MUST_USE;
 
-/* Hands every device of the lane to `each`, in order of its number, with its user's address
- * (empty: erased); views and texts are valid during the call. The places in the lane's tables
- * (state.serial, person, timer, ...) are 0, `is_changed` is true. Streams: memory does not grow
- * with the lane. */
+/* Hands every device of the lane to `each`, in order of its number, without its last change and its
+ * user's address; views are valid during the call. The places in the lane's tables (state.serial,
+ * person, timer, ...) are 0. Streams: memory does not grow with the lane. */
 typedef void (*store_device_fn)(void *context, const struct device_image *device,
                                 struct span user_email);
 enum status store_load_devices(struct store *store, uint32_t lane, store_device_fn each,
+                               void *context, struct error *error) MUST_USE;
+
+/* Hands over the addresses of the lane's persons; of one that was erased there is none. Others'
+ * may be among them: with few lanes it costs less to read them than to tell them apart. */
+typedef void (*store_person_fn)(void *context, const uint8_t subject[SUBJECT_SIZE],
+                                struct span user_email);
+enum status store_load_persons(struct store *store, uint32_t lane, store_person_fn each,
                                void *context, struct error *error) MUST_USE;
 
 /* STATUS_FENCED when the lane has another owner by now. Called behind several readings: where its
@@ -99,23 +105,29 @@ void store_append_control(struct buffer *rows, uint32_t lane, const struct store
 /* The columns of a row in COPY, named once, with ", " between: rows are written and read in this
  * order. */
 extern const char store_device_columns[];
+extern const char store_block_columns[];
 extern const char store_result_columns[];
 
 /* Rows as they are decided, in binary COPY form without header and trailer. A result of kind
- * DEAD_LETTER also appends to `letters`. */
+ * DEAD_LETTER also appends to `letters`. A device's row comes without its dates: they are its
+ * block's. */
 void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t lane, uint64_t batch,
                          const struct result *result);
 void store_append_device(struct buffer *rows, const struct device_image *device);
+void store_append_block(struct buffer *rows, const struct device_block *block);
 void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE],
                          struct span user_email);
 
+/* What is written of devices, in this order. What has no row yet goes straight in, twice as fast as
+ * what has one; rows of new devices are is_changed. */
+enum device_part { NEW_DEVICES, KNOWN_DEVICES, NEW_BLOCKS, KNOWN_BLOCKS, DEVICE_PART_COUNT };
+
 /* Device rows that are made while they are sent, because there are too many to be held. */
 struct store_devices {
-  bool has_created, has_others;
+  bool has[DEVICE_PART_COUNT];
   void *context;
-  /* Replaces what is in `rows` by some more rows: of devices that have no row yet when
-   * `is_created`, first, then of the others. False: there are no more of these. */
-  bool (*next)(void *context, bool is_created, struct buffer *rows);
+  /* Replaces what is in `rows` by some more rows of the part. False: there are no more of these. */
+  bool (*next)(void *context, enum device_part part, struct buffer *rows);
 };
 
 /* One batch, or device rows alone. What it points to stays valid until the commit has ended. */
@@ -127,13 +139,11 @@ struct store_batch {
   uint64_t published_batch;      /* a lower bound known now; dead letters' bytes up to it go */
   struct span environment;       /* content to record, or empty when it is known */
   struct span persons;           /* store_append_person rows; written ahead, insert or nothing */
-  struct span created;           /* store_append_device rows of devices that have no row yet,
-                                  * straight in: twice as fast as `devices`; each is_changed */
-  struct span devices;           /* store_append_device rows of any other device */
-  struct store_devices streamed; /* instead of `created` and `devices`; a `next` of NULL: none */
-  struct span results;           /* store_append_result rows */
-  struct span control;           /* store_append_control's */
-  struct span letters;           /* original bytes of dead letters, until they are published */
+  struct span devices[DEVICE_PART_COUNT]; /* store_append_device's and store_append_block's */
+  struct store_devices streamed;          /* instead of `devices`; a `next` of NULL: none */
+  struct span results;                    /* store_append_result rows */
+  struct span control;                    /* store_append_control's */
+  struct span letters; /* original bytes of dead letters, until they are published */
 };
 
 /* Starts the commit: the persons in a transaction of their own when there are any, then one

@@ -7,7 +7,7 @@
 struct pg_conn;   /* libpq's PGconn */
 struct pg_result; /* libpq's PGresult */
 
-enum { COPY_COUNT_MAX = 5 }; /* persons, created, devices, results, letters */
+enum { COPY_COUNT_MAX = 3 + DEVICE_PART_COUNT }; /* persons, results, letters */
 
 /* Where the sending of one COPY's data stands. */
 enum copy_part { COPY_HEADER, COPY_ROWS, COPY_END };
@@ -15,7 +15,8 @@ enum copy_part { COPY_HEADER, COPY_ROWS, COPY_END };
 /* Rows of one COPY: there, or asked for piece by piece. */
 struct copy {
   struct span rows;
-  bool is_streamed, is_created;
+  bool is_streamed;
+  enum device_part part;
 };
 
 struct store {
@@ -28,6 +29,7 @@ struct store {
   size_t copy_index;
   size_t copy_sent; /* bytes of the present copy's rows */
   enum copy_part copy_part;
+  uint32_t lane_count;
   bool is_copying;
   bool is_committing;
   bool wants_write;
@@ -65,7 +67,6 @@ enum device_flag {
   FLAG_STAGE,
   FLAG_ANTIVIRUS_ENABLED,
   FLAG_DISK_ENCRYPTED,
-  FLAG_NEXT_TIMER,
   FLAG_EMAIL_BLOCKED,
   FLAG_SAP_BLOCKED,
   FLAG_TICKET_OPEN,
@@ -101,9 +102,23 @@ struct span row_span(struct row_reader *reader);                    /* empty for
 const char *row_text(struct row_reader *reader);                    /* terminated; NULL for null */
 void row_copy(struct row_reader *reader, uint8_t *bytes, size_t size); /* exactly that size */
 
-/* Read what store_device_columns and store_result_columns name. */
+/* An array's elements, ready for row_integer; its length is returned, 0 for null. */
+size_t row_array(struct row_reader *reader, struct row_reader *elements);
+
+/* Read what store_device_columns, store_block_columns and store_result_columns name. A device comes
+ * without its dates: block_date gives it those of its place in its block. */
 void row_device(struct row_reader *reader, struct device_image *device);
+void row_block(struct row_reader *reader, struct device_block *block);
+void block_date(const struct device_block *block, uint32_t place, struct device_image *device);
 void row_result(struct row_reader *reader, struct result *result);
+
+/* The session's tables through which rows that exist are written, and the statements that do. */
+void store_script_stages(struct buffer *script);
+
+/* Hands over the devices of a lane whose last change that is stored came after batch `after`, in
+ * order of number and with all that is stored. */
+enum status store_stream_changed(struct store *store, uint32_t lane, uint64_t after,
+                                 store_device_fn each, void *context, struct error *error) MUST_USE;
 
 /* Runs COPY (select) TO STDOUT in binary and hands each row to `each`. */
 typedef void (*store_row_fn)(void *context, struct row_reader *reader);

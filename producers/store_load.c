@@ -8,48 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows that may exist go through a table of the session: COPY can neither update nor skip. It is
- * emptied behind each use: ON COMMIT DELETE ROWS would truncate it in every commit, which takes
- * longer than all the rest of a small one (1 ms) and throws the prepared plan away. A row with
- * changed_batch 0 moved only what its topic does not show: of the last change the stored stays.
- * Persons are sorted by key, so that two sessions can never wait for each other. */
-static const char stage_sql[] =
-    "CREATE TEMP TABLE IF NOT EXISTS stage_person (LIKE muster.person);"
-    "CREATE TEMP TABLE IF NOT EXISTS stage_device (LIKE muster.device_row);"
-    "DEALLOCATE ALL;"
-    "PREPARE store_persons AS INSERT INTO muster.person (subject, user_email)"
-    " SELECT subject, user_email FROM stage_person ORDER BY subject ON CONFLICT DO NOTHING;";
-
-/* Of the last change that a device's topic shows; the others follow every touch. */
-static const char *const columns_of_change[] = {"changed_batch", "seq",         "at",
-                                                "policy",        "cause_topic", "cause_offset",
-                                                "event_id",      "traceparent", "overdue_since"};
-static const char *const columns_of_state[] = {"os_version",         "subject",
-                                               "enrollment_ids",     "flags",
-                                               "escalation",         "episode",
-                                               "violations",         "pending_since",
-                                               "last_sync_at",       "screen_lock_pin_length",
-                                               "clean_since",        "next_due_at",
-                                               "noncompliant_since", "antivirus_signatures_at",
-                                               "threat_at",          "wipe"};
-
-static void script_update(struct buffer *script) {
-  store_script(script, "PREPARE store_devices AS WITH written AS (UPDATE muster.device_row d SET ");
-  for (size_t i = 0; i < COUNT_OF(columns_of_change); i++) {
-    const char *const column = columns_of_change[i];
-    store_script(script, "%s = CASE s.changed_batch WHEN 0 THEN d.%s ELSE s.%s END, ", column,
-                 column, column);
-  }
-  for (size_t i = 0; i < COUNT_OF(columns_of_state); i++) {
-    const char *const column = columns_of_state[i];
-    store_script(script, "%s%s = s.%s", i > 0 ? ", " : "", column, column);
-  }
-  store_script(script,
-               " FROM stage_device s WHERE d.lane = s.lane AND d.number = s.number RETURNING 1) "
-               "SELECT muster.check_written(count(*), (SELECT count(*) FROM stage_device)) "
-               "FROM written;");
-}
-
 static const char journal_columns[] =
     "j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after, j.range_from, "
     "j.range_to, j.not_believed_topic, j.not_believed_offset, j.timer_due_at, j.timer_device, "
@@ -87,20 +45,6 @@ static void *must_have(void *memory) {
     abort();
   }
   return memory;
-}
-
-/* An array's elements, ready for row_integer; its length is returned. */
-static size_t row_array(struct row_reader *reader, struct row_reader *elements) {
-  enum { HEAD_SIZE = 12, DIMENSION_SIZE = 8 };
-  *elements = (struct row_reader){0};
-  const struct span bytes = row_span(reader);
-  if (bytes.size < HEAD_SIZE + DIMENSION_SIZE) {
-    return 0; /* an empty array has no dimension */
-  }
-  const uint8_t *const size = bytes.data + HEAD_SIZE;
-  elements->rest =
-      span_of(bytes.data + HEAD_SIZE + DIMENSION_SIZE, bytes.size - HEAD_SIZE - DIMENSION_SIZE);
-  return (size_t)size[0] << 24 | (size_t)size[1] << 16 | (size_t)size[2] << 8 | size[3];
 }
 
 static void row_ranges(struct row_reader *reader, struct journal_row *row) {
@@ -248,9 +192,8 @@ static enum status take_script(struct store *store, const struct ownership_of_la
   if (prefix == NULL) {
     return store_failure(store->connection, NULL, "take the lane", error);
   }
-  store_script(script, "SET application_name = 'muster lane %" PRIu32 "'; %s", lane->lane,
-               stage_sql);
-  script_update(script);
+  store_script(script, "SET application_name = 'muster lane %" PRIu32 "';", lane->lane);
+  store_script_stages(script);
   store_script(script, "SELECT muster.check_lanes(%" PRIu32 ", %s);", lane_count, prefix);
   store_script(script, "SELECT muster.end_owner(%" PRIu32 ");", lane->lane);
   store_script(script,
@@ -270,6 +213,7 @@ enum status store_take_lane(struct store *store, struct ownership_of_lane *lane,
   *head = (struct lane_head){0};
   struct buffer script = {0};
   PGresult *result = NULL;
+  store->lane_count = lane_count;
   enum status status =
       take_script(store, lane, lane_count, topic_prefix, epoch_above, &script, error);
   if (status == STATUS_OK) {
@@ -285,43 +229,6 @@ enum status store_take_lane(struct store *store, struct ownership_of_lane *lane,
   const uint64_t checkpoint_batch = strtoull(PQgetvalue(result, 0, 2), NULL, 10);
   PQclear(result);
   return load_head(store, lane->lane, checkpoint_batch, head, error);
-}
-
-struct device_stream {
-  store_device_fn each;
-  void *context;
-};
-
-static void hand_device(void *context, struct row_reader *reader) {
-  const struct device_stream *const stream = context;
-  struct device_image device;
-  row_device(reader, &device);
-  const struct span user_email = row_span(reader);
-  if (!reader->is_bad) {
-    stream->each(stream->context, &device, user_email);
-  }
-}
-
-/* The devices of a lane that were changed after batch `after`; all of them after -1. */
-static enum status load_devices(struct store *store, uint32_t lane, int64_t after,
-                                const struct device_stream *stream, struct error *error) {
-  struct buffer select = {0};
-  store_script(&select,
-               "SELECT d.*, p.user_email FROM (SELECT %s FROM muster.device_row "
-               "WHERE lane = %" PRIu32 " AND changed_batch > %" PRId64 ") d LEFT JOIN "
-               "muster.person p ON p.subject = d.subject ORDER BY d.number",
-               store_device_columns, lane, after);
-  struct device_stream copy = *stream;
-  const enum status status = store_stream(store->connection, (const char *)select.data,
-                                          "read the devices", hand_device, &copy, error);
-  buffer_fini(&select);
-  return status;
-}
-
-enum status store_load_devices(struct store *store, uint32_t lane, store_device_fn each,
-                               void *context, struct error *error) {
-  const struct device_stream stream = {.each = each, .context = context};
-  return load_devices(store, lane, -1, &stream, error);
 }
 
 enum status store_check_owner(struct store *store, const struct ownership_of_lane *lane,
@@ -437,8 +344,7 @@ enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batc
       hand_journal(&stream, UINT64_MAX);
     }
     if (status == STATUS_OK && replay->device != NULL) {
-      const struct device_stream devices = {.each = replay->device, .context = replay->context};
-      status = load_devices(store, lane, (int64_t)batch, &devices, error);
+      status = store_stream_changed(store, lane, batch, replay->device, replay->context, error);
     }
   }
   journal_list_fini(&journal);

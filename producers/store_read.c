@@ -89,6 +89,19 @@ void row_copy(struct row_reader *reader, uint8_t *bytes, size_t size) {
   }
 }
 
+size_t row_array(struct row_reader *reader, struct row_reader *elements) {
+  enum { HEAD_SIZE = 12, DIMENSION_SIZE = 8 };
+  *elements = (struct row_reader){0};
+  const struct span bytes = row_span(reader);
+  if (bytes.size < HEAD_SIZE + DIMENSION_SIZE) {
+    return 0; /* an empty array has no dimension */
+  }
+  const uint8_t *const size = bytes.data + HEAD_SIZE;
+  elements->rest =
+      span_of(bytes.data + HEAD_SIZE + DIMENSION_SIZE, bytes.size - HEAD_SIZE - DIMENSION_SIZE);
+  return (size_t)size[0] << 24 | (size_t)size[1] << 16 | (size_t)size[2] << 8 | size[3];
+}
+
 static void row_cause(struct row_reader *reader, struct cause *cause) {
   cause->topic = (enum topic)row_integer(reader, 0);
   cause->offset = row_integer(reader, -1);
@@ -115,7 +128,6 @@ static void row_state(struct row_reader *reader, struct device_image *device) {
   state->sap_blocked = flag_get(flags, FLAG_SAP_BLOCKED) != 0;
   state->ticket_open = flag_get(flags, FLAG_TICKET_OPEN) != 0;
   state->has_license = flag_get(flags, FLAG_HAS_LICENSE) != 0;
-  device->next_timer = (enum timer_kind)flag_get(flags, FLAG_NEXT_TIMER);
   const uint32_t escalation = (uint32_t)row_integer(reader, 0);
   state->mail_held = flag_get(escalation, FLAG_MAIL_HELD);
   state->overdue_stage = flag_get(escalation, FLAG_OVERDUE_STAGE);
@@ -167,13 +179,9 @@ void row_device(struct row_reader *reader, struct device_image *device) {
   device->enrollment_ids = row_span(reader);
   row_state(reader, device);
   device->state.pending_since_ms = row_time(reader);
-  device->state.last_sync_at_ms = row_time(reader);
   device->state.noncompliant_since_ms = row_time(reader);
-  device->state.antivirus_signatures_at_ms = row_time(reader);
   const int64_t clean_since_ms = row_time(reader);
   device->state.clean_since_ms = clean_since_ms == TIME_NONE ? 0 : clean_since_ms;
-  device->next_due_at_ms = row_time(reader);
-  device->state.threat_at_ms = row_time(reader);
   device->overdue_since_ms = row_time(reader);
   row_wipe(reader, device);
 }

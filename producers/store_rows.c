@@ -3,14 +3,13 @@
 
 #include <string.h>
 
-enum { DEVICE_COLUMN_COUNT = 28, RESULT_COLUMN_COUNT = 21, LETTER_COLUMN_COUNT = 9 };
+enum { DEVICE_COLUMN_COUNT = 24, RESULT_COLUMN_COUNT = 21, LETTER_COLUMN_COUNT = 9 };
 
 const char store_device_columns[] =
     "lane, number, changed_batch, seq, at, policy, cause_topic, cause_offset, event_id, "
     "traceparent, serial, os_version, subject, enrollment_ids, flags, escalation, "
     "screen_lock_pin_length, "
-    "episode, violations, pending_since, last_sync_at, noncompliant_since, "
-    "antivirus_signatures_at, clean_since, next_due_at, threat_at, overdue_since, wipe";
+    "episode, violations, pending_since, noncompliant_since, clean_since, overdue_since, wipe";
 
 const char store_result_columns[] =
     "lane, seq, batch, kind, at, policy, cause_topic, cause_offset, event_id, traceparent, "
@@ -280,11 +279,10 @@ static const struct flag_bits {
     [FLAG_OWNERSHIP] = {8, 2},          [FLAG_STATUS] = {10, 4},
     [FLAG_COMPLIANCE] = {14, 2},        [FLAG_STAGE] = {16, 4},
     [FLAG_ANTIVIRUS_ENABLED] = {20, 2}, [FLAG_DISK_ENCRYPTED] = {22, 2},
-    [FLAG_NEXT_TIMER] = {24, 4},        [FLAG_EMAIL_BLOCKED] = {28, 1},
-    [FLAG_SAP_BLOCKED] = {29, 1},       [FLAG_TICKET_OPEN] = {30, 1},
-    [FLAG_HAS_LICENSE] = {31, 1},       [FLAG_MAIL_HELD] = {0, 4},
-    [FLAG_OVERDUE_STAGE] = {4, 4},      [FLAG_OVERDUE_MAIL_HELD] = {8, 4},
-    [FLAG_THREAT_LEVEL] = {12, 3},
+    [FLAG_EMAIL_BLOCKED] = {28, 1},     [FLAG_SAP_BLOCKED] = {29, 1},
+    [FLAG_TICKET_OPEN] = {30, 1},       [FLAG_HAS_LICENSE] = {31, 1},
+    [FLAG_MAIL_HELD] = {0, 4},          [FLAG_OVERDUE_STAGE] = {4, 4},
+    [FLAG_OVERDUE_MAIL_HELD] = {8, 4},  [FLAG_THREAT_LEVEL] = {12, 3},
 };
 
 void flag_put(uint32_t *flags, enum device_flag flag, uint32_t value) {
@@ -307,7 +305,6 @@ static uint32_t flags_of(const struct device_image *device) {
   flag_put(&flags, FLAG_STAGE, state->stage);
   flag_put(&flags, FLAG_ANTIVIRUS_ENABLED, state->antivirus_enabled);
   flag_put(&flags, FLAG_DISK_ENCRYPTED, state->disk_encrypted);
-  flag_put(&flags, FLAG_NEXT_TIMER, (uint32_t)device->next_timer);
   flag_put(&flags, FLAG_EMAIL_BLOCKED, state->email_blocked);
   flag_put(&flags, FLAG_SAP_BLOCKED, state->sap_blocked);
   flag_put(&flags, FLAG_TICKET_OPEN, state->ticket_open);
@@ -372,12 +369,8 @@ void store_append_device(struct buffer *rows, const struct device_image *device)
   put_bytes(rows, device->enrollment_ids);
   put_state(rows, device);
   put_time(rows, state->pending_since_ms);
-  put_time(rows, state->last_sync_at_ms);
   put_time(rows, state->noncompliant_since_ms);
-  put_time(rows, state->antivirus_signatures_at_ms);
   put_time(rows, state->clean_since_ms == 0 ? TIME_NONE : state->clean_since_ms);
-  put_time(rows, device->next_due_at_ms);
-  put_time(rows, state->threat_at_ms);
   put_time(rows, is_changed ? device->overdue_since_ms : TIME_NONE);
   put_wipe(rows, device);
 }

@@ -30,8 +30,9 @@ void carrier_close(struct carrier *carrier) {
     return;
   }
   buffer_fini(&carrier->persons);
-  buffer_fini(&carrier->created);
-  buffer_fini(&carrier->devices);
+  for (enum device_part part = 0; part < DEVICE_PART_COUNT; part++) {
+    buffer_fini(&carrier->devices[part]);
+  }
   buffer_fini(&carrier->results);
   buffer_fini(&carrier->letters);
   buffer_fini(&carrier->control);
@@ -44,12 +45,17 @@ void carrier_close(struct carrier *carrier) {
   free(carrier);
 }
 
+void carrier_clear_devices(struct carrier *carrier) {
+  for (enum device_part part = 0; part < DEVICE_PART_COUNT; part++) {
+    buffer_clear(&carrier->devices[part]);
+  }
+}
+
 void carrier_begin(struct carrier *carrier, struct lane_state *state, uint64_t batch,
                    int64_t now_mono_ms) {
   uint8_t unused[DIGEST_SIZE];
   buffer_clear(&carrier->persons);
-  buffer_clear(&carrier->created);
-  buffer_clear(&carrier->devices);
+  carrier_clear_devices(carrier);
   buffer_clear(&carrier->results);
   buffer_clear(&carrier->letters);
   buffer_clear(&carrier->control);
@@ -112,11 +118,22 @@ size_t carrier_size(const struct carrier *carrier) {
   return carrier->results.size + carrier->letters.size + carrier->records.size;
 }
 
+size_t carrier_rows_size(const struct carrier *carrier) {
+  size_t size = carrier->results.size + carrier->letters.size;
+  for (enum device_part part = 0; part < DEVICE_PART_COUNT; part++) {
+    size += carrier->devices[part].size;
+  }
+  return size;
+}
+
 void carrier_rest(struct carrier *carrier) {
   buffer_trim(&carrier->results, ROWS_KEPT_MAX);
   buffer_trim(&carrier->records, ROWS_KEPT_MAX);
   buffer_trim(&carrier->letters, ROWS_KEPT_MAX);
   buffer_trim(&carrier->persons, ROWS_KEPT_MAX);
+  for (enum device_part part = 0; part < DEVICE_PART_COUNT; part++) {
+    buffer_trim(&carrier->devices[part], ROWS_KEPT_MAX);
+  }
 }
 
 /* One record for a device, whatever its row in the database. */
@@ -134,11 +151,26 @@ static void encode_changed(struct carrier *carrier) {
   lane_end_batch(lane);
 }
 
-static void append_device(const struct lane *lane, const struct touch *touch, struct buffer *rows) {
-  uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
-  struct device_image image;
-  lane_image(lane, touch->device, touch, ids, &image);
-  store_append_device(rows, &image);
+/* Devices come in order: the first that is touched of a block that has no row yet is its first. */
+static bool is_new_block(const struct touch *touch) {
+  return touch->is_new && touch->device % DEVICE_BLOCK_SIZE == 0;
+}
+
+/* What a touched device has written in that part, if anything. */
+static void append_device(const struct lane *lane, const struct touch *touch, enum device_part part,
+                          struct buffer *rows) {
+  if (part == NEW_DEVICES || part == KNOWN_DEVICES) {
+    uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+    struct device_image image;
+    if (touch->has_moved && touch->is_new == (part == NEW_DEVICES)) {
+      lane_image(lane, touch->device, touch, ids, &image);
+      store_append_device(rows, &image);
+    }
+  } else if (touch->is_block_first && is_new_block(touch) == (part == NEW_BLOCKS)) {
+    struct device_block block;
+    lane_block(lane, touch->device / DEVICE_BLOCK_SIZE, &block);
+    store_append_block(rows, &block);
+  }
 }
 
 bool carrier_write_devices(struct carrier *carrier, struct lane_state *state, uint64_t batch) {
@@ -151,24 +183,22 @@ bool carrier_write_devices(struct carrier *carrier, struct lane_state *state, ui
     return true;
   }
   for (uint32_t i = 0; i < lane->touches.count; i++) {
-    const struct touch *touch = &lane->touches.items[i];
-    append_device(lane, touch, touch->is_new ? &carrier->created : &carrier->devices);
+    for (enum device_part part = 0; part < DEVICE_PART_COUNT; part++) {
+      append_device(lane, &lane->touches.items[i], part, &carrier->devices[part]);
+    }
   }
   lane_clear_touches(lane);
   return false;
 }
 
-/* All new devices go first, then all others: the end of one kind is the start of the other. */
-static bool next_devices(void *context, bool is_created, struct buffer *rows) {
+/* One part after the other: the end of one is the start of the next. */
+static bool next_devices(void *context, enum device_part part, struct buffer *rows) {
   struct carrier *carrier = context;
   const struct lane *lane = &carrier->state->lane;
   assert(lane->touches.count == carrier->streamed_count);
   buffer_clear(rows);
   while (carrier->streamed_next < carrier->streamed_count && rows->size < STREAMED_PIECE_SIZE) {
-    const struct touch *touch = &lane->touches.items[carrier->streamed_next++];
-    if (touch->is_new == is_created) {
-      append_device(lane, touch, rows);
-    }
+    append_device(lane, &lane->touches.items[carrier->streamed_next++], part, rows);
   }
   if (rows->size == 0) {
     carrier->streamed_next = 0;
@@ -176,18 +206,25 @@ static bool next_devices(void *context, bool is_created, struct buffer *rows) {
   return rows->size > 0;
 }
 
-struct store_devices carrier_streamed(struct carrier *carrier) {
-  struct store_devices devices = {0};
+void carrier_put_devices(struct carrier *carrier, struct store_batch *batch) {
+  for (enum device_part part = 0; part < DEVICE_PART_COUNT; part++) {
+    batch->devices[part] = buffer_span(&carrier->devices[part]);
+  }
+  if (carrier->streamed_count == 0) {
+    return;
+  }
+  struct store_devices *devices = &batch->streamed;
+  const struct lane *lane = &carrier->state->lane;
+  *devices = (struct store_devices){.context = carrier, .next = next_devices};
   for (uint32_t i = 0; i < carrier->streamed_count; i++) {
-    const bool is_new = carrier->state->lane.touches.items[i].is_new;
-    devices.has_created = devices.has_created || is_new;
-    devices.has_others = devices.has_others || !is_new;
+    const struct touch *touch = &lane->touches.items[i];
+    if (touch->has_moved) {
+      devices->has[touch->is_new ? NEW_DEVICES : KNOWN_DEVICES] = true;
+    }
+    if (touch->is_block_first) {
+      devices->has[is_new_block(touch) ? NEW_BLOCKS : KNOWN_BLOCKS] = true;
+    }
   }
-  if (carrier->streamed_count > 0) {
-    devices.context = carrier;
-    devices.next = next_devices;
-  }
-  return devices;
 }
 
 void carrier_devices_written(struct carrier *carrier) {

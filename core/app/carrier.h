@@ -16,8 +16,8 @@ struct carrier {
   struct journal_row row;
   struct topic_offset *not_believed; /* the row's list, owned */
   uint32_t not_believed_capacity;
-  struct buffer persons, created, devices, results, letters; /* rows */
-  struct buffer control;                                     /* what its control message changed */
+  struct buffer persons, devices[DEVICE_PART_COUNT], results, letters; /* rows */
+  struct buffer control;     /* what its control message changed */
   struct buffer environment; /* content, when it begins with this batch */
   struct buffer records;
   struct buffer canonical; /* of one result */
@@ -47,6 +47,8 @@ struct sink carrier_sink(struct carrier *carrier);
 
 /* Bytes that will be sent, so far. */
 size_t carrier_size(const struct carrier *carrier);
+/* Bytes of rows that are held: of results, letters and devices. */
+size_t carrier_rows_size(const struct carrier *carrier);
 
 /* What a sealed batch is chained to. */
 struct seal {
@@ -70,7 +72,10 @@ void carrier_rest(struct carrier *carrier);
  * to be held and are made from the lane while they are sent; until that is done nothing may
  * change the lane, and then carrier_devices_written is called. */
 bool carrier_write_devices(struct carrier *carrier, struct lane_state *state, uint64_t batch);
-struct store_devices carrier_streamed(struct carrier *carrier);
+/* Hands them to the commit: the rows, or how they are made. */
+void carrier_put_devices(struct carrier *carrier, struct store_batch *batch);
+/* Forgets them, when the carrier is used again without a batch. */
+void carrier_clear_devices(struct carrier *carrier);
 void carrier_devices_written(struct carrier *carrier);
 
 #endif

@@ -45,6 +45,7 @@ static enum status check_empty(const struct config *config, struct error *error)
       "SELECT 'lane' WHERE EXISTS (SELECT FROM muster.lane) UNION ALL "
       "SELECT 'person' WHERE EXISTS (SELECT FROM muster.person) UNION ALL "
       "SELECT 'device_row' WHERE EXISTS (SELECT FROM muster.device_row) UNION ALL "
+      "SELECT 'device_block' WHERE EXISTS (SELECT FROM muster.device_block) UNION ALL "
       "SELECT 'result_row' WHERE EXISTS (SELECT FROM muster.result_row) UNION ALL "
       "SELECT 'journal_row' WHERE EXISTS (SELECT FROM muster.journal_row)";
   struct pg_conn *database;

@@ -191,9 +191,7 @@ static void note_committed(struct lane_task *task, const struct carrier *carrier
   struct metrics *metrics = task->options.metrics;
   const struct lane *lane = &task->resources.state->lane;
   metric_add(metrics, METRIC_BATCHES, lane->number, 0, 1);
-  metric_add(metrics, METRIC_COMMIT_BYTES, lane->number, 0,
-             (double)(carrier->results.size + carrier->created.size + carrier->devices.size +
-                      carrier->letters.size));
+  metric_add(metrics, METRIC_COMMIT_BYTES, lane->number, 0, (double)carrier_rows_size(carrier));
   for (uint32_t topic = 0; topic < TOPIC_COUNT; topic++) {
     metric_add(metrics, METRIC_MESSAGES, lane->number, topic,
                (double)carrier->message_counts[topic]);
@@ -273,7 +271,7 @@ void lane_commit_next(struct lane_task *task) {
   }
   struct carrier *carrier = task->committing = carriers_pop(&task->sealed);
   carrier->commit_mono_ms = clock_mono_ms();
-  const struct store_batch batch = {
+  struct store_batch batch = {
       .lane = &task->resources.ownership,
       .row = carrier->has_row ? &carrier->row : NULL,
       .checkpoint_batch = carrier->checkpoint_batch,
@@ -281,13 +279,11 @@ void lane_commit_next(struct lane_task *task) {
       .published_batch = task->resources.published_batch,
       .environment = buffer_span(&carrier->environment),
       .persons = buffer_span(&carrier->persons),
-      .created = buffer_span(&carrier->created),
-      .devices = buffer_span(&carrier->devices),
-      .streamed = carrier_streamed(carrier),
       .results = buffer_span(&carrier->results),
       .letters = buffer_span(&carrier->letters),
       .control = buffer_span(&carrier->control),
   };
+  carrier_put_devices(carrier, &batch);
   struct error error;
   const enum status status = store_commit_begin(task->resources.store, &batch, &error);
   if (status != STATUS_OK) {

@@ -103,11 +103,16 @@ static enum status check_position(const struct lane_setup *setup, struct lane_re
                        error);
 }
 
+/* Their users' addresses are learnt behind them, all at once. */
 static void restore_device(void *context, const struct device_image *device, struct span email) {
   struct lane_state *state = context;
   bool is_new;
   lane_state_person(state, device->subject, email, &is_new);
   lane_restore(&state->lane, device);
+}
+
+static void restore_address(void *context, const uint8_t subject[SUBJECT_SIZE], struct span email) {
+  lane_state_learn(context, subject, email);
 }
 
 struct control_restoring {
@@ -145,8 +150,13 @@ static enum status load(const struct lane_setup *setup, struct lane_resources *r
   struct lane *lane = &resources->state->lane;
   enum status status = load_control(setup, resources, error);
   if (status == STATUS_OK) {
+    lane_reserve(lane, (uint32_t)resources->head.checkpoint.device_count);
     status =
         store_load_devices(resources->store, setup->lane, restore_device, resources->state, error);
+  }
+  if (status == STATUS_OK) {
+    status =
+        store_load_persons(resources->store, setup->lane, restore_address, resources->state, error);
   }
   if (status == STATUS_OK) { /* or the devices may be newer than the rows read before them */
     status = store_check_owner(resources->store, &resources->ownership, error);

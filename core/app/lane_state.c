@@ -34,7 +34,7 @@ void lane_state_close(struct lane_state *state) {
   if (state != NULL) {
     lane_fini(&state->lane);
     buffer_fini(&state->addresses.text);
-    free(state->addresses.ends);
+    free(state->addresses.places);
     free(state);
   }
 }
@@ -58,18 +58,34 @@ enum status lane_state_restore_control(struct lane_state *state,
   return STATUS_OK;
 }
 
+enum { ADDRESS_SIZE_BITS = 16 };
+
+static uint64_t keep_address(struct addresses *addresses, struct span email) {
+  assert(email.size <= USER_EMAIL_SIZE_MAX);
+  const uint64_t place = (uint64_t)addresses->text.size << ADDRESS_SIZE_BITS | email.size;
+  buffer_append(&addresses->text, email.data, email.size);
+  return place;
+}
+
 uint32_t lane_state_person(struct lane_state *state, const uint8_t subject[SUBJECT_SIZE],
                            struct span email, bool *is_new) {
   const uint32_t person = lane_person(&state->lane, subject);
   struct addresses *addresses = &state->addresses;
   *is_new = person == addresses->count;
   if (*is_new) {
-    addresses->ends = memory_grow(&heap_memory, addresses->ends, addresses->count,
-                                  &addresses->capacity, sizeof *addresses->ends);
-    buffer_append(&addresses->text, email.data, email.size);
-    addresses->ends[addresses->count++] = addresses->text.size;
+    addresses->places = memory_grow(&heap_memory, addresses->places, addresses->count,
+                                    &addresses->capacity, sizeof *addresses->places);
+    addresses->places[addresses->count++] = keep_address(addresses, email);
   }
   return person;
+}
+
+void lane_state_learn(struct lane_state *state, const uint8_t subject[SUBJECT_SIZE],
+                      struct span email) {
+  const uint32_t person = lane_find_person(&state->lane, subject);
+  if (person != INDEX_NONE && lane_state_address(state, person).size == 0) {
+    state->addresses.places[person] = keep_address(&state->addresses, email);
+  }
 }
 
 void lane_state_name(struct lane_state *state, const struct span *emails) {
@@ -77,14 +93,14 @@ void lane_state_name(struct lane_state *state, const struct span *emails) {
   assert(addresses->count == state->lane.persons.count);
   buffer_clear(&addresses->text);
   for (uint32_t person = 0; person < addresses->count; person++) {
-    buffer_append(&addresses->text, emails[person].data, emails[person].size);
-    addresses->ends[person] = addresses->text.size;
+    addresses->places[person] = keep_address(addresses, emails[person]);
   }
 }
 
 struct span lane_state_address(const struct lane_state *state, uint32_t person) {
   const struct addresses *addresses = &state->addresses;
   assert(person < addresses->count);
-  const uint64_t start = person == 0 ? 0 : addresses->ends[person - 1];
-  return span_of(addresses->text.data + start, (size_t)(addresses->ends[person] - start));
+  const uint64_t place = addresses->places[person];
+  return span_of(addresses->text.data + (place >> ADDRESS_SIZE_BITS),
+                 (size_t)(place & ((1U << ADDRESS_SIZE_BITS) - 1)));
 }

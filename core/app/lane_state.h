@@ -6,10 +6,10 @@
 #include "core/sweep.h"
 #include "producers/store.h"
 
-/* The addresses of persons 0, 1, … one after the other. */
+/* The addresses of persons, one after the other as they were learnt. */
 struct addresses {
   struct buffer text;
-  uint64_t *ends; /* where address i ends */
+  uint64_t *places; /* of person i's: where it begins, and in the low 16 bits its length */
   uint32_t count, capacity;
 };
 
@@ -34,10 +34,14 @@ enum status lane_state_restore_control(struct lane_state *state,
 uint32_t lane_state_person(struct lane_state *state, const uint8_t subject[SUBJECT_SIZE],
                            struct span email, bool *is_new);
 
+/* Gives a person an address that has none yet; nothing happens when nobody is known under it. */
+void lane_state_learn(struct lane_state *state, const uint8_t subject[SUBJECT_SIZE],
+                      struct span email);
+
 /* Gives all persons their addresses anew: one each, empty where it is not known. */
 void lane_state_name(struct lane_state *state, const struct span *emails);
 
-/* Empty when the person was erased. Valid until the next person is added. */
+/* Empty when the person was erased. Valid until the next address is kept. */
 struct span lane_state_address(const struct lane_state *state, uint32_t person);
 
 #endif

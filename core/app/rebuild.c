@@ -61,7 +61,7 @@ static enum status commit_batch(struct rebuild *rebuild, const struct recorded_b
   struct carrier *carrier = replay_carrier(replay);
   const bool is_streaming =
       wants_devices(&state->lane) && carrier_write_devices(carrier, state, recorded->row.batch);
-  const struct store_batch batch = {
+  struct store_batch batch = {
       .lane = &rebuild->ownership,
       .row = &recorded->row,
       .checkpoint_batch = carrier->checkpoint_batch,
@@ -69,12 +69,10 @@ static enum status commit_batch(struct rebuild *rebuild, const struct recorded_b
       .published_batch = recorded->row.batch, /* it stands on the topic */
       .environment = buffer_span(&recorded->environment),
       .persons = buffer_span(&carrier->persons),
-      .created = buffer_span(&carrier->created),
-      .devices = buffer_span(&carrier->devices),
-      .streamed = carrier_streamed(carrier),
       .results = buffer_span(&carrier->results),
       .control = buffer_span(&carrier->control),
   };
+  carrier_put_devices(carrier, &batch);
   const enum status status = commit(rebuild, &batch);
   if (is_streaming) {
     carrier_devices_written(carrier);
@@ -96,18 +94,15 @@ static enum status commit_devices(struct rebuild *rebuild) {
   if (replay_state(replay)->lane.touches.count == 0) {
     return STATUS_OK;
   }
-  buffer_clear(&carrier->created);
-  buffer_clear(&carrier->devices);
+  carrier_clear_devices(carrier);
   const bool is_streaming =
       carrier_write_devices(carrier, replay_state(replay), rebuild->last_batch);
-  const struct store_batch batch = {
+  struct store_batch batch = {
       .lane = &rebuild->ownership,
       .checkpoint_batch = rebuild->last_batch,
       .published_batch = rebuild->last_batch,
-      .created = buffer_span(&carrier->created),
-      .devices = buffer_span(&carrier->devices),
-      .streamed = carrier_streamed(carrier),
   };
+  carrier_put_devices(carrier, &batch);
   const enum status status = commit(rebuild, &batch);
   if (is_streaming) {
     carrier_devices_written(carrier);

@@ -272,9 +272,9 @@ static const struct stray {
     "row surplus", table, "rows of lanes that are not there: %" PRId64,                            \
         "SELECT count(*) FROM muster." table " WHERE lane < 0 OR lane >= $1::integer"              \
   }
-static const struct stray of_no_lane[] = {OF_NO_LANE("result_row"), OF_NO_LANE("journal_row"),
-                                          OF_NO_LANE("device_row"), OF_NO_LANE("control_row"),
-                                          OF_NO_LANE("environment")};
+static const struct stray of_no_lane[] = {OF_NO_LANE("result_row"),  OF_NO_LANE("journal_row"),
+                                          OF_NO_LANE("device_row"),  OF_NO_LANE("device_block"),
+                                          OF_NO_LANE("control_row"), OF_NO_LANE("environment")};
 #undef OF_NO_LANE
 
 static enum status take_count(void *context, const struct span *values, struct error *error) {
@@ -326,6 +326,7 @@ enum status verify_table_rest(struct verify *verify) {
 struct device_rows {
   struct verify *verify;
   struct buffer made, bytes;
+  uint32_t next_block;
 };
 
 /* What a device's last change was and came with, beside what the view shows of it, is not kept. */
@@ -361,6 +362,65 @@ static enum status take_device(void *context, const struct span *values, struct 
   return STATUS_OK;
 }
 
+static void diverge_block(struct verify *verify, const char *what, uint32_t number,
+                          json_t *expected, json_t *found) {
+  json_t *finding = begin(verify, what, verify->last.batch, "device_block");
+  finding_explain(finding, "block %" PRIu32 " has not the dates that a lane would go on from",
+                  number);
+  finding_compare(finding, expected, found);
+  verify_diverge(verify, finding);
+}
+
+static uint32_t block_count(const struct verify *verify) {
+  const uint32_t devices = replay_state(verify->replay)->lane.device_count;
+  return (devices + DEVICE_BLOCK_SIZE - 1) / DEVICE_BLOCK_SIZE;
+}
+
+/* Blocks come in order of their numbers, none left out. */
+static enum status take_block(void *context, const struct span *values, struct error *error) {
+  (void)error;
+  struct device_rows *rows = context;
+  struct verify *verify = rows->verify;
+  const int64_t number = database_integer(values[0]);
+  json_t *expected = NULL;
+  json_t *found = NULL;
+  if (verify_is_over(verify)) {
+    return STATUS_OK;
+  }
+  if (number != rows->next_block || rows->next_block >= block_count(verify)) {
+    const bool is_missing = number > rows->next_block && rows->next_block < block_count(verify);
+    diverge_block(verify, is_missing ? "row missing" : "row surplus", rows->next_block, NULL, NULL);
+    return STATUS_OK;
+  }
+  struct device_block block;
+  lane_block(&replay_state(verify->replay)->lane, rows->next_block, &block);
+  buffer_clear(&rows->made);
+  store_append_block(&rows->made, &block);
+  take_hex(values[1], &rows->bytes);
+  struct binary made = {.rest = buffer_span(&rows->made)};
+  if (find_difference(&made, buffer_span(&rows->bytes), store_block_columns, NULL, &expected,
+                      &found)) {
+    diverge_block(verify, "row changed", rows->next_block, expected, found);
+  }
+  rows->next_block++;
+  return STATUS_OK;
+}
+
+static enum status compare_blocks(struct verify *verify, struct device_rows *rows,
+                                  const char *const *parameters) {
+  char sql[SQL_SIZE];
+  snprintf(sql, sizeof sql,
+           "SELECT block, record_send(ROW(%s)) FROM muster.device_block WHERE lane = $1::integer "
+           "ORDER BY block",
+           store_block_columns);
+  const enum status status =
+      database_query(verify->database, sql, parameters, 1, take_block, rows, verify->error);
+  if (status == STATUS_OK && !verify_is_over(verify) && rows->next_block < block_count(verify)) {
+    diverge_block(verify, "row missing", rows->next_block, NULL, NULL);
+  }
+  return status;
+}
+
 enum status verify_table_devices(struct verify *verify) {
   char sql[SQL_SIZE];
   char lane[NUMBER_SIZE];
@@ -370,8 +430,11 @@ enum status verify_table_devices(struct verify *verify) {
            "SELECT number, record_send(ROW(%s)) FROM muster.device_row WHERE lane = $1::integer "
            "ORDER BY number",
            store_device_columns);
-  const enum status status =
+  enum status status =
       database_query(verify->database, sql, parameters, 1, take_device, &rows, verify->error);
+  if (status == STATUS_OK && !verify_is_over(verify)) {
+    status = compare_blocks(verify, &rows, parameters);
+  }
   buffer_fini(&rows.made);
   buffer_fini(&rows.bytes);
   return status;

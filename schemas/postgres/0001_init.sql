@@ -26,14 +26,15 @@ CREATE TABLE muster.person (
 );
 CREATE INDEX person_user_email ON muster.person USING hash (user_email);
 
--- Half of a page is room for the rows' next versions, and no index covers what changes often: a
--- checkpoint that writes every row of a page stays in that page (HOT) and touches no index.
+-- A device without what moves at every check-in, which stands in its block. Half of a page is room
+-- for the rows' next versions, and no index covers what changes often: a checkpoint that writes
+-- every row of a page stays in that page (HOT) and touches no index.
 -- The key begins with the lane because a lane is loaded whole, in order of its numbers.
 --
 -- A row reflects its lane's checkpoint_batch. What has few values stands in `flags`, from the lowest
 -- bit: platform (4 bits), profile (4), ownership (2), status (4), compliance (2), stage (4),
--- antivirus_enabled (2), disk_encrypted (2), next action (4), email_blocked, sap_blocked,
--- ticket_open, has_license; in `escalation`: mail_held, overdue_stage, overdue_mail_held (4 each),
+-- antivirus_enabled (2), disk_encrypted (2), 4 unused, email_blocked, sap_blocked, ticket_open,
+-- has_license; in `escalation`: mail_held, overdue_stage, overdue_mail_held (4 each),
 -- threat level (3; 0: never reported). A column each would cost every row 4 bytes on its way and
 -- every copy its reading.
 CREATE TABLE muster.device_row (
@@ -44,12 +45,8 @@ CREATE TABLE muster.device_row (
   cause_offset bigint,           -- null: a timer
   event_id uuid,
   pending_since timestamptz,
-  last_sync_at timestamptz,
   noncompliant_since timestamptz,
-  antivirus_signatures_at timestamptz,
   clean_since timestamptz,
-  next_due_at timestamptz,
-  threat_at timestamptz,
   overdue_since timestamptz,     -- of the last change, too
   lane integer NOT NULL,
   episode integer NOT NULL,
@@ -66,10 +63,25 @@ CREATE TABLE muster.device_row (
   traceparent bytea,
   wipe bytea, -- the last one asked for: state, reason, times, who asked and who approved
   PRIMARY KEY (lane, number)
-) WITH (fillfactor = 45);
+) WITH (fillfactor = 60);
 -- Looked up by equality alone, for which a hash costs a third of a tree's descent.
 CREATE INDEX device_row_serial ON muster.device_row USING hash (serial);
 CREATE INDEX device_row_subject ON muster.device_row USING hash (subject);
+
+-- What moves at every check-in, of 32 devices in a row: the k-th device of a lane (number = k * lanes
+-- + lane + 1) has place k % 32 + 1 in block k / 32. A checkpoint writes a block whole from memory,
+-- however many of its devices moved; '-infinity' for never, an array that would have nothing else
+-- is null. No null within an array: then an element is found at once.
+CREATE TABLE muster.device_block (
+  lane integer NOT NULL,
+  block integer NOT NULL,
+  last_sync_at timestamptz[] NOT NULL,
+  antivirus_signatures_at timestamptz[],
+  threat_at timestamptz[],
+  next_due_at timestamptz[],
+  next_timer smallint[],
+  PRIMARY KEY (lane, block)
+) WITH (fillfactor = 50);
 
 -- What was decided; until it is published also the outbox. Rows are added in order of their number
 -- and never change, so an index of page ranges (BRIN) finds a range as a tree would, at a third of
@@ -348,6 +360,10 @@ RETURN 'D' || CASE WHEN number < 1000 THEN lpad(number::text, 3, '0') ELSE numbe
 CREATE INDEX device_row_device_id ON muster.device_row USING hash (muster.device_id(number));
 CREATE FUNCTION muster.bits(flags integer, place integer, width integer) RETURNS integer LANGUAGE sql
 IMMUTABLE PARALLEL SAFE RETURN (flags >> place) & ((1 << width) - 1);
+CREATE FUNCTION muster.block_of(number bigint, lane_count integer) RETURNS integer LANGUAGE sql
+IMMUTABLE PARALLEL SAFE RETURN ((number - 1) / lane_count / 32)::integer;
+CREATE FUNCTION muster.block_place(number bigint, lane_count integer) RETURNS integer LANGUAGE sql
+IMMUTABLE PARALLEL SAFE RETURN ((number - 1) / lane_count % 32)::integer + 1;
 CREATE FUNCTION muster.time_text(at timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 CREATE FUNCTION muster.topic_name(topic integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -371,7 +387,11 @@ RETURN CASE WHEN "offset" IS NOT NULL THEN ('{"topic": "' || prefix || muster.to
 -- All that is known of a device, for this program's own commands; what is public of it is below.
 CREATE VIEW muster.device_detail AS
 SELECT d.number, d.flags, d.escalation, d.episode, d.pending_since, d.clean_since,
-  d.antivirus_signatures_at, d.screen_lock_pin_length, d.threat_at, y.content AS policy_file,
+  nullif(b.antivirus_signatures_at[muster.block_place(d.number, l.lane_count)], '-infinity')
+    AS antivirus_signatures_at,
+  d.screen_lock_pin_length,
+  nullif(b.threat_at[muster.block_place(d.number, l.lane_count)], '-infinity') AS threat_at,
+  y.content AS policy_file,
   -- One that is pending: its bytes are a state, a reason, two times, who asked and who approved.
   CASE WHEN get_byte(d.wipe, 0) IN (1, 2, 3) THEN jsonb_build_object(
     'state', ('{UNAPPROVED,ARMED,OVERDUE}'::text[])[get_byte(d.wipe, 0)],
@@ -400,12 +420,17 @@ SELECT d.number, d.flags, d.escalation, d.episode, d.pending_since, d.clean_sinc
   d.noncompliant_since, muster.bits(d.flags, 28, 1) = 1 AS email_blocked,
   muster.bits(d.flags, 29, 1) = 1 AS sap_blocked, muster.bits(d.flags, 30, 1) = 1 AS ticket_open,
   d.overdue_since,
-  d.last_sync_at, ('{fail,block,ticket,notify,clean,mail,overdue,mail,retire,wipe_overdue}'::text[])[muster.bits(d.flags, 24, 4)] AS next_action, d.next_due_at AS next_action_at,
+  nullif(b.last_sync_at[muster.block_place(d.number, l.lane_count)], '-infinity') AS last_sync_at,
+  ('{fail,block,ticket,notify,clean,mail,overdue,mail,retire,wipe_overdue}'::text[])[
+    b.next_timer[muster.block_place(d.number, l.lane_count)]] AS next_action,
+  nullif(b.next_due_at[muster.block_place(d.number, l.lane_count)], '-infinity') AS next_action_at,
   d.lane, d.seq, d.at, muster.cause(l.topic_prefix, d.lane, d.cause_topic, d.cause_offset) AS cause,
   d.event_id, d.policy
 FROM muster.device_row d
 LEFT JOIN muster.person p ON p.subject = d.subject
 LEFT JOIN muster.lane l ON l.lane = d.lane
+LEFT JOIN muster.device_block b
+  ON b.lane = d.lane AND b.block = muster.block_of(d.number, l.lane_count)
 LEFT JOIN muster.policy y ON y.version = d.policy
 LEFT JOIN muster.rule_set s ON s.policy = d.policy AND s.violations = d.violations;
 
@@ -555,8 +580,8 @@ BEGIN
     END IF;
     -- What a replay compares with: no address, no key.
     IF role = 'muster_auditor' THEN
-      EXECUTE format('GRANT SELECT ON muster.lane, muster.device_row, muster.result_row, '
-        'muster.letter, muster.journal_row, muster.environment, muster.control_row, '
+      EXECUTE format('GRANT SELECT ON muster.lane, muster.device_row, muster.device_block, '
+        'muster.result_row, muster.letter, muster.journal_row, muster.environment, muster.control_row, '
         'muster.policy, muster.rule_set TO %I', role);
     END IF;
     IF role = 'muster_writer' THEN
@@ -564,7 +589,7 @@ BEGIN
       EXECUTE format('GRANT INSERT ON muster.person, muster.result_row, muster.letter, '
         'muster.journal_row, muster.environment, muster.control_row, muster.policy, '
         'muster.rule_set TO %I', role);
-      EXECUTE format('GRANT INSERT, UPDATE ON muster.device_row TO %I', role);
+      EXECUTE format('GRANT INSERT, UPDATE ON muster.device_row, muster.device_block TO %I', role);
       EXECUTE format('GRANT EXECUTE ON FUNCTION muster.check_lanes, muster.end_owner, '
         'muster.take_lane, muster.fence, muster.check_written, muster.keep_policy TO %I', role);
     END IF;

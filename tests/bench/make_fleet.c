@@ -49,11 +49,15 @@ static void copy_send(struct table_copy *copy) {
   buffer_clear(&copy->rows);
 }
 
-static void copy_count(struct table_copy *copy) {
-  copy->row_count++;
+static void copy_flush(struct table_copy *copy) {
   if (copy->rows.size >= CHUNK_SIZE) {
     copy_send(copy);
   }
+}
+
+static void copy_count(struct table_copy *copy) {
+  copy->row_count++;
+  copy_flush(copy);
 }
 
 static struct table_copy copy_begin(PGconn *connection, const char *table, const char *columns) {
@@ -153,31 +157,51 @@ static struct device state_of(const struct fleet *fleet, uint64_t index) {
   return state;
 }
 
-static void append_device(const struct fleet *fleet, uint64_t index, struct span serial,
-                          uint32_t lane, uint64_t number, struct buffer *rows) {
-  uint8_t enrollment_id[EVENT_ID_SIZE];
-  fill_id(~index, enrollment_id);
-  struct device_image image = {
-      .number = number,
-      .lane = lane,
-      .serial = serial,
-      .os_version = span_text("10.0.22631"),
-      .enrollment_ids = span_of(enrollment_id, sizeof enrollment_id),
-      .state = state_of(fleet, index),
-      .is_changed = true, /* by batch 0: nothing of it is left to publish */
-      .at_ms = fleet->at_ms,
-      .cause = {.offset = -1},
-      .policy = policy_default()->version,
-  };
-  fill_subject(fleet, index, image.subject);
-  const struct lane alone = {.policy = policy_default()};
-  image.next_timer = lane_next_timer(&alone, 0, &image.state, &image.next_due_at_ms);
-  store_append_device(rows, &image);
+/* The dates of a device, as its lane's last. */
+static void add_dates(const struct device_image *image, struct device_block *block) {
+  const uint32_t place = block->count++;
+  block->lane = image->lane;
+  block->at_ms[DATE_LAST_SYNC][place] = image->state.last_sync_at_ms;
+  block->at_ms[DATE_ANTIVIRUS_SIGNATURES][place] = image->state.antivirus_signatures_at_ms;
+  block->at_ms[DATE_THREAT][place] = TIME_NONE;
+  block->at_ms[DATE_NEXT_DUE][place] = image->next_due_at_ms;
+  block->next_timer[place] = (uint8_t)image->next_timer;
 }
 
-/* The k-th device of lane p of n has number k*n + p + 1: those before FIRST count, too. */
-static void write_lane(const struct fleet *fleet, uint32_t lane, struct table_copy *copy) {
+static void append_device(const struct fleet *fleet, uint64_t index, struct span serial,
+                          struct device_image *image, struct buffer *rows) {
+  uint8_t enrollment_id[EVENT_ID_SIZE];
+  fill_id(~index, enrollment_id);
+  image->serial = serial;
+  image->os_version = span_text("10.0.22631");
+  image->enrollment_ids = span_of(enrollment_id, sizeof enrollment_id);
+  image->state = state_of(fleet, index);
+  image->is_changed = true; /* by batch 0: nothing of it is left to publish */
+  image->at_ms = fleet->at_ms;
+  image->cause.offset = -1;
+  image->policy = policy_default()->version;
+  fill_subject(fleet, index, image->subject);
+  const struct lane alone = {.policy = policy_default()};
+  image->next_timer = lane_next_timer(&alone, 0, &image->state, &image->next_due_at_ms);
+  if (index >= fleet->first) {
+    store_append_device(rows, image);
+  }
+}
+
+static void end_block(struct device_block *block, struct table_copy *blocks) {
+  if (block->count > 0) {
+    store_append_block(&blocks->rows, block);
+    copy_count(blocks);
+    *block = (struct device_block){.number = block->number + 1};
+  }
+}
+
+/* The k-th device of lane p of n has number k*n + p + 1: those before FIRST count, too. The blocks
+ * in which they stand are made anew: no clock has gone past what they had. */
+static void write_lane(const struct fleet *fleet, uint32_t lane, struct table_copy *devices,
+                       struct table_copy *blocks) {
   uint64_t place = 0;
+  struct device_block block = {0};
   for (uint64_t index = 0; index < fleet->device_count; index++) {
     char serial[TEXT_SIZE];
     const int size = snprintf(serial, sizeof serial, "SN%08" PRIu64, index);
@@ -185,20 +209,35 @@ static void write_lane(const struct fleet *fleet, uint32_t lane, struct table_co
         (int32_t)lane) {
       continue;
     }
-    const uint64_t number = place++ * fleet->lane_count + lane + 1;
-    if (index >= fleet->first) {
-      append_device(fleet, index, span_of(serial, (size_t)size), lane, number, &copy->rows);
-      copy_count(copy);
+    struct device_image image = {.number = place++ * fleet->lane_count + lane + 1, .lane = lane};
+    append_device(fleet, index, span_of(serial, (size_t)size), &image, &devices->rows);
+    devices->row_count += index >= fleet->first;
+    copy_flush(devices);
+    add_dates(&image, &block);
+    if (block.count == DEVICE_BLOCK_SIZE) {
+      end_block(&block, blocks);
     }
   }
+  end_block(&block, blocks);
 }
 
-static uint64_t write_devices(const struct fleet *fleet, PGconn *connection) {
-  struct table_copy copy = copy_begin(connection, "device_row", store_device_columns);
+/* On two connections, since both come from one pass. */
+static uint64_t write_devices(const struct fleet *fleet, PGconn *connection, PGconn *second) {
+  struct table_copy devices = copy_begin(connection, "device_row", store_device_columns);
+  struct table_copy blocks = copy_begin(second, "device_block", store_block_columns);
   for (uint32_t lane = 0; lane < fleet->lane_count; lane++) {
-    write_lane(fleet, lane, &copy);
+    write_lane(fleet, lane, &devices, &blocks);
   }
-  return copy_end(&copy, "device_row");
+  copy_end(&blocks, "device_block");
+  return copy_end(&devices, "device_row");
+}
+
+static PGconn *connect_to(const char *dsn) {
+  PGconn *const connection = PQconnectdb(dsn);
+  if (PQstatus(connection) != CONNECTION_OK) {
+    die(connection, "connect");
+  }
+  return connection;
 }
 
 int main(int argc, char **argv) {
@@ -214,13 +253,12 @@ int main(int argc, char **argv) {
       .noncompliant_every = strtoull(argv[6], NULL, 10),
   };
   fleet.person_count = fleet.device_count * 4 / 5 + 1;
-  PGconn *const connection = PQconnectdb(argv[1]);
-  if (PQstatus(connection) != CONNECTION_OK) {
-    die(connection, "connect");
-  }
+  PGconn *const connection = connect_to(argv[1]);
+  PGconn *const second = connect_to(argv[1]);
   const uint64_t persons = write_persons(&fleet, connection);
-  const uint64_t devices = write_devices(&fleet, connection);
+  const uint64_t devices = write_devices(&fleet, connection, second);
   printf("{\"persons\": %" PRIu64 ", \"devices\": %" PRIu64 "}\n", persons, devices);
   PQfinish(connection);
+  PQfinish(second);
   return 0;
 }

@@ -149,14 +149,15 @@ START_TEST(device_row_keeps_its_last_change) {
   image.policy = NULL;
   image.seq = 77;
   image.state.last_sync_at_ms = AT_MS + 100;
+  image.state.episode = 78;
   store_append_device(&sample.devices, &image);
   sample.row = sample_row(2, 2, 1);
-  sample.batch = (struct store_batch){.lane = &lane, .devices = buffer_span(&sample.devices)};
+  sample.batch = (struct store_batch){.lane = &lane};
+  sample.batch.devices[KNOWN_DEVICES] = buffer_span(&sample.devices);
   must(commit(store, &sample));
   answers("SELECT concat_ws(' ', changed_batch, seq, policy, cause_offset, at = "
-          "'2026-11-01 00:00:00.123Z', last_sync_at = '2026-11-01 00:00:00.223Z') "
-          "FROM muster.device_row",
-          "1 9 default 1007 t t");
+          "'2026-11-01 00:00:00.123Z', episode) FROM muster.device_row",
+          "1 9 default 1007 t 78");
   sample_fini(&sample);
   store_close(store);
 }
@@ -168,9 +169,9 @@ struct stream {
   uint64_t next_number;
 };
 
-static bool next_rows(void *context, bool is_created, struct buffer *rows) {
+static bool next_rows(void *context, enum device_part part, struct buffer *rows) {
   struct stream *const stream = context;
-  size_t *const left = is_created ? &stream->created_left : &stream->others_left;
+  size_t *const left = part == NEW_DEVICES ? &stream->created_left : &stream->others_left;
   buffer_clear(rows);
   for (size_t i = 0; i < 2 && *left > 0; i++, --*left) {
     char serial[32];
@@ -189,16 +190,15 @@ START_TEST(device_rows_can_be_made_while_they_are_sent) {
   struct stream stream = {.created_left = 5, .next_number = 6};
   struct sample sample;
   sample_init(&sample, &lane, 1, 1, 1);
-  sample.batch.created = span_of("", 0);
   sample.batch.streamed =
-      (struct store_devices){.has_created = true, .context = &stream, .next = next_rows};
+      (struct store_devices){.has = {[NEW_DEVICES] = true}, .context = &stream, .next = next_rows};
   must(commit(store, &sample));
   answers("SELECT count(*) || ' ' || max(number) FROM muster.device_row", "5 18");
   sample_fini(&sample);
 
   sample_init(&sample, &lane, 2, 2, 1);
   stream = (struct stream){.created_left = 3, .others_left = 5, .next_number = 21};
-  sample.batch.streamed.has_created = sample.batch.streamed.has_others = true;
+  sample.batch.streamed.has[NEW_DEVICES] = sample.batch.streamed.has[KNOWN_DEVICES] = true;
   sample.batch.streamed.context = &stream;
   sample.batch.streamed.next = next_rows;
   ck_assert_int_eq(commit(store, &sample), STATUS_REFUSED); /* the five others have no rows */
@@ -219,6 +219,61 @@ START_TEST(commit_of_a_device_without_a_row_is_refused) {
   ck_assert_msg(strstr(error.text, "0 of 1 device rows") != NULL, "%s", error.text);
   answers("SELECT count(*) FROM muster.journal_row", "0");
   sample_fini(&sample);
+  store_close(store);
+}
+END_TEST
+
+START_TEST(a_block_is_written_whole) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *store = take(&lane, &head);
+  struct sample sample;
+  sample_init(&sample, &lane, 1, 1, 1);
+  must(commit(store, &sample));
+  struct device_block block = {.lane = LANE, .count = 3};
+  for (enum device_date date = 0; date < DEVICE_DATE_COUNT; date++) {
+    block.at_ms[date][0] = block.at_ms[date][1] = block.at_ms[date][2] = TIME_NONE;
+  }
+  block.at_ms[DATE_LAST_SYNC][1] = AT_MS + 100; /* device 6 is the lane's second */
+  buffer_clear(&sample.blocks);
+  store_append_block(&sample.blocks, &block);
+  sample.row = sample_row(2, 2, 1);
+  sample.batch = (struct store_batch){.lane = &lane};
+  sample.batch.devices[KNOWN_BLOCKS] = buffer_span(&sample.blocks);
+  must(commit(store, &sample));
+  answers("SELECT concat_ws(' ', last_sync_at = '2026-11-01 00:00:00.223Z', seq, "
+          "next_action_at IS NULL, next_action IS NULL, antivirus_signatures_at IS NULL) "
+          "FROM muster.device_detail",
+          "t 9 t t t");
+  answers("SELECT concat_ws(' ', array_length(last_sync_at, 1), num_nonnulls("
+          "antivirus_signatures_at, threat_at, next_due_at, next_timer)) FROM muster.device_block",
+          "3 0");
+
+  block.number = 1; /* was never written as a new one */
+  buffer_clear(&sample.blocks);
+  store_append_block(&sample.blocks, &block);
+  sample.row = sample_row(3, 2, 1);
+  sample.batch.devices[KNOWN_BLOCKS] = buffer_span(&sample.blocks);
+  ck_assert_int_eq(commit(store, &sample), STATUS_REFUSED);
+  ck_assert_msg(strstr(error.text, "0 of 1 device rows") != NULL, "%s", error.text);
+  sample_fini(&sample);
+  store_close(store);
+}
+END_TEST
+
+START_TEST(a_device_without_its_block_is_not_read) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct sample sample;
+  int count = 0;
+  sample_init(&sample, &lane, 1, 1, 1);
+  must(commit(store, &sample));
+  sample_fini(&sample);
+  free(ask("DELETE FROM muster.device_block RETURNING 1"));
+  ck_assert_int_eq(store_load_devices(store, LANE, count_device, &count, &error),
+                   STATUS_UNAVAILABLE);
+  ck_assert_int_eq(count, 0);
   store_close(store);
 }
 END_TEST
@@ -311,7 +366,8 @@ START_TEST(commit_of_a_wrong_row_is_refused_whole) {
   store_close(store);
   store = take(&lane, &head);
   sample.row.batch = 2; /* the same results again, in another batch */
-  sample.batch.created = sample.batch.letters = span_of("", 0);
+  sample.batch.devices[NEW_DEVICES] = sample.batch.devices[NEW_BLOCKS] = span_of("", 0);
+  sample.batch.letters = span_of("", 0);
   ck_assert_int_eq(commit(store, &sample), STATUS_REFUSED);
   ck_assert_ptr_nonnull(strstr(error.text, "begins with result 1, the one before ends with 8"));
   answers("SELECT count(*) FROM muster.journal_row", "1");
@@ -337,6 +393,8 @@ int main(void) {
   tcase_add_test(tests, commit_lets_go_of_published_letters);
   tcase_add_test(tests, device_row_keeps_its_last_change);
   tcase_add_test(tests, device_rows_can_be_made_while_they_are_sent);
+  tcase_add_test(tests, a_block_is_written_whole);
+  tcase_add_test(tests, a_device_without_its_block_is_not_read);
   tcase_add_test(tests, commit_of_a_device_without_a_row_is_refused);
   tcase_add_test(tests, commit_of_a_stale_owner_is_fenced);
   tcase_add_test(tests, take_ends_an_owner_that_holds_the_lock);

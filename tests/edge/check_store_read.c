@@ -138,28 +138,41 @@ static void check_result(void *context, const struct result *result, struct span
   check_detail(result, &expected);
 }
 
-static void check_device(void *context, const struct device_image *device, struct span email) {
+/* What a lane is loaded from. */
+static void check_state(void *context, const struct device_image *device, struct span email) {
   struct expected *const seen = context;
   seen->device_count++;
+  ck_assert_uint_eq(email.size, 0);
   const struct device_image expected = sample_device(6, "SN-6");
   ck_assert_uint_eq(device->number, 6);
   ck_assert_uint_eq(device->lane, LANE);
   ck_assert(span_equal(device->serial, expected.serial));
   ck_assert(span_equal(device->os_version, expected.os_version));
   ck_assert(span_equal(device->enrollment_ids, expected.enrollment_ids));
-  ck_assert(span_equal(email, span_text("anna@example.org")));
   ck_assert_mem_eq(device->subject, subject, SUBJECT_SIZE);
   ck_assert_mem_eq(&device->state, &expected.state, sizeof expected.state);
   ck_assert_int_eq(device->next_due_at_ms, expected.next_due_at_ms);
   ck_assert_int_eq(device->next_timer, expected.next_timer);
+  ck_assert_ptr_nonnull(device->wipe);
+  ck_assert_mem_eq(device->wipe, expected.wipe, sizeof *expected.wipe);
+}
+
+static void check_device(void *context, const struct device_image *device, struct span email) {
+  check_state(context, device, (struct span){0});
+  const struct device_image expected = sample_device(6, "SN-6");
+  ck_assert(span_equal(email, span_text("anna@example.org")));
   ck_assert(device->is_changed);
   ck_assert_uint_eq(device->seq, expected.seq);
   ck_assert_int_eq(device->at_ms, expected.at_ms);
   ck_assert_str_eq(device->policy, expected.policy);
   check_cause(&device->cause, &expected.cause);
   ck_assert_int_eq(device->overdue_since_ms, expected.overdue_since_ms);
-  ck_assert_ptr_nonnull(device->wipe);
-  ck_assert_mem_eq(device->wipe, expected.wipe, sizeof *expected.wipe);
+}
+
+static void check_person(void *context, const uint8_t who[SUBJECT_SIZE], struct span email) {
+  ck_assert_mem_eq(who, subject, SUBJECT_SIZE);
+  ck_assert(span_equal(email, span_text("anna@example.org")));
+  ++*(int *)context;
 }
 
 /* Two batches: the first with an environment, the second decided nothing. */
@@ -195,9 +208,12 @@ START_TEST(unpublished_reads_back_what_was_committed) {
   ck_assert_int_eq(seen.environment_count, 1);
   ck_assert_int_eq(seen.result_count, COUNT_OF(kinds));
   ck_assert_int_eq(seen.device_count, 1);
-  must(store_load_devices(store, LANE, check_device, &seen, &error));
+  must(store_load_devices(store, LANE, check_state, &seen, &error));
   ck_assert_int_eq(seen.device_count, 2);
   int count = 0;
+  must(store_load_persons(store, LANE, check_person, &count, &error));
+  ck_assert_int_eq(count, 1);
+  count = 0;
   must(store_load_devices(store, LANE + 1, count_device, &count, &error));
   ck_assert_int_eq(count, 0);
   seen = (struct expected){0};

@@ -112,7 +112,7 @@ static inline struct store *take(struct ownership_of_lane *lane, struct lane_hea
 struct sample {
   struct journal_row row;
   struct store_batch batch;
-  struct buffer persons, devices, results, letters;
+  struct buffer persons, devices, blocks, results, letters;
 };
 
 static const uint8_t subject[SUBJECT_SIZE] = {0xab, 0xcd, 1, 2,  3,  4,  5,  6,
@@ -256,6 +256,25 @@ static inline struct device_image sample_device(uint64_t number, const char *ser
   return image;
 }
 
+/* The block of a device, which is the last of it; the others have no dates. */
+static inline struct device_block sample_block(const struct device_image *image) {
+  const uint32_t index = (uint32_t)((image->number - 1) / LANE_COUNT);
+  const uint32_t place = index % DEVICE_BLOCK_SIZE;
+  struct device_block block = {
+      .lane = image->lane, .number = index / DEVICE_BLOCK_SIZE, .count = place + 1};
+  for (enum device_date date = 0; date < DEVICE_DATE_COUNT; date++) {
+    for (uint32_t i = 0; i < place; i++) {
+      block.at_ms[date][i] = TIME_NONE;
+    }
+  }
+  block.at_ms[DATE_LAST_SYNC][place] = image->state.last_sync_at_ms;
+  block.at_ms[DATE_ANTIVIRUS_SIGNATURES][place] = image->state.antivirus_signatures_at_ms;
+  block.at_ms[DATE_THREAT][place] = image->state.threat_at_ms;
+  block.at_ms[DATE_NEXT_DUE][place] = image->next_due_at_ms;
+  block.next_timer[place] = (uint8_t)image->next_timer;
+  return block;
+}
+
 static inline struct journal_row sample_row(uint64_t batch, uint64_t first_seq, uint64_t last_seq) {
   struct journal_row row = {.lane = LANE,
                             .batch = batch,
@@ -307,6 +326,8 @@ static inline void sample_init(struct sample *sample, const struct ownership_of_
   struct device_image image = sample_device(6, "SN-6");
   image.changed_batch = batch;
   store_append_device(&sample->devices, &image);
+  const struct device_block block = sample_block(&image);
+  store_append_block(&sample->blocks, &block);
   store_append_person(&sample->persons, subject, span_text("anna@example.org"));
   store_append_person(&sample->persons, subject, span_text("Anna@example.org"));
   sample->batch = (struct store_batch){.lane = lane,
@@ -314,12 +335,14 @@ static inline void sample_init(struct sample *sample, const struct ownership_of_
                                        .persons = buffer_span(&sample->persons),
                                        .results = buffer_span(&sample->results),
                                        .letters = buffer_span(&sample->letters)};
-  *(batch == 1 ? &sample->batch.created : &sample->batch.devices) = buffer_span(&sample->devices);
+  sample->batch.devices[batch == 1 ? NEW_DEVICES : KNOWN_DEVICES] = buffer_span(&sample->devices);
+  sample->batch.devices[batch == 1 ? NEW_BLOCKS : KNOWN_BLOCKS] = buffer_span(&sample->blocks);
 }
 
 static inline void sample_fini(struct sample *sample) {
   buffer_fini(&sample->persons);
   buffer_fini(&sample->devices);
+  buffer_fini(&sample->blocks);
   buffer_fini(&sample->results);
   buffer_fini(&sample->letters);
 }

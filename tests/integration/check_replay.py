@@ -235,6 +235,8 @@ def check_database(world):
          "UPDATE muster.journal_row SET clock_after = clock_after - interval '1 ms' WHERE " + place + " AND batch = 3", "row changed"),
         ("a device's row changed", "UPDATE muster.device_row SET flags = flags # (1 << 28) WHERE " + place + " AND number = %d" % (LANE + 1),
          "UPDATE muster.device_row SET flags = flags # (1 << 28) WHERE " + place + " AND number = %d" % (LANE + 1), "row changed"),
+        ("a device's check-in moved", "UPDATE muster.device_block SET last_sync_at[1] = last_sync_at[1] + interval '1 ms' WHERE " + place + " AND block = 0",
+         "UPDATE muster.device_block SET last_sync_at[1] = last_sync_at[1] - interval '1 ms' WHERE " + place + " AND block = 0", "row changed"),
     )
     row = "SELECT row_to_json(r) AS row FROM muster.result_row r WHERE " + place + " AND seq = %s"
     last = max(r["seq"] for r in world.sql("SELECT max(seq) AS seq FROM muster.result_row WHERE " + place))
@@ -509,8 +511,9 @@ def check_as_of(directory):
 # Every column but who wrote it, and which checkpoint a device's row came with.
 TABLES = {
     "person": "subject, user_email", "environment": "*", "result_row": "*", "policy": "*", "rule_set": "*",
-    "device_row": "number, changed_batch, seq, at, cause_offset, event_id, pending_since, last_sync_at, noncompliant_since,"
-                  " antivirus_signatures_at, clean_since, next_due_at, lane, episode, violations, flags, screen_lock_pin_length,"
+    "device_block": "lane, block, last_sync_at::text, antivirus_signatures_at::text, threat_at::text, next_due_at::text, next_timer",
+    "device_row": "number, changed_batch, seq, at, cause_offset, event_id, pending_since, noncompliant_since, clean_since,"
+                  " lane, episode, violations, flags, screen_lock_pin_length,"
                   " cause_topic, escalation, serial, subject, os_version, enrollment_ids, policy, traceparent",
     "journal_row": "batch, first_seq, last_seq, clock_before, clock_after, timer_due_at, timer_device, message_count, dead_letter_count,"
                    " timer_count, device_count, lane, timer_kind, range_from, range_to, not_believed_topic, not_believed_offset, environment,"

@@ -23,7 +23,8 @@ WANTED = ("topic control: a policy swapped, with its hash", "topic control: two 
           "PostgreSQL, result_row: two rows swapped", "PostgreSQL, result_row: reason changed of a dead letter",
           "PostgreSQL, result_row: a row before the first", "PostgreSQL, journal_row: state changed",
           "PostgreSQL, environment: another policy", "PostgreSQL, policy: a byte", "PostgreSQL, control_row: symbol changed",
-          "PostgreSQL, device_row: antivirus_signatures_at changed", "PostgreSQL, device_row: a device of a lane")
+          "PostgreSQL, device_row: episode changed", "PostgreSQL, device_row: a device of a lane",
+          "PostgreSQL, device_block: antivirus_signatures_at changed", "PostgreSQL, device_block: a row")
 BUGS = ("signatures-at-the-limit", "ticket-not-resolved")
 
 

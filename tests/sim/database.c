@@ -428,12 +428,28 @@ static struct row_reader reader_of(const struct buffer *row) {
   return reader;
 }
 
-static void hand_device(const struct buffer *row, store_device_fn each, void *context) {
-  struct row_reader reader = reader_of(row);
+static void date_device(const struct lane_tables *tables, size_t index,
+                        struct device_image *device) {
+  const size_t number = index / DEVICE_BLOCK_SIZE;
+  const uint32_t place = (uint32_t)(index % DEVICE_BLOCK_SIZE);
+  CHECK_THAT(number < tables->block_count, "a device has no block");
+  struct row_reader reader = reader_of(&tables->blocks[number]);
+  struct device_block block;
+  row_block(&reader, &block);
+  CHECK_THAT(!reader.is_bad && block.number == number && place < block.count,
+             "a block's row cannot be read");
+  block_date(&block, place, device);
+  buffer_fini(&reader.texts);
+}
+
+static void hand_device(const struct lane_tables *tables, size_t index, bool has_address,
+                        store_device_fn each, void *context) {
+  struct row_reader reader = reader_of(&tables->devices[index]);
   struct device_image device;
   row_device(&reader, &device);
   CHECK_THAT(!reader.is_bad, "a device's row cannot be read");
-  each(context, &device, database_address(device.subject));
+  date_device(tables, index, &device);
+  each(context, &device, has_address ? database_address(device.subject) : (struct span){0});
   buffer_fini(&reader.texts);
 }
 
@@ -444,7 +460,22 @@ enum status store_load_devices(struct store *store, uint32_t lane, store_device_
   }
   const struct lane_tables *tables = tables_lane(lane);
   for (size_t i = 0; i < tables->device_count; i++) {
-    hand_device(&tables->devices[i], each, context);
+    hand_device(tables, i, false, each, context);
+  }
+  return STATUS_OK;
+}
+
+enum status store_load_persons(struct store *store, uint32_t lane, store_person_fn each,
+                               void *context, struct error *error) {
+  if (!ask(store, "reads the persons") || store->connection->is_killed) {
+    return lost(error);
+  }
+  const struct lane_tables *tables = tables_lane(lane);
+  for (size_t i = 0; i < tables->device_count; i++) {
+    bool is_null;
+    const struct span subject =
+        row_field(buffer_span(&tables->devices[i]), store_device_columns, "subject", &is_null);
+    each(context, subject.data, database_address(subject.data));
   }
   return STATUS_OK;
 }
@@ -631,7 +662,7 @@ enum status store_load_batches(struct store *store, uint32_t lane, uint64_t batc
   for (size_t i = 0; i < tables->device_count; i++) {
     const struct span row = buffer_span(&tables->devices[i]);
     if (row_number(row, store_device_columns, "changed_batch") > batch) {
-      hand_device(&tables->devices[i], replay->device, replay->context);
+      hand_device(tables, i, true, replay->device, replay->context);
     }
   }
   return STATUS_OK;

@@ -37,6 +37,7 @@ size_t database_result_count(uint32_t lane);
 size_t database_device_count(uint32_t lane);
 /* The bytes of the device's row. */
 struct span database_device(uint32_t lane, uint64_t number);
+struct span database_block(uint32_t lane, uint32_t block); /* empty: there is none */
 /* Empty when there is no such person. */
 struct span database_address(const uint8_t subject[16]);
 size_t database_letter_count(uint32_t lane, uint64_t after_batch);

@@ -476,6 +476,19 @@ static void check_journal(uint32_t lane) {
              "lane %u: %zu batches are published, %zu are committed", lane, batch, count);
 }
 
+static void check_blocks(const struct oracle *oracle) {
+  const struct lane *lane = &oracle->state->lane;
+  for (uint32_t i = 0; i * DEVICE_BLOCK_SIZE < lane->device_count; i++) {
+    struct device_block block;
+    struct buffer expected = {0};
+    lane_block(lane, i, &block);
+    store_append_block(&expected, &block);
+    CHECK_THAT(span_equal(buffer_span(&expected), database_block(oracle->lane, i)),
+               "lane %u: block %u is not what was decided", oracle->lane, i);
+    buffer_fini(&expected);
+  }
+}
+
 static void check_devices(const struct oracle *oracle) {
   const struct lane *lane = &oracle->state->lane;
   CHECK_THAT(database_device_count(oracle->lane) == lane->device_count,
@@ -555,6 +568,7 @@ static void check_lane(uint32_t lane) {
   replay(&oracle);
   check_topics(&oracle);
   check_devices(&oracle);
+  check_blocks(&oracle);
   check_device_topic(&oracle);
   check_timers(&oracle);
   if (sim.plan.is_backlog) {

@@ -49,6 +49,10 @@ static void clear(void) {
     for (size_t j = 0; j < lane->batch_count; j++) {
       buffer_fini(&lane->controls[j]);
     }
+    for (size_t j = 0; j < lane->block_count; j++) {
+      buffer_fini(&lane->blocks[j]);
+    }
+    free(lane->blocks);
     free(lane->controls);
     free(lane->batches);
     free(lane->results);
@@ -88,15 +92,18 @@ static void keep(struct buffer *into, struct span bytes) {
   }
 }
 
-static void keep_streamed(struct buffer *into, const struct store_devices *streamed,
-                          bool is_created) {
-  struct buffer piece = {0};
-  if (is_created ? streamed->has_created : streamed->has_others) {
-    while (streamed->next(streamed->context, is_created, &piece)) {
+static void keep_devices(struct change *change, const struct store_batch *batch) {
+  const struct store_devices *streamed = &batch->streamed;
+  for (enum device_part part = 0; part < DEVICE_PART_COUNT; part++) {
+    struct buffer *into = &change->devices[part];
+    struct buffer piece = {0};
+    keep(into, batch->devices[part]);
+    while (streamed->next != NULL && streamed->has[part] &&
+           streamed->next(streamed->context, part, &piece)) {
       buffer_append(into, piece.data, piece.size);
     }
+    buffer_fini(&piece);
   }
-  buffer_fini(&piece);
 }
 
 struct change *change_of(const struct store_batch *batch, enum change_kind kind) {
@@ -121,12 +128,7 @@ struct change *change_of(const struct store_batch *batch, enum change_kind kind)
     stored->committed_at_ms = batch->committed_at_ms;
     keep(&stored->environment, batch->environment);
   }
-  keep(&change->created, batch->created);
-  keep(&change->devices, batch->devices);
-  if (batch->streamed.next != NULL) {
-    keep_streamed(&change->created, &batch->streamed, true);
-    keep_streamed(&change->devices, &batch->streamed, false);
-  }
+  keep_devices(change, batch);
   keep(&change->results, batch->results);
   keep(&change->letters, batch->letters);
   keep(&change->control, batch->control);
@@ -137,8 +139,9 @@ void change_free(struct change *change) {
   free((void *)(uintptr_t)change->batch.row.not_believed);
   buffer_fini(&change->batch.environment);
   buffer_fini(&change->persons);
-  buffer_fini(&change->created);
-  buffer_fini(&change->devices);
+  for (enum device_part part = 0; part < DEVICE_PART_COUNT; part++) {
+    buffer_fini(&change->devices[part]);
+  }
   buffer_fini(&change->results);
   buffer_fini(&change->letters);
   buffer_fini(&change->control);
@@ -396,6 +399,24 @@ static void add_devices(struct lane_tables *lane, const struct change *change, s
   }
 }
 
+static void add_blocks(struct lane_tables *lane, const struct change *change, struct span rows,
+                       bool are_new) {
+  struct span row;
+  for (size_t at = 0; next_row(rows, &at, &row);) {
+    const size_t block = row_number(row, store_block_columns, "block");
+    CHECK_THAT(are_new ? block == lane->block_count : block < lane->block_count,
+               "lane %u: the row of block %zu is new, or not, against all order",
+               change->ownership.lane, block);
+    if (block == lane->block_count) {
+      lane->blocks =
+          grow(lane->blocks, lane->block_count, &lane->block_capacity, sizeof *lane->blocks);
+      lane->blocks[lane->block_count++] = (struct buffer){0};
+    }
+    buffer_clear(&lane->blocks[block]);
+    keep(&lane->blocks[block], row);
+  }
+}
+
 static void apply_batch(const struct change *change) {
   struct lane_tables *lane = tables_lane(change->ownership.lane);
   if (change->published_batch > lane->published_batch) {
@@ -408,8 +429,10 @@ static void apply_batch(const struct change *change) {
   if (change->has_row && !tables.is_rebuilding) {
     check_row(lane, &change->batch);
   }
-  add_devices(lane, change, buffer_span(&change->created), true);
-  add_devices(lane, change, buffer_span(&change->devices), false);
+  add_devices(lane, change, buffer_span(&change->devices[NEW_DEVICES]), true);
+  add_devices(lane, change, buffer_span(&change->devices[KNOWN_DEVICES]), false);
+  add_blocks(lane, change, buffer_span(&change->devices[NEW_BLOCKS]), true);
+  add_blocks(lane, change, buffer_span(&change->devices[KNOWN_BLOCKS]), false);
   add_results(lane, change);
   add_letters(lane, change);
   if (!change->has_row) {
@@ -492,6 +515,11 @@ size_t database_device_count(uint32_t lane) {
 
 struct span database_device(uint32_t lane, uint64_t number) {
   return buffer_span(&tables.lanes[lane].devices[(number - 1) / sim.plan.lane_count]);
+}
+
+struct span database_block(uint32_t lane, uint32_t block) {
+  const struct lane_tables *held = &tables.lanes[lane];
+  return block < held->block_count ? buffer_span(&held->blocks[block]) : (struct span){0};
 }
 
 size_t database_letter_count(uint32_t lane, uint64_t after_batch) {

@@ -14,7 +14,7 @@ struct change {
   bool has_row;
   struct stored_batch batch;
   uint64_t published_batch, checkpoint_batch;
-  struct buffer persons, created, devices, results, letters, control;
+  struct buffer persons, devices[DEVICE_PART_COUNT], results, letters, control;
 };
 
 struct letter {
@@ -33,6 +33,8 @@ struct lane_tables {
   size_t result_count, result_capacity;
   struct buffer *devices; /* by index in the lane */
   size_t device_count, device_capacity;
+  struct buffer *blocks; /* by number */
+  size_t block_count, block_capacity;
   struct buffer *controls; /* of each batch: store_controls, each with its texts behind it */
   size_t control_capacity;
   struct letter *letters;

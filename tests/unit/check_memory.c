@@ -208,7 +208,7 @@ static int commit(int out) {
   carrier_seal(carrier, &batch, &seal, batch_last);
   carrier_write_devices(carrier, state, 1);
   put(out, carrier->records.data, carrier->records.size);
-  put(out, carrier->created.data, carrier->created.size);
+  put(out, carrier->devices[NEW_DEVICES].data, carrier->devices[NEW_DEVICES].size);
   carrier_close(carrier);
   batch_fini(&batch, &heap_memory);
   lane_state_close(state);

@@ -14,7 +14,7 @@ import common
 
 LOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "load.py")
 HOUR = 3600 * 1000
-TABLES = "('muster.device_row'::regclass, 'muster.person'::regclass)"
+TABLES = "('muster.device_row'::regclass, 'muster.device_block'::regclass, 'muster.person'::regclass)"
 # An index goes by its constraint when it has one.
 INDEXES = """
 SELECT format(CASE WHEN c.oid IS NULL THEN 'DROP INDEX %s' ELSE 'ALTER TABLE %2$s DROP CONSTRAINT %3$I' END,
@@ -63,12 +63,13 @@ class Fleet:
             indexes = connection.execute(INDEXES).fetchall()
             for drop, _ in indexes:
                 connection.execute(drop)
+            connection.execute("DELETE FROM muster.device_block")  # made anew, those of the first devices, too
             common.run_quietly(common.BIN + "/make_fleet", place.dsn, self.first, self.count, place.partitions, self.at_ms,
                                self.noncompliant_every)
             for _, create in indexes:
                 connection.execute(create)
             connection.execute(COUNT)
-            connection.execute("VACUUM ANALYZE muster.device_row, muster.person")
+            connection.execute("VACUUM ANALYZE muster.device_row, muster.device_block, muster.person")
             connection.execute("CHECKPOINT")
 
     def is_compliant_at_first(self, index):

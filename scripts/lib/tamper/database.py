@@ -13,7 +13,7 @@ OTHER = {
 }
 RESULTS, JOURNAL, DEVICES = "PostgreSQL, muster.results", "PostgreSQL, muster.journal", "PostgreSQL, muster.devices"
 # A row's key, by which it is found; changed in cases of their own.
-KEYS = {"result_row": ("lane", "seq"), "journal_row": ("lane", "batch"), "device_row": ("lane", "number"),
+KEYS = {"result_row": ("lane", "seq"), "journal_row": ("lane", "batch"), "device_row": ("lane", "number"), "device_block": ("lane", "block"),
         "control_row": ("lane", "control_offset"), "environment": ("lane", "batch"), "policy": ("version",)}
 # What the last change of a device was called and came with, which decides nothing: see the documents.
 BESIDE = {"device_row": ("changed_batch", "traceparent"), "journal_row": ("epoch", "owner")}
@@ -146,7 +146,7 @@ class Database:
         for column, other in self.columns(table):
             number = self.middle(table, column + " IS NOT NULL" + (" AND length(%s) > 0" % column if column in ("enrollment_ids", "traceparent", "wipe") else ""))
             if number is not None:
-                damage = {"policy": "another policy", "next_due_at": "its next time, by 1 ms", "at": "its clock, by 1 ms"}.get(column, "%s changed" % column)
+                damage = {"policy": "another policy", "at": "its clock, by 1 ms"}.get(column, "%s changed" % column)
                 if column == "violations":
                     other = "violations # 2"
                 self.update(damage, table, number, "%s = %s" % (column, other), None if column in BESIDE[table] else expected("row changed", number))
@@ -161,6 +161,26 @@ class Database:
         again = "INSERT INTO muster.device_row (lane, number, " + columns + ") SELECT {0}, {1}, " + columns + " FROM muster.device_row" + where % number
         self.try_("a device too many", table, again.format("lane", last + lanes), Expected("row surplus", self.lane, at=(DEVICES, "PostgreSQL, muster.device_row")), 1)
         self.try_("a device of a lane that is not there", table, again.format(lanes + 7, "number"), Expected("row surplus", 0, at="PostgreSQL, muster.device_row"), 1)
+
+    def blocks(self):
+        """What of devices stands in blocks; the views show some of it, by device."""
+        table, at = "device_block", (DEVICES, "PostgreSQL, muster.device_block")
+        for column, _ in self.columns(table):
+            for damage, place in (("of the first device", "1"), ("of the last one", "cardinality({0})")):
+                block = self.middle(table, column + " IS NOT NULL AND %s[%s] %s" % (column, place.format(column), "> 0" if column == "next_timer" else "> '-infinity'"))
+                if block is not None:
+                    change = "{0}[%s] = {0}[%s] %s" % (place, place, "# 1" if column == "next_timer" else "+ interval '1 ms'")
+                    self.update("%s changed %s" % (column, damage), table, block, change.format(column), Expected("row changed", self.lane, at=at))
+        last = self.ask("SELECT max(block) FROM muster.device_block WHERE " + self.place)[0][0]
+        columns = ", ".join(c for c, _ in self.columns(table))
+        where = " WHERE " + self.place + " AND block = %d"
+        again = "INSERT INTO muster.device_block (lane, block, " + columns + ") SELECT {0}, {1}, " + columns + " FROM muster.device_block" + where % last
+        own = "PostgreSQL, muster.device_block"
+        self.try_("a row dropped", table, "DELETE FROM muster.device_block" + where % 0, Expected(("row missing", "row changed"), self.lane, at=at), 1)
+        self.try_("two rows swapped", table, tuple("UPDATE muster.device_block SET block = %d" % to + where % of
+                                                   for of, to in ((0, 10 ** 6), (1, 0), (10 ** 6, 1))), Expected("row changed", self.lane, at=at))
+        self.try_("a row behind the last", table, again.format("lane", last + 1), Expected("row surplus", self.lane, at=own), 1)
+        self.try_("a row of a lane that is not there", table, again.format(self.story.lanes + 7, 0), Expected("row surplus", 0, at=own), 1)
 
     # ---- What belongs to all lanes ----
 
@@ -223,4 +243,5 @@ def damage_database(story, table, lane=1):
     database.result_rows()
     database.journal()
     database.devices()
+    database.blocks()
     database.shared()
