@@ -105,7 +105,7 @@ void lane_check_idle(struct lane_task *task) {
     return;
   }
   if (task->phase == LANE_DRAINING) {
-    lane_give_up(task, LANE_STOPPED);
+    lane_give_up(task, task->is_retaken ? LANE_WAITING : LANE_STOPPED);
   } else if (task->options.until_caught_up && task->is_at_end && !task->is_caught_up &&
              !task->worker_is_busy) {
     catch_up(task);
