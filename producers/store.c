@@ -182,8 +182,15 @@ static void script_gap(struct buffer *script, const struct journal_gap *gap) {
 }
 
 /* What was asked for is decided: it waits no longer, and who asked stands in the row by subject. */
-static void script_gap_decided(struct buffer *script, const struct journal_row *row) {
+static void script_gap_decided(struct buffer *script, const struct store_batch *batch) {
+  const struct journal_row *row = batch->row;
   if (!row->gap.is_set) {
+    if (batch->clears_gaps) {
+      store_script(script,
+                   "DELETE FROM muster.gap WHERE lane = %" PRIu32
+                   ";DELETE FROM muster.gap_request WHERE lane = %" PRIu32 ";",
+                   row->lane, row->lane);
+    }
     return;
   }
   store_script(script,
@@ -288,7 +295,7 @@ static void script_batch(struct store *store, const struct store_batch *batch) {
     script_environment(script, batch);
     buffer_append(script, batch->control.data, batch->control.size);
     script_journal(script, batch);
-    script_gap_decided(script, batch->row);
+    script_gap_decided(script, batch);
   }
   store_script(script, "COMMIT");
 }

@@ -175,7 +175,7 @@ static enum status print_asked(struct pg_conn *database, const struct acceptance
   const struct listing listing = {
       .columns = columns,
       .column_count = COUNT_OF(columns),
-      .sql = "select $1, count(*) from muster.gap_requests where event_id = $1::uuid",
+      .sql = "select $1::text, count(*) from muster.gap_requests where event_id = $1::text::uuid",
       .parameters = parameters,
       .parameter_count = COUNT_OF(parameters),
       .is_single = true};

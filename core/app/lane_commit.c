@@ -239,7 +239,9 @@ void lane_commit_next(struct lane_task *task) {
       .results = buffer_span(&carrier->results),
       .letters = buffer_span(&carrier->letters),
       .control = buffer_span(&carrier->control),
+      .clears_gaps = carrier->has_row && !task->has_cleared_gaps,
   };
+  task->has_cleared_gaps = task->has_cleared_gaps || batch.clears_gaps;
   struct error error;
   const enum status status = store_commit_begin(task->resources.store, &batch, &error);
   if (status != STATUS_OK) {

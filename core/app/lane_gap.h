@@ -29,7 +29,7 @@ enum status lane_gap_find(const struct lane_setup *setup, struct lane_resources 
                           const struct topic_ends *ends, int64_t next, bool *is_whole,
                           struct error *error) MUST_USE;
 
-/* Tells the database what the lane lacks, nothing included. STATUS_CONFIG names the first gap, when
+/* Tells the database what the lane lacks, if anything. STATUS_CONFIG names the first gap, when
  * there is one and nobody has asked for one to be accepted; otherwise resources->request has it. */
 enum status lane_gap_settle(const struct lane_setup *setup, struct lane_resources *resources,
                             struct error *error) MUST_USE;

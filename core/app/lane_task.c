@@ -262,7 +262,7 @@ static void begin_running(struct lane_task *task) {
   task->halt.text[0] = '\0';
   task->last_row = task->resources.head.checkpoint;
   task->redone_count = 0;
-  task->has_own_admins = false;
+  task->has_own_admins = task->has_cleared_gaps = false;
   environment_set_admins(buffer_span(&task->resources.environment), &task->resources.state->lane);
   task->is_settled = task->resources.published_batch >= task->resources.head.row.batch &&
                      !task->resources.has_republished;

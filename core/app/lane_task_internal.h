@@ -38,6 +38,7 @@ struct lane_task {
   bool is_retaken;             /* DRAINING to be taken anew, not to stop */
   bool looks_first;            /* HALTED before a gap: taken when somebody has asked for it */
   struct error halt;           /* why it is HALTED */
+  bool has_cleared_gaps;       /* since it was taken, with its first batch: all inputs were there */
   struct lane_resources resources;
   enum status status; /* of the job on the worker */
   struct error error;
