@@ -225,6 +225,8 @@ void lane_commit_next(struct lane_task *task) {
   }
   struct carrier *carrier = task->committing = carriers_pop(&task->sealed);
   carrier->commit_mono_ms = clock_mono_ms();
+  const bool clears_gaps = carrier->has_row && !task->has_cleared_gaps;
+  task->has_cleared_gaps = task->has_cleared_gaps || carrier->has_row;
   const struct store_batch batch = {
       .lane = &task->resources.ownership,
       .row = carrier->has_row ? &carrier->row : NULL,
@@ -235,13 +237,12 @@ void lane_commit_next(struct lane_task *task) {
       .persons = buffer_span(&carrier->persons),
       .created = buffer_span(&carrier->created),
       .devices = buffer_span(&carrier->devices),
+      .clears_gaps = clears_gaps,
       .streamed = carrier_streamed(carrier),
       .results = buffer_span(&carrier->results),
       .letters = buffer_span(&carrier->letters),
       .control = buffer_span(&carrier->control),
-      .clears_gaps = carrier->has_row && !task->has_cleared_gaps,
   };
-  task->has_cleared_gaps = task->has_cleared_gaps || batch.clears_gaps;
   struct error error;
   const enum status status = store_commit_begin(task->resources.store, &batch, &error);
   if (status != STATUS_OK) {
