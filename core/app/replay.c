@@ -512,6 +512,9 @@ static enum status decide_gap(struct replay *replay, const struct journal_row *r
   }
   const struct lane_step step = step_of(replay);
   const struct sink sink = {.context = replay, .take = take_result};
+  if (replay->options.watch.gap != NULL) {
+    replay->options.watch.gap(replay->options.watch.context, &gap);
+  }
   lane_step_gap(&step, &gap, &sink);
   end_step(replay);
   return gap.is_accepted ? open_source(replay, gap.topic, gap.to, error) : STATUS_OK;

@@ -4,14 +4,15 @@
 usage: check_gap.py [CASE...]
 """
 import json
+import pathlib
 import random
 import time
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from _world import (EX_CONFIG, EX_UNAVAILABLE, HOUR, LONG_AGO, MINUTE, QUIET, check_in, enroll, main, report, tail,
-                    wait_until)
+from _world import (EX_CONFIG, EX_UNAVAILABLE, HOUR, LONG_AGO, MINUTE, QUIET, ROOT, check_in, enroll, main, report,
+                    tail, wait_until)
 
 ADMIN = AdminClient(QUIET)
 ROOT_ADMIN = "root@example.org"
@@ -197,9 +198,19 @@ def never_read(make):
     lane, = verify(world, 0, "--source", "postgres")
     assert len(lane["gaps"]) == 1
 
+    # What else replays goes over it as well.
+    world.muster("replay", "what-if", "--policy", str(ROOT / "policies/default.yaml"))
+    assert "NONCOMPLIANT" in world.muster("replay", "explain", "G-004").stdout
+    assert world.muster("device", "get", "G-004", "--as-of", "2025-06-03T00:00:00Z").stdout
+    pack = f"{world.directory}/pack"
+    world.muster("evidence", "create", "--from", "2025-06-01T00:00:00Z", "--to", "2025-06-04T00:00:00Z", "-o", pack)
+    said = world.muster("evidence", "verify", pack).stdout
+    assert "were never seen: accepted as lost by the operator" in said, said
+    assert "What was never seen" in pathlib.Path(pack, "report.html").read_text()
+
     # An empty database comes to the same from the topics alone.
     rows = world.sql("select lane, batch, gap, digests from muster.journal order by lane, batch, kind")
-    world.sql_change(f'drop schema muster cascade')
+    world.sql_change('drop schema muster cascade')
     world.muster("migrate")
     world.muster("replay", "rebuild")
     assert world.sql("select lane, batch, gap, digests from muster.journal order by lane, batch, kind") == rows

@@ -1,4 +1,5 @@
-/* core/app/lane_gap: where a topic cannot be gone on with, and which gaps can be accepted at all. */
+/* core/app/lane_gap: where a topic cannot be gone on with, and which gaps can be accepted at all.
+ */
 #include "core/app/lane_gap.h"
 
 #include <check.h>
@@ -55,7 +56,8 @@ START_TEST(a_topic_that_is_shorter_has_two) {
   ck_assert(!is_whole);
   const struct lane_gap *gap = &resources.gaps[0];
   ck_assert(gap->to == 10 && gap->has_other && gap->other == 60);
-  ck_assert_ptr_nonnull(strstr(gap->problem, "processed up to offset 100 but the topic ends at 60"));
+  ck_assert_ptr_nonnull(
+      strstr(gap->problem, "processed up to offset 100 but the topic ends at 60"));
 }
 END_TEST
 
