@@ -198,6 +198,12 @@ def never_read(make):
     lane, = verify(world, 0, "--source", "postgres")
     assert len(lane["gaps"]) == 1
 
+    whole, world.config = world.config, pathlib.Path(world.directory) / "keyless.yaml"
+    world.config.write_text(whole.read_text().split("privacy:")[0])
+    lane, = verify(world, 0)
+    assert lane["subjects"] == "from results" and len(lane["gaps"]) == 1, lane
+    world.config = whole
+
     # What else replays goes over it as well.
     world.muster("replay", "what-if", "--policy", str(ROOT / "policies/default.yaml"))
     assert "NONCOMPLIANT" in world.muster("replay", "explain", "G-004").stdout
