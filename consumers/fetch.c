@@ -44,6 +44,7 @@ struct source {
   struct record record;
   int64_t end_offset; /* -1: more has arrived since, or the end was never seen */
   bool has_failed;
+  bool is_gone;
   struct error error;
 };
 
@@ -299,6 +300,11 @@ static void note_error(struct source *source, const rd_kafka_message_t *message)
   case RD_KAFKA_RESP_ERR__RESOLVE:
     break; /* heals by itself; the client tries again */
   default:
+    source->is_gone = message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+                      message->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
+                      message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+                      message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+                      message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
     source->has_failed = true;
     fetch_client_doubt(source->client);
     snprintf(source->error.text, sizeof source->error.text, "%s/%d, offset %lld: %s",
@@ -443,6 +449,10 @@ int64_t source_lag(const struct source *source, int64_t next) {
 
 const char *source_error(const struct source *source) {
   return source->has_failed ? source->error.text : NULL;
+}
+
+bool source_is_gone(const struct source *source) {
+  return source->is_gone;
 }
 
 static rd_kafka_headers_t *headers_of(const struct record *record) {

@@ -96,6 +96,10 @@ int64_t source_lag(const struct source *source, int64_t next);
 /* What the source cannot recover from; NULL while there is nothing. */
 const char *source_error(const struct source *source);
 
+/* Whether that is because the offset to be read next is not in the topic any more, or the topic is
+ * not there: what is asked about it anew tells. */
+bool source_is_gone(const struct source *source);
+
 /* The headers of a record in the form of struct original, appended to `into` (room for
  * record_headers_size bytes). The value of the last header `name`; false when there is none. */
 size_t record_headers_size(const struct record *record);

@@ -31,11 +31,22 @@ bool batch_is_empty(const struct batch *batch) {
 }
 
 uint64_t batch_step_count(const struct batch *batch) {
-  return batch->message_count + batch->timer_count + batch->sweep_count;
+  return batch->message_count + batch->timer_count + batch->sweep_count + batch->gap.is_set;
 }
 
 void batch_note_sweep(struct batch *batch) {
   batch->sweep_count++;
+}
+
+void batch_note_gap(struct batch *batch, const struct journal_gap *gap) {
+  assert(gap->is_set);
+  assert(batch_is_empty(batch));
+  struct offset_range *range = &batch->ranges[gap->topic];
+  assert(range->from == gap->from && range->to == gap->from);
+  batch->gap = *gap;
+  if (gap->is_accepted) {
+    range->from = range->to = gap->to;
+  }
 }
 
 /* What a message whose stamp is not believed counts as stamped with: the lane's clock; while it has
@@ -184,6 +195,7 @@ void batch_row(const struct batch *batch, const struct lane *lane, struct journa
       .timer = batch->timer,
       .sweep = sweep_cursor(lane),
       .has_state = batch->tells_state,
+      .gap = batch->gap,
       .message_count = batch->message_count,
       .dead_letter_count = lane->dead_letter_count - batch->dead_letters_before,
       .timer_count = batch->timer_count,

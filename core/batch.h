@@ -38,6 +38,7 @@ struct batch {
   uint64_t sweep_count; /* devices swept */
   bool is_ended;        /* the last message taken is its last step */
   bool tells_state;     /* whoever asked for it may: the row has the state's digest */
+  struct journal_gap gap;
   struct offset_range ranges[TOPIC_COUNT];
   /* While a topic was at its end, steps up to this key were taken: messages and timers. */
   bool was_blind[TOPIC_COUNT];
@@ -81,7 +82,10 @@ void batch_note_timer(struct batch *batch, const struct head heads[TOPIC_COUNT],
  * behind its message, which begins a batch, or begins its batch. */
 void batch_note_sweep(struct batch *batch);
 
-/* Steps so far: messages, timers, devices swept. */
+/* Notes what was decided about a gap; nothing else happens in that batch. */
+void batch_note_gap(struct batch *batch, const struct journal_gap *gap);
+
+/* Steps so far: messages, timers, devices swept, a gap. */
 uint64_t batch_step_count(const struct batch *batch);
 
 /* The journal row of the batch as it stands; digests and environment are the caller's, the state's

@@ -33,6 +33,22 @@ struct sweep_cursor {
   uint64_t device_number; /* the last that was swept; 0: none yet */
 };
 
+/* Offsets of a topic that an operator takes as lost, so that a lane that halted before them goes on
+ * behind them; or, where the topic is another one under the same name, at its new beginning. What
+ * is here is what was asked for, and the decision: the batch has no other input. */
+struct journal_gap {
+  bool is_set;
+  bool is_accepted; /* false: whoever asked may not, and the lane stays where it is */
+  enum topic topic;
+  int64_t from; /* where the lane stood */
+  int64_t to;   /* where it goes on; at or before `from` in a topic that was recreated */
+  int64_t asked_at_ms;
+  uint8_t event_id[EVENT_ID_SIZE];
+  bool has_actor; /* somebody is named, by subject */
+  uint8_t actor[SUBJECT_SIZE];
+  char reason[NOTE_SIZE_MAX + 1]; /* UTF-8, terminated */
+};
+
 struct journal_row {
   uint32_t lane;
   uint64_t batch; /* dense from 1 in its lane */
@@ -46,6 +62,9 @@ struct journal_row {
   struct timer_cursor timer;
   struct sweep_cursor sweep;
   bool has_state; /* `state` is the digest of what the lane is at the batch's end */
+  /* With one that was accepted its topic's range is empty, and stands where the lane goes on; of
+   * that topic there is no last message then. */
+  struct journal_gap gap;
   uint64_t message_count;
   uint64_t dead_letter_count;
   uint64_t timer_count;
@@ -66,5 +85,12 @@ size_t journal_canonical_size_max(const struct journal_row *row);
  * by their length. Returns the number of bytes written. */
 size_t journal_canonical(const struct journal_row *row, const uint8_t previous_chain[DIGEST_SIZE],
                          uint8_t *bytes);
+
+/* The bytes of a gap that is set, as they stand at the end of the canonical ones, and the way back;
+ * false: they are none. */
+enum { JOURNAL_GAP_SIZE_MIN = 3 + 3 * 8 + EVENT_ID_SIZE + SUBJECT_SIZE };
+enum { JOURNAL_GAP_SIZE_MAX = JOURNAL_GAP_SIZE_MIN + NOTE_SIZE_MAX };
+size_t journal_gap_bytes(const struct journal_gap *gap, uint8_t bytes[JOURNAL_GAP_SIZE_MAX]);
+bool journal_gap_read(struct span bytes, struct journal_gap *gap) MUST_USE;
 
 #endif

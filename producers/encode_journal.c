@@ -120,6 +120,23 @@ static uint8_t *put_no_batch(uint8_t *at, const struct journal_row *row) {
   return at;
 }
 
+static uint8_t *put_gap(uint8_t *at, const struct encoding *encoding,
+                        const struct journal_gap *gap) {
+  at = put_is_set(at, gap->is_set);
+  if (gap->is_set) {
+    at = put_topic(at, encoding, gap->topic);
+    at = put_long(at, gap->from);
+    at = put_long(at, gap->to);
+    at = put_boolean(at, gap->is_accepted);
+    at = put_is_set(at, gap->has_actor);
+    at = gap->has_actor ? put_hex(at, gap->actor, SUBJECT_SIZE) : at;
+    at = put_string(at, span_text(gap->reason));
+    at = put_uuid(at, gap->event_id);
+    at = put_long(at, gap->asked_at_ms);
+  }
+  return at;
+}
+
 static void put_journal_headers(struct draft *draft, const struct encoding *encoding,
                                 const struct journal_row *row, bool is_environment) {
   if (!encoding->cloudevents) {
@@ -160,6 +177,7 @@ void encode_journal(const struct encoding *encoding, const struct journal_row *r
   draft.at = put_hex(draft.at, witness->owner, sizeof witness->owner);
   draft.at = put_long(draft.at, witness->committed_at_ms);
   draft.at = put_nullable_string(draft.at, environment);
+  draft.at = put_gap(draft.at, encoding, is_environment ? &(struct journal_gap){0} : &row->gap);
   draft_end_value(&draft);
   put_journal_headers(&draft, encoding, row, is_environment);
   draft_end(&draft);

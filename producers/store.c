@@ -172,6 +172,39 @@ static void script_digest(struct buffer *script, const void *bytes, size_t size)
   store_script_bytes(script, span_of(bytes, size));
 }
 
+static void script_gap(struct buffer *script, const struct journal_gap *gap) {
+  uint8_t bytes[JOURNAL_GAP_SIZE_MAX];
+  if (gap->is_set) {
+    script_digest(script, bytes, journal_gap_bytes(gap, bytes));
+  } else {
+    store_script(script, ", NULL");
+  }
+}
+
+/* What was asked for is decided: it waits no longer, and who asked stands in the row by subject. */
+static void script_gap_decided(struct buffer *script, const struct store_batch *batch) {
+  const struct journal_row *row = batch->row;
+  if (!row->gap.is_set) {
+    if (batch->clears_gaps) {
+      store_script(script,
+                   "DELETE FROM muster.gap WHERE lane = %" PRIu32
+                   ";DELETE FROM muster.gap_request WHERE lane = %" PRIu32 ";",
+                   row->lane, row->lane);
+    }
+    return;
+  }
+  store_script(script,
+               "DELETE FROM muster.gap_request WHERE lane = %" PRIu32 " AND (event_id = encode(",
+               row->lane);
+  store_script_bytes(script, span_of(row->gap.event_id, EVENT_ID_SIZE));
+  store_script(script, ", 'hex')::uuid OR (%s AND topic = %d));",
+               row->gap.is_accepted ? "true" : "false", (int)row->gap.topic);
+  if (row->gap.is_accepted) {
+    store_script(script, "DELETE FROM muster.gap WHERE lane = %" PRIu32 " AND topic = %d;",
+                 row->lane, (int)row->gap.topic);
+  }
+}
+
 static void script_journal(struct buffer *script, const struct store_batch *batch) {
   const struct journal_row *const row = batch->row;
   store_script(
@@ -180,7 +213,7 @@ static void script_journal(struct buffer *script, const struct store_batch *batc
       "dead_letter_count, timer_count, device_count, epoch, clock_before, clock_after, "
       "range_from, range_to, not_believed_topic, not_believed_offset, timer_due_at, "
       "timer_device, timer_kind, sweep_device, environment, last_message, inputs, results, chain, "
-      "state, committed_at, owner) VALUES (%" PRIu32 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+      "state, gap, committed_at, owner) VALUES (%" PRIu32 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
       ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRId64 ", ",
       row->lane, row->batch, row->first_seq, row->last_seq, row->message_count,
       row->dead_letter_count, row->timer_count, row->device_count, batch->lane->epoch);
@@ -202,6 +235,7 @@ static void script_journal(struct buffer *script, const struct store_batch *batc
   } else {
     store_script(script, ", NULL");
   }
+  script_gap(script, &row->gap);
   store_script(script, ", ");
   script_time(script, batch->committed_at_ms);
   store_script(script, ", encode(");
@@ -271,6 +305,7 @@ static void script_batch(struct store *store, const struct store_batch *batch) {
     script_environment(script, batch);
     buffer_append(script, batch->control.data, batch->control.size);
     script_journal(script, batch);
+    script_gap_decided(script, batch);
   }
   store_script(script, "COMMIT");
 }

@@ -137,6 +137,7 @@ struct store_batch {
   uint64_t checkpoint_batch;     /* with this, all device rows reflect that batch; 0: as before */
   int64_t committed_at_ms;       /* wall clock; beside the row, outside the chain */
   uint64_t published_batch;      /* a lower bound known now; dead letters' bytes up to it go */
+  bool clears_gaps;              /* the lane lacks nothing: what it was halted before goes */
   struct span environment;       /* content to record, or empty when it is known */
   struct span persons;           /* store_append_person rows; written ahead, insert or nothing */
   struct span devices[DEVICE_PART_COUNT]; /* store_append_device's and store_append_block's */

@@ -174,7 +174,8 @@ enum status store_load_control(struct store *store, uint32_t lane, uint64_t batc
                "c.symbol, c.is_off, c.name, c.serial, c.subject, y.hash, y.content "
                "FROM muster.control_row c "
                "LEFT JOIN muster.policy y ON c.kind = %d AND y.version = c.name "
-               "WHERE c.lane = %" PRIu32 " AND c.batch <= %" PRIu64 " ORDER BY c.control_offset",
+               "WHERE c.lane = %" PRIu32 " AND c.batch <= %" PRIu64
+               " ORDER BY c.batch, c.control_offset",
                (int)EVENT_POLICY, lane, batch);
   const enum status status =
       store_stream(store->connection, (const char *)select.data, "read what control messages said",

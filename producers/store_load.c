@@ -13,7 +13,7 @@ static const char journal_columns[] =
     "j.range_to, j.not_believed_topic, j.not_believed_offset, j.timer_due_at, j.timer_device, "
     "j.timer_kind, j.sweep_device, j.message_count, j.dead_letter_count, j.timer_count, "
     "j.device_count, "
-    "j.environment, j.last_message, j.inputs, j.results, j.chain, j.state, j.epoch, j.owner, "
+    "j.environment, j.last_message, j.inputs, j.results, j.chain, j.state, j.gap, j.epoch, j.owner, "
     "j.committed_at";
 
 /* One journal row with all that stands beside it. */
@@ -120,6 +120,10 @@ static void row_journal(struct row_reader *reader, struct journal_entry *entry) 
   row_copy(reader, row->results, DIGEST_SIZE);
   row_copy(reader, row->chain, DIGEST_SIZE);
   row_state(reader, row);
+  struct span gap;
+  if (row_bytes(reader, &gap)) {
+    reader->is_bad = !journal_gap_read(gap, &row->gap) || reader->is_bad;
+  }
   entry->witness.epoch = row_integer(reader, 0);
   row_copy(reader, entry->witness.owner, OWNER_SIZE);
   entry->witness.committed_at_ms = row_time(reader);

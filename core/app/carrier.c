@@ -261,6 +261,9 @@ static void fill_digests(struct carrier *carrier, const struct seal *seal,
       memcpy(row->last_message[topic], seal->previous->last_message[topic], DIGEST_SIZE);
     }
   }
+  if (row->gap.is_accepted) { /* nothing before the place where it goes on can be read again */
+    memset(row->last_message[row->gap.topic], 0, DIGEST_SIZE);
+  }
   buffer_clear(&carrier->canonical);
   uint8_t *bytes = buffer_reserve(&carrier->canonical, journal_canonical_size_max(row));
   const size_t size = journal_canonical(row, seal->previous->chain, bytes);

@@ -2,6 +2,7 @@
 #include "core/app/command.h"
 #include "core/app/evidence_manifest.h"
 #include "core/app/finding.h"
+#include "core/app/output.h"
 #include "core/app/text.h"
 
 #include <inttypes.h>
@@ -232,6 +233,13 @@ static void print_lane(const struct verifying *verifying, uint32_t number) {
   if (result->unknown_subjects > 0) {
     printf("  %" PRIu64 " enrolments changed nothing and name no subject: digest not checked\n",
            result->unknown_subjects);
+  }
+  for (size_t i = 0; i < verify_gap_count(result); i++) {
+    char *const text = verify_gap_text(json_array_get(result->gaps, i));
+    fputs("  ", stdout);
+    output_shown_text(stdout, span_text(text));
+    putchar('\n');
+    free(text);
   }
   if (result->finding != NULL) {
     finding_print(stdout, result->finding);

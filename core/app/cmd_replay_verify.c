@@ -4,6 +4,7 @@
 #include "core/app/finding.h"
 #include "core/app/jobs.h"
 #include "core/app/option_range.h"
+#include "core/app/output.h"
 #include "core/app/replay_inputs.h"
 #include "core/app/report.h"
 #include "core/app/text.h"
@@ -187,6 +188,8 @@ static json_t *lane_json(const struct lane_work *lane) {
   json_object_set_new(json, "signed_batch", json_integer((json_int_t)result->signed_batch));
   json_object_set_new(json, "snapshot", json_integer((json_int_t)result->began_after));
   json_object_set_new(json, "journal_from", json_integer((json_int_t)result->journal_from));
+  json_object_set_new(json, "gaps",
+                      result->gaps != NULL ? json_incref(result->gaps) : json_array());
   if (result->verdict == VERDICT_DIVERGED) {
     json_object_set(json, "divergence", result->finding);
   } else if (result->verdict == VERDICT_UNVERIFIABLE) {
@@ -242,12 +245,32 @@ static void print_begin(const struct verify_result *result) {
          result->began_after, at, result->journal_from > 0 ? result->journal_from : 1);
 }
 
+/* Never simply verified: what a gap held was seen by nobody. */
+static void print_verdict(const struct verify_result *result) {
+  const size_t count = verify_gap_count(result);
+  printf("%s", verify_verdict_name(result->verdict));
+  if (result->verdict == VERDICT_VERIFIED && count > 0) {
+    printf(" but for %zu accepted gap%s", count, count == 1 ? "" : "s");
+  }
+}
+
+static void print_gaps(const struct verify_result *result) {
+  for (size_t i = 0; i < verify_gap_count(result); i++) {
+    char *const text = verify_gap_text(json_array_get(result->gaps, i));
+    fputs("  ", stdout);
+    output_shown_text(stdout, span_text(text));
+    putchar('\n');
+    free(text);
+  }
+}
+
 static void print_lane(const struct lane_work *lane) {
   const struct verify_result *result = &lane->result;
-  printf("lane %" PRIu32 ": %s, %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64
-         " timers, %" PRIu64 " results, %" PRIu64 " devices as decided\n",
-         lane->options.lane, verify_verdict_name(result->verdict), result->batches,
-         result->messages, result->timers, result_count(result), result->devices);
+  printf("lane %" PRIu32 ": ", lane->options.lane);
+  print_verdict(result);
+  printf(", %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64 " timers, %" PRIu64
+         " results, %" PRIu64 " devices as decided\n",
+         result->batches, result->messages, result->timers, result_count(result), result->devices);
   print_topics(result);
   if (result->compared_from > 1 || lane->options.to_ms != TIME_NONE) {
     printf("  results compared from batch %" PRIu64 " to %" PRIu64 "\n", result->compared_from,
@@ -275,6 +298,7 @@ static void print_lane(const struct lane_work *lane) {
     printf("  %" PRIu64 " enrolments changed nothing and name no subject: digest not checked\n",
            result->unknown_subjects);
   }
+  print_gaps(result);
   if (result->is_moving) {
     printf("  a run goes on: nothing behind batch %" PRIu64 " was looked at, nor the devices\n",
            result->batches);
@@ -446,6 +470,7 @@ static enum status verify(const struct command_line *line, const struct request 
   for (size_t i = 0; i < work.lane_count; i++) {
     json_decref(work.lanes[i].result.finding);
     free(work.lanes[i].result.left_out);
+    json_decref(work.lanes[i].result.gaps);
     story_fini(&work.lanes[i].story);
   }
   free(work.lanes);

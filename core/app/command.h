@@ -64,6 +64,7 @@ enum status command_policy_apply(const struct command_line *line, struct error *
 enum status command_dead_letter_list(const struct command_line *line, struct error *error);
 enum status command_dead_letter_show(const struct command_line *line, struct error *error);
 enum status command_dead_letter_resend(const struct command_line *line, struct error *error);
+enum status command_accept_gap(const struct command_line *line, struct error *error);
 enum status command_replay_verify(const struct command_line *line, struct error *error);
 enum status command_replay_explain(const struct command_line *line, struct error *error);
 enum status command_replay_rebuild(const struct command_line *line, struct error *error);
@@ -98,6 +99,7 @@ extern const struct option_spec group_options[];
 extern const struct option_spec policy_apply_options[];
 extern const struct option_spec timer_list_options[];
 extern const struct option_spec dead_letter_options[];
+extern const struct option_spec accept_gap_options[];
 extern const struct option_spec policy_test_options[];
 extern const struct option_spec replay_verify_options[];
 extern const struct option_spec replay_explain_options[];

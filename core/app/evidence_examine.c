@@ -210,6 +210,7 @@ void examine(const struct config *config, const struct schemas *schemas,
 void examination_fini(struct examination *examination) {
   for (uint32_t i = 0; examination->lanes != NULL && i < examination->terms->lane_count; i++) {
     json_decref(examination->lanes[i].result.finding);
+    json_decref(examination->lanes[i].result.gaps);
   }
   story_fini(&examination->story);
   free(examination->lanes);
@@ -255,6 +256,9 @@ struct json_t *examination_lane_json(const struct examination *examination, uint
       "checkpoint", checkpoint_json(&lane->checkpoint));
   if (result->finding != NULL) {
     json_object_set(json, "finding", result->finding);
+  }
+  if (result->gaps != NULL) {
+    json_object_set(json, "gaps", result->gaps);
   }
   if (result->verdict == VERDICT_UNVERIFIABLE) {
     json_object_set_new(json, "reason", json_string(result->reason));

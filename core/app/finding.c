@@ -73,6 +73,23 @@ static json_t *sweep_json(const struct sweep_cursor *sweep) {
                         : json_pack("{s:I}", "device_number", (json_int_t)sweep->device_number);
 }
 
+struct json_t *finding_of_gap(const struct journal_gap *gap, const char *topic_prefix) {
+  char name[FIELD_SIZE];
+  char actor[2 * SUBJECT_SIZE + 1];
+  char event_id[2 * EVENT_ID_SIZE + 1];
+  if (!gap->is_set) {
+    return json_null();
+  }
+  snprintf(name, sizeof name, "%s%s", topic_prefix, topic_name(gap->topic));
+  hex_format(gap->actor, SUBJECT_SIZE, actor);
+  hex_format(gap->event_id, EVENT_ID_SIZE, event_id);
+  return json_pack("{s:s, s:I, s:I, s:b, s:o, s:o, s:s, s:I}", "topic", name, "from",
+                   (json_int_t)gap->from, "to", (json_int_t)gap->to, "accepted", gap->is_accepted,
+                   "actor", gap->has_actor ? json_string(actor) : json_null(), "reason",
+                   json_of_bytes(span_text(gap->reason)), "event_id", event_id, "asked_at",
+                   (json_int_t)gap->asked_at_ms);
+}
+
 struct json_t *finding_of_row(const struct journal_row *row, const char *topic_prefix) {
   json_t *const ranges = json_object();
   json_t *const last = json_object();
@@ -93,18 +110,18 @@ struct json_t *finding_of_row(const struct journal_row *row, const char *topic_p
                           json_pack("{s:s, s:I}", "topic", name, "offset", (json_int_t)at->offset));
   }
   return json_pack(
-      "{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:o, "
+      "{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:o, "
       "s:o, s:o, s:o, s:o}}",
       "lane", (json_int_t)row->lane, "batch", (json_int_t)row->batch, "first_seq",
       (json_int_t)row->first_seq, "last_seq", (json_int_t)row->last_seq, "clock_before",
       time_or_null(row->clock_before_ms), "clock_after", time_or_null(row->clock_after_ms),
       "ranges", ranges, "not_believed", not_believed, "timer", timer_json(&row->timer), "sweep",
-      sweep_json(&row->sweep), "environment", digest_json(row->environment), "counts", "messages",
-      (json_int_t)row->message_count, "dead_letters", (json_int_t)row->dead_letter_count, "timers",
-      (json_int_t)row->timer_count, "devices", (json_int_t)row->device_count, "digests", "inputs",
-      digest_json(row->inputs), "results", digest_json(row->results), "chain",
-      digest_json(row->chain), "state", row->has_state ? digest_json(row->state) : json_null(),
-      "last_messages", last);
+      sweep_json(&row->sweep), "gap", finding_of_gap(&row->gap, topic_prefix), "environment",
+      digest_json(row->environment), "counts", "messages", (json_int_t)row->message_count,
+      "dead_letters", (json_int_t)row->dead_letter_count, "timers", (json_int_t)row->timer_count,
+      "devices", (json_int_t)row->device_count, "digests", "inputs", digest_json(row->inputs),
+      "results", digest_json(row->results), "chain", digest_json(row->chain), "state",
+      row->has_state ? digest_json(row->state) : json_null(), "last_messages", last);
 }
 
 static void add_difference(json_t *differences, const char *field, const json_t *expected,

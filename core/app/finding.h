@@ -14,6 +14,8 @@ struct schemas; /* consumers/schemas.h */
 /* A message as JSON: {"key", "timestamp", "headers", "value"}, as `topics cat` shows it. The
  * caller owns what is returned here. */
 struct json_t *finding_of_message(const struct schemas *schemas, const struct outgoing *message);
+/* A gap that a row has the decision about; null: none. The caller's. */
+struct json_t *finding_of_gap(const struct journal_gap *gap, const char *topic_prefix);
 struct json_t *finding_of_row(const struct journal_row *row, const char *topic_prefix);
 
 /* Where two values differ: an array of {"field", "expected", "found"}, deepest fields each. */

@@ -293,7 +293,8 @@ static enum status check_anchor(struct intake *intake, const struct intake_rules
   }
   intake->has_anchor = false;
   intake->head->state = HEAD_WAITING;
-  if (record->offset != intake->next_offset - 1 || !is_same) {
+  intake->is_replaced = record->offset != intake->next_offset - 1 || !is_same;
+  if (intake->is_replaced) {
     return error_set(error, STATUS_CONFIG,
                      "%s of lane %u: offset %lld is not the message that was processed last "
                      "(found at %lld): the topic was recreated or truncated, or the subject key is "
@@ -312,6 +313,10 @@ static bool is_past_stop(const struct intake *intake, int64_t offset) {
 enum status intake_refresh(struct intake *intake, const struct intake_rules *rules,
                            struct error *error) {
   if (intake->head->state == HEAD_READY) {
+    return STATUS_OK;
+  }
+  if (intake->source == NULL) {
+    intake->head->state = HEAD_AT_END;
     return STATUS_OK;
   }
   const struct record *record = source_peek(intake->source);

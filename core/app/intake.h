@@ -34,10 +34,11 @@ struct intake_rules {
 
 struct intake {
   enum topic topic;
-  struct source *source;
-  int64_t next_offset; /* of the first message not yet taken */
-  int64_t stop_offset; /* nothing from here on is taken; -1: no such place */
-  bool has_anchor;     /* the message before next_offset is read first and compared */
+  struct source *source; /* NULL: nothing comes, and it is at its end */
+  int64_t next_offset;   /* of the first message not yet taken */
+  int64_t stop_offset;   /* nothing from here on is taken; -1: no such place */
+  bool has_anchor;       /* the message before next_offset is read first and compared */
+  bool is_replaced;      /* it was another one */
   uint8_t anchor[DIGEST_SIZE];
   struct head *head; /* its place among the lane's heads */
   bool is_event;

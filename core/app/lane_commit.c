@@ -152,7 +152,7 @@ void lane_check_idle(struct lane_task *task) {
     return;
   }
   if (task->phase == LANE_DRAINING) {
-    lane_give_up(task, LANE_STOPPED);
+    lane_give_up(task, task->is_retaken ? LANE_WAITING : LANE_STOPPED);
   } else if (task->options.until_caught_up && task->is_at_end && !task->is_caught_up &&
              !task->worker_is_busy) {
     catch_up(task);
@@ -271,6 +271,8 @@ void lane_commit_next(struct lane_task *task) {
   }
   struct carrier *carrier = task->committing = carriers_pop(&task->sealed);
   carrier->commit_mono_ms = clock_mono_ms();
+  const bool clears_gaps = carrier->has_row && !task->has_cleared_gaps;
+  task->has_cleared_gaps = task->has_cleared_gaps || carrier->has_row;
   struct store_batch batch = {
       .lane = &task->resources.ownership,
       .row = carrier->has_row ? &carrier->row : NULL,
@@ -279,6 +281,7 @@ void lane_commit_next(struct lane_task *task) {
       .published_batch = task->resources.published_batch,
       .environment = buffer_span(&carrier->environment),
       .persons = buffer_span(&carrier->persons),
+      .clears_gaps = clears_gaps,
       .results = buffer_span(&carrier->results),
       .letters = buffer_span(&carrier->letters),
       .control = buffer_span(&carrier->control),

@@ -2,6 +2,7 @@
 #include "core/app/clock.h"
 #include "core/app/lane_step.h"
 #include "core/app/lane_task_internal.h"
+#include "core/app/log.h"
 
 enum {
   NOT_BELIEVED_MAX = 5000,       /* the journal's record must stay below a message's size */
@@ -116,6 +117,9 @@ void lane_seal(struct lane_task *task) {
   if (lane_wants_checkpoint(task)) {
     task->last_row = task->filling->row;
     write_devices(task);
+  } else if (task->resources.state->lane.touches.count == 0) {
+    /* The rows are up to date as they stand: then the batch need not be decided again. */
+    task->filling->checkpoint_batch = task->filling->row.batch;
   }
   send_carrier(task);
 }
@@ -291,6 +295,13 @@ static enum status end_recorded(struct lane_task *task, const struct recorded_ba
 static bool redo(struct lane_task *task, const struct recorded_batch *recorded, struct error *error,
                  enum status *status) {
   const struct lane_step step = step_of(task);
+  if (recorded->row.gap.is_set) {
+    struct journal_gap gap = recorded->row.gap;
+    const struct sink sink = carrier_sink(task->filling);
+    lane_step_gap(&step, &gap, &sink);
+    *status = end_recorded(task, recorded, error);
+    return *status == STATUS_OK;
+  }
   for (;;) {
     enum topic topic;
     lane_step_believe(task->heads, &recorded->row);
@@ -354,6 +365,44 @@ static bool redo_recorded(struct lane_task *task) {
       return false;
     }
   }
+  return true;
+}
+
+/* Under the key that is in force; the address is kept as every person's is. */
+static void name_asker(struct lane_task *task, struct gap_request *request) {
+  char *const email = request->user_email;
+  for (size_t i = 0; email[i] != '\0'; i++) {
+    email[i] = email[i] >= 'A' && email[i] <= 'Z' ? (char)(email[i] | 0x20) : email[i];
+  }
+  struct subject_hash *hash = subject_hash_open(task->options.rules.subject_key);
+  subject_hash_of(hash, span_text(email), request->gap.actor);
+  subject_hash_close(hash);
+  store_append_person(&task->filling->persons, request->gap.actor, span_text(email));
+}
+
+bool lane_take_gap(struct lane_task *task) {
+  struct gap_request *request = &task->resources.request;
+  if (!request->is_there) {
+    return false;
+  }
+  if (!begin_batch(task)) {
+    return true; /* a carrier that comes back wakes us */
+  }
+  if (request->gap.has_actor) {
+    name_asker(task, request);
+  }
+  const struct lane_step step = step_of(task);
+  const struct sink sink = carrier_sink(task->filling);
+  lane_step_gap(&step, &request->gap, &sink);
+  request->is_there = false;
+  if (request->gap.is_accepted) {
+    task->options.setup.is_replaced[request->gap.topic] = false;
+  }
+  log_warning(request->gap.is_accepted ? "gap accepted" : "gap not accepted: needs an ADMIN",
+              LOG_INTEGER("lane", task->options.setup.lane),
+              LOG_TEXT("topic", topic_name(request->gap.topic)),
+              LOG_INTEGER("from", request->gap.from), LOG_INTEGER("to", request->gap.to));
+  lane_retake(task);
   return true;
 }
 
@@ -432,7 +481,7 @@ void lane_pump(struct lane_task *task) {
     lane_fail(task, status, &error);
     return;
   }
-  if (!redo_recorded(task)) {
+  if (!redo_recorded(task) || lane_take_gap(task)) {
     return;
   }
   for (int steps = 0; steps < STEPS_PER_TURN; steps++) {

@@ -6,6 +6,7 @@
 
 #include "core/app/clock.h"
 #include "core/app/kafka_client.h"
+#include "core/app/lane_gap.h"
 #include "core/app/log.h"
 #include "producers/store_environment.h"
 
@@ -322,21 +323,14 @@ static bool has_anchor(const struct journal_row *row, enum topic topic) {
   return row->ranges[topic].to > 0 && memcmp(row->last_message[topic], none, DIGEST_SIZE) != 0;
 }
 
-/* Where a lane goes on must still exist, and must not lie beyond the end. */
-static enum status check_offsets(const char *name, int32_t partition, int64_t next, int64_t first,
-                                 int64_t end, struct error *error) {
-  if (next > end) {
-    return error_set(error, STATUS_CONFIG,
-                     "%s/%d: processed up to offset %lld but the topic ends at %lld: it was "
-                     "recreated or truncated",
-                     name, partition, (long long)next, (long long)end);
+/* Behind the checkpoint; a lane that has none begins where its first batch did, or else where its
+ * topics do: what expired before it came is no gap. */
+static int64_t first_offset(const struct lane_resources *resources, const struct topic_ends *ends) {
+  if (resources->head.checkpoint.batch > 0) {
+    return resources->head.checkpoint.ranges[ends->topic].to;
   }
-  if (next < first && next > 0) {
-    return error_set(error, STATUS_CONFIG,
-                     "%s/%d: offsets %lld to %lld are gone before they were processed", name,
-                     partition, (long long)next, (long long)first - 1);
-  }
-  return STATUS_OK;
+  return resources->recorded.count > 0 ? resources->recorded.items[0].row.ranges[ends->topic].from
+                                       : ends->first;
 }
 
 static enum status open_source(const struct lane_setup *setup, struct lane_resources *resources,
@@ -344,22 +338,28 @@ static enum status open_source(const struct lane_setup *setup, struct lane_resou
   char name[TOPIC_NAME_SIZE];
   topic_full_name(setup->config, topic, name);
   const int32_t partition = topic_partition(topic, setup->lane);
-  int64_t first;
-  int64_t end;
-  enum status status =
-      fetch_offsets(resources->fetch, name, partition, OFFSETS_TIMEOUT_MS, &first, &end, error);
-  int64_t next = resources->head.checkpoint.ranges[topic].to;
-  if (status == STATUS_OK) {
-    status = check_offsets(name, partition, next, first, end, error);
-  }
+  struct topic_ends ends = {.topic = topic};
+  enum status status = fetch_offsets(resources->fetch, name, partition, OFFSETS_TIMEOUT_MS,
+                                     &ends.first, &ends.end, error);
   if (status != STATUS_OK) {
+    resources->lacks_topic = status == STATUS_CONFIG;
+    return status;
+  }
+  int64_t next;
+  bool is_moved;
+  bool is_whole = false;
+  resources->next_offsets[topic] = first_offset(resources, &ends);
+  status = lane_gap_position(resources, topic, &next, &is_moved, error);
+  if (status == STATUS_OK) {
+    status = lane_gap_find(setup, resources, &ends, next, &is_whole, error);
+  }
+  if (status != STATUS_OK || !is_whole) {
     return status;
   }
   resources->is_anchored[topic] =
-      has_anchor(&resources->head.checkpoint, topic) && next - 1 >= first;
+      !is_moved && has_anchor(&resources->head.checkpoint, topic) && next - 1 >= ends.first;
   next = resources->is_anchored[topic] ? next - 1 : next;
-  next = next < first ? first : next;
-  return topic == TOPIC_CONTROL ? source_open_own(resources->fetch, name, partition, next, end,
+  return topic == TOPIC_CONTROL ? source_open_own(resources->fetch, name, partition, next, ends.end,
                                                   &resources->sources[topic], error)
                                 : source_open(resources->fetch, name, partition, next,
                                               &resources->sources[topic], error);
@@ -411,7 +411,7 @@ static enum status open_sources(const struct lane_setup *setup, struct lane_reso
   for (enum topic topic = 0; topic < TOPIC_COUNT && status == STATUS_OK; topic++) {
     status = open_source(setup, resources, topic, error);
   }
-  return status;
+  return status == STATUS_OK ? lane_gap_settle(setup, resources, error) : status;
 }
 
 /* Between the first look at the journal and the taking, an owner may have published whose taking a

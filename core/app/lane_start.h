@@ -8,7 +8,7 @@
 #include "core/app/lane_state.h"
 #include "core/app/recorded.h"
 #include "producers/publish.h"
-#include "producers/store.h"
+#include "producers/store_gap.h"
 
 /* What a lane is started with; lives as long as the process. */
 struct lane_setup {
@@ -18,6 +18,8 @@ struct lane_setup {
   uint32_t lane, lane_count;
   uint8_t owner[OWNER_SIZE];
   struct encoding encoding;
+  /* By topic: its last message processed is another one now. What a lane at work has found out. */
+  bool is_replaced[TOPIC_COUNT];
 };
 
 /* What an owner holds. All of it is given up together. */
@@ -26,7 +28,12 @@ struct lane_resources {
   struct publisher *publisher;
   struct fetch *fetch;
   struct source *sources[TOPIC_COUNT];
-  bool is_anchored[TOPIC_COUNT]; /* the source begins with the last message processed */
+  bool is_anchored[TOPIC_COUNT];     /* the source begins with the last message processed */
+  int64_t next_offsets[TOPIC_COUNT]; /* where deciding begins: behind the checkpoint */
+  struct lane_gap gaps[TOPIC_COUNT]; /* of topics whose source is not open for that */
+  size_t gap_count;
+  bool lacks_topic;           /* one is not there at all */
+  struct gap_request request; /* with gaps: the one to be decided; nothing else is done then */
   struct lane_state *state;
   struct ownership_of_lane ownership;
   struct lane_head head;

@@ -1,6 +1,7 @@
 #include "core/app/lane_step.h"
 
 #include "core/app/policy_shipped.h"
+#include "core/gap.h"
 
 /* Whoever is named has a row before anything of theirs has: the user first, then the actor. */
 static void know_persons(const struct lane_step *step, struct carrier *carrier,
@@ -67,6 +68,16 @@ void lane_step_timer(const struct lane_step *step, const struct sink *sink) {
 void lane_step_sweep(const struct lane_step *step, const struct sink *sink) {
   sweep_step(&step->state->lane, sink);
   batch_note_sweep(step->batch);
+}
+
+void lane_step_gap(const struct lane_step *step, struct journal_gap *gap, const struct sink *sink) {
+  gap_decide(&step->state->lane, step->batch, gap, sink);
+  if (gap->is_accepted) {
+    struct intake *intake = &step->intakes[gap->topic];
+    intake->next_offset = gap->to;
+    intake->has_anchor = false;
+    intake->head->state = HEAD_WAITING;
+  }
 }
 
 bool lane_step_sweep_is_cut(const struct lane_step *step, const struct journal_row *row) {

@@ -26,6 +26,10 @@ void lane_step_timer(const struct lane_step *step, const struct sink *sink);
 /* Takes the open sweep's next device; the lane must have one. */
 void lane_step_sweep(const struct lane_step *step, const struct sink *sink);
 
+/* Decides about a gap, which is the only step of its batch; `gap->is_accepted` tells what was
+ * decided. Accepted, its topic goes on at gap->to: the caller sees to a source that does. */
+void lane_step_gap(const struct lane_step *step, struct journal_gap *gap, const struct sink *sink);
+
 /* Whether the recorded batch was cut where the open sweep stands. */
 bool lane_step_sweep_is_cut(const struct lane_step *step, const struct journal_row *row);
 

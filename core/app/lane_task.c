@@ -1,5 +1,6 @@
 #include "core/app/clock.h"
 #include "core/app/kafka_client.h"
+#include "core/app/lane_gap.h"
 #include "core/app/lane_task_internal.h"
 #include "core/app/log.h"
 
@@ -13,6 +14,10 @@ enum {
   /* Lanes that begin together do not all write their device rows at once: they stand still then. */
   STAGGER_COUNT = 4,
   STAGGER_MS = 500,
+  /* Halted before a gap: how often it is looked whether somebody has asked for it to be accepted;
+   * for want of a topic: whether it is there again. */
+  GAP_LOOK_MS = 1000,
+  TOPIC_LOOK_MS = 5000,
 };
 
 struct lane_handles {
@@ -58,7 +63,7 @@ static void on_poll_closed(uv_handle_t *handle) {
 
 static void on_retry(uv_timer_t *timer) {
   struct lane_task *task = timer->data;
-  if (task->phase == LANE_WAITING) {
+  if (task->phase == LANE_WAITING || task->phase == LANE_HALTED) {
     start(task);
   }
 }
@@ -90,8 +95,64 @@ void lane_give_up(struct lane_task *task, enum lane_phase phase_after) {
   uv_close((uv_handle_t *)&task->handles->fetch_poll, on_poll_closed);
 }
 
+static void drain(struct lane_task *task) {
+  task->phase = LANE_DRAINING;
+  lane_pump_again(task, false);
+  if (lane_is_redoing(task)) {
+    lane_give_up(task, task->is_retaken ? LANE_WAITING : LANE_STOPPED); /* nothing of it is new */
+  } else if (task->filling != NULL && !batch_is_empty(&task->batch)) {
+    lane_seal(task);
+  }
+  if (task->phase == LANE_DRAINING) {
+    lane_check_idle(task);
+  }
+}
+
+void lane_retake(struct lane_task *task) {
+  task->is_retaken = true;
+  uv_timer_start(&task->handles->retry, on_retry, (uint64_t)task->retry_ms, 200);
+  drain(task);
+}
+
+/* Whether an input is gone, or is another one under the same name: where it stands is told when the
+ * lane is taken anew. What was decided until then goes out before that, device rows included: what
+ * they do not reflect could not be decided again. */
+static bool has_lost_input(struct lane_task *task) {
+  bool has_lost = false;
+  for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
+    const struct intake *intake = &task->intakes[topic];
+    if (intake->is_replaced) {
+      task->options.setup.is_replaced[topic] = true;
+    }
+    has_lost = has_lost || intake->is_replaced ||
+               (intake->source != NULL && source_is_gone(intake->source));
+  }
+  return has_lost;
+}
+
+/* Said once, however often it is looked whether that is still so. */
+static void halt(struct lane_task *task, const struct error *error) {
+  const uint32_t lane = task->options.setup.lane;
+  const struct lane_resources *resources = &task->resources;
+  if (strcmp(task->halt.text, error->text) != 0) {
+    log_error("lane halted", LOG_INTEGER("lane", lane), LOG_TEXT("error", error->text));
+    task->halt = *error;
+  }
+  task->looks_first = task->looks_first || resources->gap_count > 0;
+  if (task->looks_first || resources->lacks_topic) {
+    uv_timer_start(&task->handles->retry, on_retry, task->looks_first ? GAP_LOOK_MS : TOPIC_LOOK_MS,
+                   200);
+  }
+}
+
 void lane_fail(struct lane_task *task, enum status status, const struct error *error) {
   if (task->phase == LANE_RELEASING) {
+    return;
+  }
+  if (status == STATUS_CONFIG && task->phase == LANE_RUNNING && has_lost_input(task)) {
+    log_warning("an input is not what it was: the lane is taken anew",
+                LOG_INTEGER("lane", task->options.setup.lane), LOG_TEXT("error", error->text));
+    lane_retake(task);
     return;
   }
   const uint32_t lane = task->options.setup.lane;
@@ -102,11 +163,11 @@ void lane_fail(struct lane_task *task, enum status status, const struct error *e
     abort();
   }
   metric_add(task->options.metrics, METRIC_LANE_LOST, lane, 0, 1);
-  const bool is_asked_to_stop = task->phase == LANE_DRAINING;
+  const bool is_asked_to_stop = task->phase == LANE_DRAINING && !task->is_retaken;
   enum lane_phase after = is_asked_to_stop ? LANE_STOPPED : LANE_WAITING;
   if (status == STATUS_CONFIG && !is_asked_to_stop) {
     after = LANE_HALTED;
-    log_error("lane halted", LOG_INTEGER("lane", lane), LOG_TEXT("error", error->text));
+    halt(task, error);
   } else {
     const int64_t wait_ms = status == STATUS_FENCED && task->retry_ms < RETRY_FENCED_MS
                                 ? RETRY_FENCED_MS
@@ -146,6 +207,12 @@ void lane_watch_store(struct lane_task *task) {
 
 static void run_start(void *context) {
   struct lane_task *task = context;
+  if (task->looks_first && !lane_gap_is_asked(&task->options.setup)) {
+    task->error = task->halt;
+    task->status = STATUS_CONFIG;
+    return;
+  }
+  task->looks_first = false;
   task->status = lane_start(&task->options.setup, &task->resources, &task->error);
 }
 
@@ -166,7 +233,8 @@ static void set_intakes(struct lane_task *task) {
     intake->head->state = HEAD_WAITING;
     intake->unknown_id = task->asked_ids[topic] = SCHEMA_ID_NONE;
     intake->source = resources->sources[topic];
-    intake->next_offset = resources->head.checkpoint.ranges[topic].to;
+    intake->next_offset = resources->next_offsets[topic];
+    intake->is_replaced = false;
     intake->stop_offset = lane_stop_offset(task, topic);
     intake->has_anchor = resources->is_anchored[topic];
     memcpy(intake->anchor, resources->head.checkpoint.last_message[topic], DIGEST_SIZE);
@@ -192,9 +260,10 @@ static void begin_running(struct lane_task *task) {
   uv_loop_t *loop = task->options.loop;
   const uint32_t lane = task->options.setup.lane;
   task->phase = LANE_RUNNING;
+  task->halt.text[0] = '\0';
   task->last_row = task->resources.head.checkpoint;
   task->redone_count = 0;
-  task->has_own_admins = false;
+  task->has_own_admins = task->has_cleared_gaps = false;
   environment_set_admins(buffer_span(&task->resources.environment), &task->resources.state->lane);
   task->is_settled = task->resources.published_batch >= task->resources.head.row.batch &&
                      !task->resources.has_republished;
@@ -236,6 +305,7 @@ static void on_started(void *context) {
 
 static void start(struct lane_task *task) {
   task->phase = LANE_STARTING;
+  task->is_retaken = false;
   uv_timer_stop(&task->handles->retry);
   worker_submit(task->worker, run_start, on_started, task);
 }
@@ -263,16 +333,7 @@ struct lane_task *lane_task_open(const struct lane_task_options *options) {
 void lane_task_stop(struct lane_task *task) {
   switch (task->phase) {
   case LANE_RUNNING:
-    task->phase = LANE_DRAINING;
-    lane_pump_again(task, false);
-    if (lane_is_redoing(task)) {
-      lane_give_up(task, LANE_STOPPED); /* nothing of it is new */
-    } else if (task->filling != NULL && !batch_is_empty(&task->batch)) {
-      lane_seal(task);
-    }
-    if (task->phase == LANE_DRAINING) {
-      lane_check_idle(task);
-    }
+    drain(task);
     break;
   case LANE_STARTING:
     task->phase = LANE_DRAINING; /* on_started sees it */
@@ -287,6 +348,8 @@ void lane_task_stop(struct lane_task *task) {
     task->options.events.stopped(task->options.events.context, task);
     break;
   case LANE_DRAINING:
+    task->is_retaken = false;
+    break;
   case LANE_STOPPED:
     break;
   }
@@ -330,6 +393,9 @@ void lane_task_close(struct lane_task *task) {
 static void note_lag(const struct lane_task *task) {
   for (uint32_t topic = 0; topic < TOPIC_COUNT; topic++) {
     const struct intake *intake = &task->intakes[topic];
+    if (intake->source == NULL) {
+      continue; /* a gap is being decided */
+    }
     metric_set(task->options.metrics, METRIC_LAG_MESSAGES, task->options.setup.lane, topic,
                (double)source_lag(intake->source, intake->next_offset));
   }

@@ -35,6 +35,10 @@ struct lane_task {
   struct worker *worker;
   enum lane_phase phase;
   enum lane_phase phase_after; /* of RELEASING */
+  bool is_retaken;             /* DRAINING to be taken anew, not to stop */
+  bool looks_first;            /* HALTED before a gap: taken when somebody has asked for it */
+  struct error halt;           /* why it is HALTED */
+  bool has_cleared_gaps;       /* since it was taken, with its first batch: all inputs were there */
   struct lane_resources resources;
   enum status status; /* of the job on the worker */
   struct error error;
@@ -126,6 +130,13 @@ void lane_check_idle(struct lane_task *task);
 /* Everything that is under way is dropped and what the lane holds is released; what was committed
  * is found again by taking the lane anew. */
 void lane_give_up(struct lane_task *task, enum lane_phase phase_after);
+
+/* Ends and publishes what is decided, gives the lane up and takes it anew. */
+void lane_retake(struct lane_task *task);
+
+/* What is recorded is decided again: decides the gap that somebody wants accepted, if there is one,
+ * and retakes the lane. False when there is none. */
+bool lane_take_gap(struct lane_task *task);
 
 /* A failure: gives the lane up, to be taken again after a while, or halted when an operator is
  * needed. STATUS_REFUSED is a defect and ends the process. */

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 #include <librdkafka/rdkafka.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct reading {
@@ -85,6 +86,41 @@ static void take_lists(const char *prefix, const json_t *record, struct journal_
   row->not_believed_count = json_array_size(not_believed);
 }
 
+/* A UUID's bytes; zeros when the text is none. */
+static void bytes_of_uuid(const json_t *object, const char *name, uint8_t bytes[EVENT_ID_SIZE]) {
+  const char *text = json_string_value(json_object_get(object, name));
+  char digits[2 * EVENT_ID_SIZE + 1] = "";
+  size_t size = 0;
+  for (; text != NULL && *text != '\0' && size < sizeof digits - 1; text++) {
+    if (*text != '-') {
+      digits[size++] = *text;
+    }
+  }
+  json_t *const plain = json_pack("{s:s%}", "id", digits, size);
+  bytes_of_hex(plain, "id", bytes, EVENT_ID_SIZE);
+  json_decref(plain);
+}
+
+static void take_gap(const char *prefix, const json_t *gap, struct journal_row *row) {
+  const enum topic topic = topic_of(prefix, gap);
+  const char *const reason = json_string_value(json_object_get(gap, "reason"));
+  if (!json_is_object(gap) || topic == TOPIC_COUNT || reason == NULL) {
+    return;
+  }
+  row->gap = (struct journal_gap){
+      .is_set = true,
+      .is_accepted = json_is_true(json_object_get(gap, "accepted")),
+      .topic = topic,
+      .from = integer_of(gap, "from"),
+      .to = integer_of(gap, "to"),
+      .asked_at_ms = integer_of(gap, "asked_at"),
+      .has_actor = json_is_string(json_object_get(gap, "actor")),
+  };
+  bytes_of_uuid(gap, "event_id", row->gap.event_id);
+  bytes_of_hex(gap, "actor", row->gap.actor, SUBJECT_SIZE);
+  snprintf(row->gap.reason, sizeof row->gap.reason, "%s", reason);
+}
+
 struct recorded_batch *recorded_add_json(struct recorded_batches *batches, const char *topic_prefix,
                                          const struct json_t *record) {
   const json_t *counts = json_object_get(record, "counts");
@@ -122,6 +158,7 @@ struct recorded_batch *recorded_add_json(struct recorded_batches *batches, const
   row.has_state = json_is_string(json_object_get(digests, "state"));
   digest_of_hex(digests, "state", row.state);
   take_lists(topic_prefix, record, &row);
+  take_gap(topic_prefix, json_object_get(record, "gap"), &row);
   struct journal_witness witness = {.epoch = integer_of(record, "epoch"),
                                     .committed_at_ms = integer_of(record, "committed_at")};
   bytes_of_hex(record, "owner", witness.owner, sizeof witness.owner);

@@ -204,6 +204,17 @@ static enum status ask_bounds(struct replay *replay, enum topic topic, struct er
                       &input->first, &input->end, error);
 }
 
+/* From the place, or from where the topic begins or ends now, if that is all there is. */
+static enum status open_source(struct replay *replay, enum topic topic, int64_t from,
+                               struct error *error) {
+  const struct input *input = &replay->inputs[topic];
+  const int64_t at = from < input->first ? input->first : from > input->end ? input->end : from;
+  source_close(replay->intakes[topic].source);
+  replay->intakes[topic].source = NULL;
+  return source_open(replay->fetch, input->name, topic_partition(topic, replay->options.lane), at,
+                     &replay->intakes[topic].source, error);
+}
+
 static enum status open_input(struct replay *replay, enum topic topic, int64_t from,
                               struct error *error) {
   struct input *input = &replay->inputs[topic];
@@ -214,8 +225,7 @@ static enum status open_input(struct replay *replay, enum topic topic, int64_t f
     return status;
   }
   *intake = (struct intake){.topic = topic, .head = &replay->heads[topic], .next_offset = from};
-  return source_open(replay->fetch, input->name, topic_partition(topic, replay->options.lane),
-                     from < input->first ? input->first : from, &intake->source, error);
+  return open_source(replay, topic, from, error);
 }
 
 static enum status open_inputs(struct replay *replay, const struct journal_row *row,
@@ -237,7 +247,7 @@ static enum status check_ranges(struct replay *replay, const struct journal_row 
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     const struct offset_range *range = &row->ranges[topic];
     struct input *input = &replay->inputs[topic];
-    const int64_t next = replay->intakes[topic].next_offset;
+    int64_t next = replay->intakes[topic].next_offset;
     if (range->to > input->end) {
       const enum status status = ask_bounds(replay, topic, error);
       if (status != STATUS_OK) {
@@ -245,6 +255,10 @@ static enum status check_ranges(struct replay *replay, const struct journal_row 
       }
     }
     *outcome = REPLAY_BROKEN;
+    const struct journal_gap *gap = &row->gap;
+    if (gap->is_accepted && gap->topic == topic && gap->from == next) {
+      next = gap->to;
+    }
     if (range->from != next || range->to < range->from) {
       snprintf(reason, REPLAY_REASON_SIZE,
                "its row has read %s from %" PRId64 " to %" PRId64 ", the batch before to %" PRId64,
@@ -506,6 +520,30 @@ static bool has_rest(const struct replay *replay) {
   return false;
 }
 
+/* A gap is its batch's only step. What was asked for stands in the row, what is decided need not:
+ * the caller compares. */
+static enum status decide_gap(struct replay *replay, const struct journal_row *row,
+                              enum replay_outcome *outcome, char reason[REPLAY_REASON_SIZE],
+                              struct error *error) {
+  struct journal_gap gap = row->gap;
+  const struct offset_range *range = &replay->batch.ranges[gap.topic];
+  if (range->from != gap.from) {
+    *outcome = REPLAY_BROKEN;
+    snprintf(reason, REPLAY_REASON_SIZE,
+             "its row tells of a gap in %s at %" PRId64 ", the lane stood at %" PRId64,
+             replay->inputs[gap.topic].name, gap.from, range->from);
+    return STATUS_OK;
+  }
+  const struct lane_step step = step_of(replay);
+  const struct sink sink = {.context = replay, .take = take_result};
+  if (replay->options.watch.gap != NULL) {
+    replay->options.watch.gap(replay->options.watch.context, &gap);
+  }
+  lane_step_gap(&step, &gap, &sink);
+  end_step(replay);
+  return gap.is_accepted ? open_source(replay, gap.topic, gap.to, error) : STATUS_OK;
+}
+
 enum status replay_decide(struct replay *replay, const struct recorded_batch *recorded,
                           enum replay_outcome *outcome, char reason[REPLAY_REASON_SIZE],
                           struct error *error) {
@@ -522,7 +560,8 @@ enum status replay_decide(struct replay *replay, const struct recorded_batch *re
     return status;
   }
   begin(replay, row);
-  status = decide_messages(replay, row, outcome, error);
+  status = row->gap.is_set ? decide_gap(replay, row, outcome, reason, error)
+                           : decide_messages(replay, row, outcome, error);
   if (status != STATUS_OK || *outcome != REPLAY_DECIDED) {
     return status;
   }

@@ -33,6 +33,7 @@ struct replay_watch {
   void (*message)(void *context, const struct intake *intake); /* before it is decided */
   void (*timer)(void *context, const struct timer *timer);     /* before it fires */
   void (*sweep)(void *context, const struct sweep *sweep);     /* before its next device */
+  void (*gap)(void *context, const struct journal_gap *gap);   /* before it is decided */
   void (*result)(void *context, const struct result *result);
   void (*stepped)(void *context); /* the step is over: the lane shows what it changed */
 };

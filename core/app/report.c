@@ -306,6 +306,24 @@ static void put_finding(FILE *file, const json_t *finding) {
   fputs("</table></div>\n", file);
 }
 
+/* What nobody has seen, and who accepted that. */
+static void put_gaps(const struct report_page *report, FILE *file) {
+  bool has_any = false;
+  for (size_t i = 0; i < report->lane_count; i++) {
+    const struct verify_result *result = report->lanes[i].result;
+    for (size_t gap = 0; gap < verify_gap_count(result); gap++) {
+      char *const text = verify_gap_text(json_array_get(result->gaps, gap));
+      fputs(has_any ? "" : "<h2>What was never seen</h2>\n<ul>\n", file);
+      fprintf(file, "<li>Lane %" PRIu32 ", ", report->lanes[i].number);
+      report_text(file, text);
+      fputs("</li>\n", file);
+      free(text);
+      has_any = true;
+    }
+  }
+  fputs(has_any ? "</ul>\n" : "", file);
+}
+
 static void put_differences(const struct report_page *report, const struct totals *totals,
                             FILE *file) {
   if (totals->diverged + totals->unverifiable == 0) {
@@ -398,6 +416,7 @@ void report_put(const struct report_page *report, FILE *file) {
   put_differences(report, &totals, file);
   put_limits(&totals, file);
   put_lanes(report, file);
+  put_gaps(report, file);
   put_policies(report, file);
   put_devices(report, file);
   fputs("</main>\n</body>\n</html>\n", file);

@@ -288,6 +288,7 @@ static void note_outcome(struct verify *verify, const struct journal_row *row, b
     verify->result->verdict = VERDICT_UNVERIFIABLE;
     snprintf(verify->result->reason, sizeof verify->result->reason, "%s", reason);
   } else if (outcome == REPLAY_BROKEN) {
+    verify->inputs_differ = holds;
     json_t *finding = finding_begin(holds ? "inputs missing" : "journal row changed",
                                     lane_of(verify), row->batch);
     finding_explain(finding, "%s%s", reason, holds ? "" : "; its chain does not hold");
@@ -300,6 +301,8 @@ static enum status compare_batch(struct verify *verify, const struct journal_ent
                                  bool holds) {
   const struct journal_row *row = &entry->batch->row;
   enum status status = STATUS_OK;
+  verify->inputs_differ =
+      holds && memcmp(replay_row(verify->replay)->inputs, row->inputs, DIGEST_SIZE) != 0;
   if (!holds) {
     compare_rows(verify, row, holds);
   }
@@ -357,6 +360,7 @@ static void count_batch(struct verify *verify, const struct recorded_batch *batc
   struct verify_progress *progress = verify->options->progress;
   const struct journal_row *row = &batch->row;
   verify_note_devices(verify);
+  verify_note_gap(verify, row);
   verify_checkpoint_batch(verify, row);
   verify->last = *row;
   verify->last.not_believed = NULL;
@@ -415,28 +419,6 @@ static enum status verify_batch(struct verify *verify, const struct journal_entr
     count_batch(verify, batch);
   }
   return status;
-}
-
-/* Of a lane whose first inputs are gone: from which batch on they are all there. */
-static enum status find_whole(struct verify *verify, const struct journal_row *row) {
-  struct journal_entry entry;
-  enum status status = STATUS_OK;
-  struct journal_row at = *row;
-  for (;;) {
-    bool is_whole = true;
-    for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
-      is_whole = is_whole && at.ranges[topic].from >= replay_input_first(verify->replay, topic);
-    }
-    if (is_whole) {
-      verify->result->whole_from = at.batch;
-      return STATUS_OK;
-    }
-    status = journal_source_next(verify->journal, &entry, verify->error);
-    if (status != STATUS_OK || entry.batch == NULL) {
-      return status == STATUS_REFUSED ? STATUS_OK : status;
-    }
-    at = entry.batch->row;
-  }
 }
 
 /* The next batch of the journal; false at its end, or where the bounds end it. */
@@ -526,8 +508,8 @@ static enum status verify_batches(struct verify *verify) {
         status = verify_save(verify, &entry);
       }
     }
-    if (status == STATUS_OK && verify->result->verdict == VERDICT_UNVERIFIABLE) {
-      return has_one ? find_whole(verify, &entry.batch->row) : STATUS_OK;
+    if (status == STATUS_OK && verify_is_over(verify) && has_one) {
+      return verify_behind(verify, &entry.batch->row);
     }
     if (status != STATUS_OK || verify_is_over(verify)) {
       return status;

@@ -49,6 +49,7 @@ struct verify_result {
   struct error error;
   enum verdict verdict;
   struct json_t *finding; /* or NULL; the caller's */
+  struct json_t *gaps;    /* that were accepted, an array; NULL: none. The caller's */
   char reason[REPLAY_REASON_SIZE];
   uint64_t batches, messages, timers;  /* decided again and as recorded */
   uint64_t compared_from, compared_to; /* batches whose results were compared; 0: none */
@@ -79,6 +80,12 @@ struct verify_result {
 
 /* The batch behind the last one that was verified. */
 uint64_t verify_next_batch(const struct verify_result *result);
+/* How many of result->gaps it went over. */
+size_t verify_gap_count(const struct verify_result *result);
+
+/* One of them in a line for people: what was never seen, and who accepted that. The caller frees.
+ */
+char *verify_gap_text(const struct json_t *gap);
 
 void verify_lane(const struct verify_options *options, struct verify_result *result);
 

@@ -35,6 +35,7 @@ struct verify {
   int64_t save_mono_ms;                 /* when the state is saved next; 0: nothing was yet */
   struct device_notes *notes;           /* NULL: none yet */
   uint64_t control_count;               /* rows of control messages compared in the database */
+  bool inputs_differ; /* of the batch at hand, though its row stands as it was committed */
   struct error *error;
 };
 
@@ -90,6 +91,13 @@ enum status verify_await_journal(struct verify *verify, bool *goes_on) MUST_USE;
  * it. At the end: those of a larger tree tell that the journal was cut, unless it goes on. */
 void verify_checkpoint_batch(struct verify *verify, const struct journal_row *row);
 enum status verify_checkpoint_rest(struct verify *verify, bool *goes_on) MUST_USE;
+
+/* Notes a gap that the row has accepted. */
+void verify_note_gap(struct verify *verify, const struct journal_row *row);
+
+/* The lane's verification has ended with this row: reads on for where inputs are whole again. A gap
+ * there may tell that they are gone, where they differ: then it is no divergence. */
+enum status verify_behind(struct verify *verify, const struct journal_row *row) MUST_USE;
 
 /* Notes the devices that the batch just decided has changed. */
 void verify_note_devices(struct verify *verify);

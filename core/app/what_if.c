@@ -27,7 +27,8 @@ struct what_if {
   int64_t from_ms;             /* it comes into force then; TIME_NONE: from the beginning */
   bool is_switched;
   bool is_batch_new; /* none of its steps was taken yet */
-  bool is_policy;    /* the step is a policy's message, which the other history does not have */
+  bool is_apart; /* the step is a policy's message, or a gap, which the other history does not have
+                  */
 };
 
 /* A result as a decision. ---------------------------------------------------------------- */
@@ -142,7 +143,7 @@ static void note(struct what_if *what_if, enum history history, const struct res
 
 static void take_then(void *context, const struct result *result) {
   const struct what_if *what_if = context;
-  if (!what_if->is_policy) {
+  if (!what_if->is_apart) {
     note(context, HISTORY_THEN, result);
   }
 }
@@ -249,9 +250,9 @@ static void step_message(void *context, const struct intake *intake) {
   }
   reach(what_if, at_ms);
   advance_to_time(what_if, at_ms);
-  what_if->is_policy =
+  what_if->is_apart =
       what_if->is_switched && intake->is_event && intake->event.kind == EVENT_POLICY;
-  if (what_if->is_policy) {
+  if (what_if->is_apart) {
     return; /* what came into force then does not here: the other policy stays */
   }
   if (intake->is_event) {
@@ -271,6 +272,13 @@ static void step_timer(void *context, const struct timer *timer) {
   advance(what_if, &cursor, timer->due_at_ms > clock_ms ? timer->due_at_ms : clock_ms);
 }
 
+/* What is lost is lost under any policy: the other lane has nothing to do, and nothing is told. */
+static void step_gap(void *context, const struct journal_gap *gap) {
+  struct what_if *what_if = context;
+  (void)gap;
+  what_if->is_apart = true;
+}
+
 /* A device's turn in a sweep; one that a policy set going is the other history's alone. */
 static void step_sweep(void *context, const struct sweep *sweep) {
   struct what_if *what_if = context;
@@ -283,7 +291,7 @@ static void step_sweep(void *context, const struct sweep *sweep) {
 
 static void end_step(void *context) {
   struct what_if *what_if = context;
-  what_if->is_policy = false;
+  what_if->is_apart = false;
   for (size_t history = 0; history < HISTORY_COUNT; history++) {
     what_if->told[history].device_number = 0;
   }
@@ -352,6 +360,7 @@ void what_if_lane(const struct what_if_options *options, struct what_if_result *
                 .message = step_message,
                 .timer = step_timer,
                 .sweep = step_sweep,
+                .gap = step_gap,
                 .result = take_then,
                 .stepped = end_step},
       .until_ms = options->to_ms == TIME_NONE ? TIME_NONE : options->to_ms - 1,

@@ -152,10 +152,38 @@ CREATE TABLE muster.journal_row (
   results bytea NOT NULL,
   chain bytea NOT NULL,
   state bytea,                 -- of the lane at the batch's end, where it was asked for
+  gap bytea,                   -- the batch is the decision about one (core/journal.c)
   epoch bigint NOT NULL,       -- who committed and when: outside of the chain
   committed_at timestamptz NOT NULL,
   owner uuid NOT NULL,
   PRIMARY KEY (lane, batch)
+);
+
+-- What lanes have halted before: offsets that are gone (a topic goes on at to_offset), or a topic
+-- that is not the one that was read (at to_offset when all in it is new, at or_offset when what it has
+-- was read). The owner of the lane writes it; a lane that goes on has none.
+CREATE TABLE muster.gap (
+  from_offset bigint NOT NULL, -- where the lane stands
+  to_offset bigint NOT NULL,
+  or_offset bigint,
+  lane integer NOT NULL,
+  topic smallint NOT NULL,
+  problem text NOT NULL,
+  PRIMARY KEY (lane, topic)
+);
+
+-- What operators have asked to be accepted, until it is decided: from there on it stands in the
+-- journal, with the subject in the place of the address.
+CREATE TABLE muster.gap_request (
+  from_offset bigint NOT NULL,
+  to_offset bigint NOT NULL,
+  asked_at timestamptz NOT NULL,
+  event_id uuid NOT NULL,
+  lane integer NOT NULL,
+  topic smallint NOT NULL,
+  user_email text, -- null: the operator at the console
+  reason text NOT NULL,
+  PRIMARY KEY (lane, event_id)
 );
 
 -- A new environment of a lane, under the first batch that it holds for.
@@ -225,7 +253,7 @@ CREATE TABLE muster.control_row (
   serial text,
   subject bytea,
   traceparent bytea,
-  PRIMARY KEY (lane, control_offset)
+  PRIMARY KEY (lane, batch, control_offset) -- offsets begin anew in a topic that was recreated
 );
 
 CREATE TABLE muster.secret (
@@ -377,6 +405,9 @@ CREATE FUNCTION muster.audit_action_name(number smallint) RETURNS text LANGUAGE 
 RETURN ('{ASSIGN,CREATE,DELETE,MANAGE,REMOTE_TASK,UPDATE}'::text[])[number + 1];
 CREATE FUNCTION muster.outcome_name(number smallint) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ('{OK,REFUSED,FAILED}'::text[])[number + 1];
+-- Eight bytes, the greatest first, from that place on.
+CREATE FUNCTION muster.bytes_integer(bytes bytea, place integer) RETURNS bigint LANGUAGE sql
+IMMUTABLE PARALLEL SAFE RETURN ('x' || encode(substring(bytes FROM place FOR 8), 'hex'))::bit(64)::bigint;
 -- Spelled out, since that is three times as fast as building it; names of topics need no escape.
 CREATE FUNCTION muster.cause(prefix text, lane integer, topic smallint, "offset" bigint)
 RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -552,15 +583,58 @@ SELECT 'BATCH' AS kind, j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before
       FROM generate_series(0, length(j.last_message) / 32 - 1) i,
         substring(j.last_message FROM 32 * i + 1 FOR 32) d (digest)
       WHERE trim(BOTH '\x00'::bytea FROM d.digest) <> '')) AS digests,
-  j.epoch, replace(j.owner::text, '-', '') AS owner, j.committed_at, NULL::text AS content
+  j.epoch, replace(j.owner::text, '-', '') AS owner, j.committed_at, NULL::text AS content,
+  CASE WHEN j.gap IS NOT NULL THEN jsonb_build_object(
+    'topic', l.topic_prefix || muster.topic_name(get_byte(j.gap, 0)),
+    'from', muster.bytes_integer(j.gap, 4), 'to', muster.bytes_integer(j.gap, 12),
+    'accepted', get_byte(j.gap, 1) = 1,
+    'actor', CASE get_byte(j.gap, 2) WHEN 1 THEN encode(substring(j.gap FROM 44 FOR 16), 'hex') END,
+    'reason', convert_from(substring(j.gap FROM 60), 'UTF8'),
+    'event_id', encode(substring(j.gap FROM 28 FOR 16), 'hex')::uuid, 'asked_at',
+    muster.time_text(to_timestamp(muster.bytes_integer(j.gap, 20) / 1000.0))) END AS gap
 FROM muster.journal_row j LEFT JOIN muster.lane l ON l.lane = j.lane
 UNION ALL
 SELECT 'ENVIRONMENT', e.lane, e.batch, j.first_seq, j.first_seq - 1, j.clock_before,
   j.clock_before, '[]', '[]', '{"timer": null, "sweep": null}', encode(e.digest, 'hex'),
   '{"messages": 0, "results": 0, "dead_letters": 0, "timers": 0, "devices": 0}',
   '{"inputs": "", "results": "", "chain": "", "state": null, "last_messages": []}', j.epoch,
-  replace(j.owner::text, '-', ''), j.committed_at, e.content
+  replace(j.owner::text, '-', ''), j.committed_at, e.content, NULL
 FROM muster.environment e JOIN muster.journal_row j USING (lane, batch);
+
+-- What can be accepted now, and what has been asked for, without who: for accept-gap.
+CREATE VIEW muster.gaps AS
+SELECT g.lane, l.topic_prefix || muster.topic_name(g.topic) AS topic,
+  CASE g.topic WHEN 0 THEN 0 ELSE g.lane END AS partition, g.from_offset, g.to_offset, g.or_offset,
+  g.problem, (SELECT count(*) FROM muster.gap_request r WHERE r.lane = g.lane AND r.topic = g.topic)
+    AS requests
+FROM muster.gap g JOIN muster.lane l ON l.lane = g.lane;
+
+CREATE VIEW muster.gap_requests AS SELECT lane, event_id FROM muster.gap_request;
+
+-- Asks the owners of the lanes that have halted at exactly that place to go on; answers a row for
+-- each, with the batch behind which the decision will stand.
+CREATE FUNCTION muster.accept_gap(topic text, partition integer, from_offset bigint,
+  to_offset bigint, only_lane integer, user_email text, reason text)
+RETURNS TABLE (lane integer, event_id uuid, batch bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  asked uuid := gen_random_uuid();
+BEGIN
+  RETURN QUERY
+  INSERT INTO muster.gap_request AS r
+    (lane, topic, from_offset, to_offset, event_id, asked_at, user_email, reason)
+  SELECT g.lane, g.topic, accept_gap.from_offset, accept_gap.to_offset, asked,
+    date_trunc('milliseconds', clock_timestamp()), accept_gap.user_email, accept_gap.reason
+  FROM muster.gap g JOIN muster.lane l ON l.lane = g.lane
+  WHERE accept_gap.topic IN (muster.topic_name(g.topic), l.topic_prefix || muster.topic_name(g.topic))
+    AND accept_gap.partition = CASE g.topic WHEN 0 THEN 0 ELSE g.lane END
+    AND accept_gap.from_offset = g.from_offset
+    AND accept_gap.to_offset IN (g.to_offset, g.or_offset)
+    AND g.lane = coalesce(accept_gap.only_lane, g.lane)
+  RETURNING r.lane, r.event_id,
+    coalesce((SELECT max(j.batch) FROM muster.journal_row j WHERE j.lane = r.lane), 0);
+END $$;
 
 -- Gives the roles that exist what they are for; called by every migration, since an
 -- administrator may create them later. Nobody is granted a change of what is append-only.
@@ -576,7 +650,11 @@ BEGIN
     EXECUTE format('GRANT SELECT ON muster.devices, muster.compliance_history, muster.results, '
       'muster.device_detail, muster.result_detail, muster.migrations TO %I', role);
     IF role <> 'muster_reader' THEN
-      EXECUTE format('GRANT SELECT ON muster.journal, muster.audit, muster.control_detail TO %I', role);
+      EXECUTE format('GRANT SELECT ON muster.journal, muster.audit, muster.control_detail, '
+        'muster.gaps, muster.gap_requests TO %I', role);
+    END IF;
+    IF role = 'muster_admin' THEN
+      EXECUTE format('GRANT EXECUTE ON FUNCTION muster.accept_gap TO %I', role);
     END IF;
     -- What a replay compares with: no address, no key.
     IF role = 'muster_auditor' THEN
@@ -590,10 +668,11 @@ BEGIN
         'muster.journal_row, muster.environment, muster.control_row, muster.policy, '
         'muster.rule_set TO %I', role);
       EXECUTE format('GRANT INSERT, UPDATE ON muster.device_row, muster.device_block TO %I', role);
+      EXECUTE format('GRANT INSERT, DELETE ON muster.gap, muster.gap_request TO %I', role);
       EXECUTE format('GRANT EXECUTE ON FUNCTION muster.check_lanes, muster.end_owner, '
-        'muster.take_lane, muster.fence, muster.check_written, muster.keep_policy TO %I', role);
+        'muster.take_lane, muster.fence, muster.check_written, muster.keep_policy, muster.accept_gap TO %I', role);
     END IF;
   END LOOP;
 END $$;
 REVOKE ALL ON FUNCTION muster.check_lanes, muster.end_owner, muster.take_lane, muster.fence,
-  muster.check_written, muster.keep_policy, muster.continue_numbers, muster.grant_roles FROM PUBLIC;
+  muster.check_written, muster.keep_policy, muster.accept_gap, muster.continue_numbers, muster.grant_roles FROM PUBLIC;

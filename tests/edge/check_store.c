@@ -1,4 +1,5 @@
 /* producers/store against a real server: migrations, owners, commits. */
+#include "producers/store_gap.h"
 #include "tests/edge/store_fixture.h"
 
 #include <time.h>
@@ -376,6 +377,110 @@ START_TEST(commit_of_a_wrong_row_is_refused_whole) {
 }
 END_TEST
 
+/* Asks as accept-gap does; how many lanes were asked. */
+static void asks(const char *topic, int64_t from, int64_t to, const char *lanes) {
+  char sql[256];
+  snprintf(sql, sizeof sql,
+           "SELECT count(*) FROM muster.accept_gap('%s', %d, %lld, %lld, NULL, 'Ann@x', 'lost')",
+           topic, LANE, (long long)from, (long long)to);
+  answers(sql, lanes);
+}
+
+START_TEST(gaps_are_shown_and_asked_for_exactly) {
+  const struct lane_gap gaps[] = {
+      {.topic = TOPIC_CHECKINS, .from = 5, .to = 9, .problem = "it's gone"},
+      {.topic = TOPIC_REPORTS, .from = 7, .to = 0, .has_other = true, .other = 3}};
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct gap_request request;
+  must(store_note_gaps(store, &lane, gaps, COUNT_OF(gaps), &error));
+  answers("SELECT string_agg(concat_ws(' ', lane, topic, partition, from_offset, to_offset, "
+          "or_offset, problem), '|' ORDER BY topic) FROM muster.gaps",
+          "1 muster.checkins 1 5 9 it's gone|1 muster.compliance-reports 1 7 0 3 ");
+  must(store_find_gap_request(store, LANE, &request, &error));
+  ck_assert(!request.is_there);
+  asks("checkins", 5, 8, "0");
+  asks("checkins", 4, 9, "0");
+  asks("commands", 5, 9, "0");
+  asks("compliance-reports", 7, 3, "1");
+  asks("muster.compliance-reports", 7, 0, "1");
+  must(store_find_gap_request(store, LANE, &request, &error));
+  ck_assert(request.is_there && request.gap.is_set && request.gap.has_actor);
+  ck_assert(request.gap.topic == TOPIC_REPORTS && request.gap.from == 7 && request.gap.to == 3);
+  ck_assert_str_eq(request.user_email, "Ann@x");
+  ck_assert_str_eq(request.gap.reason, "lost");
+  must(store_note_gaps(store, &lane, gaps, 1, &error)); /* what does not fit any more goes */
+  answers("SELECT count(*) FROM muster.gap_requests", "0");
+  store_close(store);
+}
+END_TEST
+
+START_TEST(a_decided_gap_stands_in_the_journal) {
+  const struct lane_gap gap = {.topic = TOPIC_CHECKINS, .from = 35, .to = 60, .problem = "gone"};
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct gap_request request;
+  struct sample sample;
+  must(store_note_gaps(store, &lane, &gap, 1, &error));
+  asks("checkins", 35, 60, "1");
+  must(store_find_gap_request(store, LANE, &request, &error));
+  sample_init(&sample, &lane, 1, 1, 1);
+  sample.row.gap = request.gap;
+  sample.row.gap.is_accepted = true;
+  memcpy(sample.row.gap.actor, subject, SUBJECT_SIZE);
+  must(commit(store, &sample));
+  answers("SELECT (SELECT count(*) FROM muster.gaps) + (SELECT count(*) FROM muster.gap_requests)",
+          "0");
+  answers("SELECT concat_ws('|', gap->>'topic', gap->'from', gap->'to', gap->'accepted', "
+          "gap->>'actor', gap->>'reason', (gap->>'event_id')::uuid IS NOT NULL, "
+          "(gap->>'asked_at')::timestamptz > now() - interval '1 min') FROM muster.journal "
+          "WHERE kind = 'BATCH'",
+          "muster.checkins|35|60|true|abcd0102030405060708090a0b0c0d0e|lost|t|t");
+  sample_fini(&sample);
+  store_close(store);
+  struct store *const again = take(&lane, &head);
+  ck_assert(head.row.gap.is_accepted);
+  ck_assert_int_eq(head.row.gap.asked_at_ms, request.gap.asked_at_ms);
+  ck_assert_mem_eq(head.row.gap.event_id, request.gap.event_id, EVENT_ID_SIZE);
+  ck_assert_str_eq(head.row.gap.reason, "lost");
+  store_close(again);
+}
+END_TEST
+
+START_TEST(a_lane_that_goes_on_by_itself_has_no_gap) {
+  const struct lane_gap gap = {.topic = TOPIC_CHECKINS, .from = 35, .to = 60, .problem = "gone"};
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct sample sample;
+  must(store_note_gaps(store, &lane, &gap, 1, &error));
+  asks("checkins", 35, 60, "1");
+  sample_init(&sample, &lane, 1, 1, 1);
+  sample.batch.clears_gaps = true;
+  must(commit(store, &sample));
+  answers("SELECT (SELECT count(*) FROM muster.gaps) + (SELECT count(*) FROM muster.gap_requests)",
+          "0");
+  sample_fini(&sample);
+  store_close(store);
+}
+END_TEST
+
+START_TEST(a_stale_owner_notes_no_gap) {
+  const struct lane_gap gap = {.topic = TOPIC_CHECKINS, .from = 35, .to = 60, .problem = "gone"};
+  struct ownership_of_lane lane = owner_of(1);
+  struct ownership_of_lane stale;
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  stale = lane;
+  stale.epoch--;
+  ck_assert_int_eq(store_note_gaps(store, &stale, &gap, 1, &error), STATUS_FENCED);
+  answers("SELECT count(*) FROM muster.gaps", "0");
+  store_close(store);
+}
+END_TEST
+
 int main(void) {
   TCase *const empty = tcase_create("an empty database");
   tcase_add_checked_fixture(empty, make_database, drop_database);
@@ -399,6 +504,10 @@ int main(void) {
   tcase_add_test(tests, commit_of_a_stale_owner_is_fenced);
   tcase_add_test(tests, take_ends_an_owner_that_holds_the_lock);
   tcase_add_test(tests, commit_of_a_wrong_row_is_refused_whole);
+  tcase_add_test(tests, gaps_are_shown_and_asked_for_exactly);
+  tcase_add_test(tests, a_decided_gap_stands_in_the_journal);
+  tcase_add_test(tests, a_lane_that_goes_on_by_itself_has_no_gap);
+  tcase_add_test(tests, a_stale_owner_notes_no_gap);
   Suite *const suite = suite_create("store");
   suite_add_tcase(suite, empty);
   suite_add_tcase(suite, tests);

@@ -241,9 +241,10 @@ START_TEST(views_have_the_columns_of_the_contract) {
   check_view("compliance_history", "lane seq at cause event_id policy subject device_id serial "
                                    "compliance violations noncompliant_since");
   check_view("results", "lane seq at topic key device_id value");
-  check_view("journal",
-             "kind lane batch first_seq last_seq clock_before clock_after ranges "
-             "not_believed cursors environment counts digests epoch owner committed_at content");
+  check_view(
+      "journal",
+      "kind lane batch first_seq last_seq clock_before clock_after ranges "
+      "not_believed cursors environment counts digests epoch owner committed_at content gap");
   check_view("audit", "lane seq at cause event_id policy subject actor action target outcome "
                       "reason device_id serial key");
 }

@@ -487,6 +487,10 @@ privacy:
         with psycopg.connect(self.dsn, connect_timeout=10) as connection:
             return connection.execute(query, parameters or None).fetchall()
 
+    def sql_change(self, statement):
+        with psycopg.connect(self.dsn, connect_timeout=10, autocommit=True) as connection:
+            connection.execute(statement)
+
     def results(self, topics=NUMBERED):
         """Every result of the topics by (lane, seq), as plain JSON without the topics' prefix."""
         found = {}
@@ -584,6 +588,10 @@ privacy:
                 assert record["first_seq"] == (previous["last_seq"] if previous else 0) + 1, what
                 assert previous is None or record["epoch"] >= previous["epoch"], what
                 assert previous is None or record["clock_before"] == previous["clock_after"], what
+                gap = record["gap"]
+                if gap is not None and gap["accepted"]:
+                    assert ends.get(gap["topic"], gap["from"]) == gap["from"], f"{what}: {gap} is not where it ended"
+                    ends[gap["topic"]] = gap["to"]
                 for r in record["ranges"]:
                     assert r["from"] == ends.get(r["topic"], r["from"]), f"{what}: {r} begins not where it ended"
                     ends[r["topic"]] = r["to"]
@@ -634,6 +642,12 @@ def chain_of(record, previous, prefix):
         out += struct.pack(">QQ", 1, sweep["device_number"])
     if record["digests"]["state"] is not None:
         out += bytes.fromhex(record["digests"]["state"])
+    gap = record["gap"]
+    if gap is not None:
+        asked = struct.pack(">BBBqqq", LANE_TOPICS.index(gap["topic"].removeprefix(prefix)), gap["accepted"],
+                            gap["actor"] is not None, gap["from"], gap["to"], at_ms(gap["asked_at"]))
+        asked += uuid.UUID(str(gap["event_id"])).bytes + bytes.fromhex(gap["actor"] or "00" * 16) + gap["reason"].encode()
+        out += asked + struct.pack(">Q", len(asked))
     return hashlib.sha256(out).digest()
 
 

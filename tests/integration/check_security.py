@@ -365,6 +365,11 @@ STATEMENTS = (
     ("select count(*) from muster.device_detail", "writer reader auditor admin"),
     ("select count(*) from muster.result_detail", "writer reader auditor admin"),
     ("select count(*) from muster.control_detail", "writer auditor admin"),
+    ("select count(*) from muster.gaps, muster.gap_requests", "writer auditor admin"),
+    ("select count(*) from muster.gap_request", "writer"),
+    ("select * from muster.accept_gap('control', 0, 1, 2, null, null, 'x')", "writer admin"),
+    ("delete from muster.gap", "writer"),
+    ("update muster.gap_request set user_email = 'x'", ""),
     ("insert into muster.lane (lane, lane_count, epoch, owner, owner_pid, topic_prefix)"
      " values (9, 1, 1, gen_random_uuid(), 1, 'x')", ""),
     ("update muster.lane set epoch = 99", ""),

@@ -335,6 +335,10 @@ void render_batch(const struct render *render, const struct journal_row *row) {
     fputs(", last ", render->out);
     render_timer(render, &row->timer);
   }
+  if (row->gap.is_set) {
+    fprintf(render->out, ", gap %s %" PRId64 "..%" PRId64 "%s", topic_name(row->gap.topic),
+            row->gap.from, row->gap.to, row->gap.is_accepted ? "" : " refused");
+  }
   if (row->sweep.is_set) {
     fputs(", swept to ", render->out);
     put_device_id(render, row->sweep.device_number);

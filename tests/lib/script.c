@@ -371,6 +371,30 @@ static bool parse_lane(struct words *words, struct script_line *line) {
 }
 
 /* What follows the first word of a line that is no message. */
+static bool parse_gap(struct words *words, struct journal_gap *gap) {
+  struct span value;
+  struct named_person actor;
+  *gap = (struct journal_gap){.is_set = true, .event_id = "gap", .reason = "lost"};
+  if (!take_word(words) || !parse_topic(words->word, &gap->topic) || !take_word(words) ||
+      !parse_number(words->word, &gap->from) || !take_word(words) ||
+      !parse_number(words->word, &gap->to)) {
+    return false;
+  }
+  while (words->rest.size > 0 && take_word(words)) {
+    if (take_value(words->word, "by", &value)) {
+      put_person(value, &actor);
+      gap->has_actor = true;
+      memcpy(gap->actor, actor.subject, SUBJECT_SIZE);
+    } else if (take_value(words->word, "reason", &value) && value.size <= NOTE_SIZE_MAX) {
+      memset(gap->reason, 0, sizeof gap->reason);
+      memcpy(gap->reason, value.data, value.size);
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
 static bool parse_rest(struct words *words, const struct script_context *context,
                        struct script_line *line) {
   switch (line->kind) {
@@ -390,6 +414,8 @@ static bool parse_rest(struct words *words, const struct script_context *context
     line->admins = words->rest;
     words->rest = (struct span){0};
     return true;
+  case SCRIPT_GAP:
+    return parse_gap(words, &line->gap);
   case SCRIPT_TICK:
     return take_word(words) &&
            parse_time(words->word, context->base_ms, context->last_at_ms, &line->at_ms);
@@ -419,6 +445,7 @@ bool script_parse(struct span text, struct script_context *context, struct scrip
       {"tick", SCRIPT_TICK},   {"merge", SCRIPT_MERGE},   {"run", SCRIPT_RUN},
       {"more", SCRIPT_MORE},   {"end", SCRIPT_END},       {"limit", SCRIPT_LIMIT},
       {"close", SCRIPT_CLOSE}, {"amend", SCRIPT_AMEND},   {"bootstrap", SCRIPT_BOOTSTRAP},
+      {"gap", SCRIPT_GAP},
   };
   struct words words = {.rest = text};
   *line = (struct script_line){.kind = SCRIPT_MESSAGE};

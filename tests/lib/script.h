@@ -44,7 +44,9 @@
  *   more checkins            an empty queue of that topic means: more is on its way
  *   end checkins             an empty queue means: at its end; so it is for all at first
  *   limit 2                  so many steps make a batch full; 0: no limit
- *   close                    ends the batch */
+ *   close                    ends the batch
+ *   gap checkins 24 211 by=ann reason=TEXT    asked for where the lane stands, between two batches
+ */
 #ifndef MUSTER_TESTS_LIB_SCRIPT_H
 #define MUSTER_TESTS_LIB_SCRIPT_H
 
@@ -64,6 +66,7 @@ enum script_kind {
   SCRIPT_CLOSE,
   SCRIPT_AMEND,
   SCRIPT_BOOTSTRAP,
+  SCRIPT_GAP,
 };
 
 struct script_given {
@@ -86,6 +89,7 @@ struct script_line {
   struct logged message; /* offset -1: the next of its topic */
   struct script_given given;
   struct script_amend amend;
+  struct journal_gap gap;
   struct span admins;         /* by the configuration: words */
   struct span policy;         /* a version or a file, also of a message that applies it */
   bool is_textless, is_other; /* of such a message */

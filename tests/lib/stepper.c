@@ -1,6 +1,7 @@
 #include "tests/lib/stepper.h"
 
 #include "core/app/policy_shipped.h"
+#include "core/gap.h"
 
 #include <stdlib.h>
 
@@ -124,6 +125,13 @@ void stepper_sweep(struct stepper *stepper) {
   stepper->line_count = 0;
   sweep_step(&stepper->lane, &sink);
   batch_note_sweep(&stepper->batch);
+  tell_devices(stepper);
+}
+
+void stepper_gap(struct stepper *stepper, struct journal_gap *gap) {
+  const struct sink sink = {.context = stepper, .take = take_result};
+  stepper->line_count = 0;
+  gap_decide(&stepper->lane, &stepper->batch, gap, &sink);
   tell_devices(stepper);
 }
 

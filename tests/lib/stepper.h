@@ -60,6 +60,10 @@ void stepper_fire(struct stepper *stepper, const struct head heads[TOPIC_COUNT])
 /* Takes the open sweep's next device; tells which it was, its results, and it as changed. */
 void stepper_sweep(struct stepper *stepper);
 
+/* Decides the gap, which is asked for where the lane stands; tells the result. The batch is empty.
+ */
+void stepper_gap(struct stepper *stepper, struct journal_gap *gap);
+
 /* Ends the batch and begins the next. The row looks into `not_believed`, which the caller frees. */
 void stepper_close(struct stepper *stepper, struct journal_row *row,
                    struct topic_offset **not_believed);

@@ -305,6 +305,23 @@ static void set_admins(struct trace *trace, struct span names) {
   control_set_bootstrap(&lane->control, &lane->memory, subjects[0], count);
 }
 
+/* In a batch of its own, whatever is open. */
+static bool decide_gap(struct trace *trace, const struct journal_gap *asked, struct span *problem) {
+  struct journal_gap gap = *asked;
+  *problem = span_text("the lane does not stand there");
+  if (trace->stepper.batch.ranges[gap.topic].to != gap.from) {
+    return false;
+  }
+  if (!batch_is_empty(&trace->stepper.batch)) {
+    close_batch(trace);
+  }
+  trace->stepper.indent = "  ";
+  stepper_gap(&trace->stepper, &gap);
+  after_step(trace);
+  close_batch(trace);
+  return true;
+}
+
 static bool run_line(struct trace *trace, const struct script_line *line, struct span *problem) {
   switch (line->kind) {
   case SCRIPT_MESSAGE:
@@ -331,6 +348,8 @@ static bool run_line(struct trace *trace, const struct script_line *line, struct
   case SCRIPT_BOOTSTRAP:
     set_admins(trace, line->admins);
     break;
+  case SCRIPT_GAP:
+    return decide_gap(trace, &line->gap, problem);
   case SCRIPT_TICK:
     return tick(trace, line->at_ms, problem);
   case SCRIPT_MERGE:

@@ -698,6 +698,20 @@ enum status store_advance(struct store *store, bool *done, struct error *error) 
   return STATUS_OK;
 }
 
+/* Nobody accepts anything here. */
+enum status store_note_gaps(struct store *store, const struct ownership_of_lane *lane,
+                            const struct lane_gap *gaps, size_t count, struct error *error) {
+  (void)store, (void)lane, (void)gaps, (void)count, (void)error;
+  return STATUS_OK;
+}
+
+enum status store_find_gap_request(struct store *store, uint32_t lane, struct gap_request *request,
+                                   struct error *error) {
+  (void)store, (void)lane, (void)error;
+  *request = (struct gap_request){0};
+  return STATUS_OK;
+}
+
 enum status store_failure(struct pg_conn *connection, struct pg_result *result, const char *what,
                           struct error *error) {
   (void)connection, (void)result, (void)what, (void)error;

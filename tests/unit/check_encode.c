@@ -394,8 +394,48 @@ START_TEST(encode_journal_batch) {
       "\"timers\": 1, \"devices\": 50}, \"digests\": {\"inputs\": \"" TWOS "\", "
       "\"results\": \"" THREES "\", \"chain\": \"" FOURS "\", \"last_messages\": "
       "[{\"topic\": \"muster.checkins\", \"digest\": \"" FIVES "\"}], \"state\": null}, " WITNESS
-      "\"content\": null}");
+      "\"content\": null, \"gap\": null}");
   buffer_fini(&records);
+}
+END_TEST
+
+/* The decision about a gap is last, with who asked, if anybody is named. */
+START_TEST(encode_journal_gap) {
+  static const char told[] =
+      "{\"kind\": \"BATCH\", \"lane\": 3, \"batch\": 42, \"epoch\": 17, "
+      "\"first_seq\": 100, \"last_seq\": 109, \"clock_before\": {\"long\": 1000}, "
+      "\"clock_after\": {\"long\": 2000}, \"ranges\": " RANGES ", \"not_believed\": [], "
+      "\"cursors\": {\"timer\": null, \"sweep\": null}, \"environment\": \"" ONES "\", "
+      "\"counts\": {\"messages\": 295, \"results\": 10, \"dead_letters\": 2, "
+      "\"timers\": 1, \"devices\": 50}, \"digests\": {\"inputs\": \"" TWOS "\", "
+      "\"results\": \"" THREES "\", \"chain\": \"" FOURS "\", \"last_messages\": "
+      "[{\"topic\": \"muster.checkins\", \"digest\": \"" FIVES "\"}], \"state\": null}, " WITNESS
+      "\"content\": null, "
+      "\"gap\": {\"Gap\": {\"topic\": \"muster.checkins\", \"from\": 300, \"to\": 7, "
+      "\"accepted\": %s, \"actor\": %s, \"reason\": \"made anew\", "
+      "\"event_id\": \"0a000000-0000-0000-0000-000000000000\", \"asked_at\": 1234}}}";
+  const struct encoding encoding = an_encoding();
+  for (int i = 0; i < 2; i++) {
+    struct buffer records = {0};
+    struct outgoing outgoing;
+    char expected[4096];
+    struct journal_row row = a_row();
+    row.gap = (struct journal_gap){.is_set = true,
+                                   .is_accepted = i == 0,
+                                   .topic = TOPIC_CHECKINS,
+                                   .from = 300,
+                                   .to = 7,
+                                   .asked_at_ms = 1234,
+                                   .event_id = {0x0a},
+                                   .has_actor = i == 1,
+                                   .actor = {0xcd},
+                                   .reason = "made anew"};
+    encode_journal(&encoding, &row, &a_witness, span_of("", 0), &records);
+    snprintf(expected, sizeof expected, told, i == 0 ? "true" : "false",
+             i == 0 ? "null" : "{\"string\": \"cd000000000000000000000000000000\"}");
+    assert_body(RECORD_JOURNAL, only_record(&records, &encoding, &outgoing), expected);
+    buffer_fini(&records);
+  }
 }
 END_TEST
 
@@ -417,7 +457,7 @@ START_TEST(encode_journal_environment) {
               "\"counts\": {\"messages\": 0, \"results\": 0, \"dead_letters\": 0, "
               "\"timers\": 0, \"devices\": 0}, \"digests\": {\"inputs\": \"\", "
               "\"results\": \"\", \"chain\": \"\", \"last_messages\": [], "
-              "\"state\": null}, " WITNESS "\"content\": {\"string\": \"{}\"}}");
+              "\"state\": null}, " WITNESS "\"content\": {\"string\": \"{}\"}, \"gap\": null}");
   buffer_fini(&records);
 }
 END_TEST
@@ -684,6 +724,7 @@ int main(void) {
   tcase_add_test(tests, encode_audit);
   tcase_add_test(tests, encode_device_state);
   tcase_add_test(tests, encode_journal_batch);
+  tcase_add_test(tests, encode_journal_gap);
   tcase_add_test(tests, encode_journal_environment);
   tcase_add_test(tests, encode_letter_keeps_the_original);
   tcase_add_test(tests, encode_letter_leaves_out_what_is_too_large);

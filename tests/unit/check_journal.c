@@ -157,6 +157,84 @@ START_TEST(a_state_adds_to_the_bytes) {
 }
 END_TEST
 
+static struct journal_gap a_gap(void) {
+  return (struct journal_gap){.is_set = true,
+                              .is_accepted = true,
+                              .topic = TOPIC_CHECKINS,
+                              .from = 44,
+                              .to = 60,
+                              .asked_at_ms = 1767229100000,
+                              .event_id = {7},
+                              .has_actor = true,
+                              .actor = {9},
+                              .reason = "expired"};
+}
+
+/* A row without a gap has the bytes that rows had before there were any; one with it has more than
+ * sweep and state can come to, and its size at the end. */
+START_TEST(a_gap_adds_to_the_bytes) {
+  struct row filled;
+  struct bytes with;
+  struct bytes without;
+  fill(&filled);
+  canonical(&filled, &without);
+  filled.row.gap = a_gap();
+  canonical(&filled, &with);
+  const size_t size = JOURNAL_GAP_SIZE_MIN + strlen("expired");
+  ck_assert_uint_eq(with.size, without.size + size + 8);
+  ck_assert_mem_eq(with.data, without.data, without.size);
+  ck_assert_uint_eq(with.data[with.size - 1], size);
+  ck_assert_uint_gt(size, 16 + DIGEST_SIZE);
+}
+END_TEST
+
+#define GAP_FIELD(name)                                                                            \
+  { offsetof(struct journal_gap, name), sizeof(((struct journal_gap *)NULL)->name) }
+
+START_TEST(every_bit_of_a_gap_changes_the_bytes) {
+  static const struct {
+    size_t at, size;
+  } of_gap[] = {GAP_FIELD(from),     GAP_FIELD(to),    GAP_FIELD(asked_at_ms),
+                GAP_FIELD(event_id), GAP_FIELD(actor), {offsetof(struct journal_gap, reason), 3}};
+  struct journal_gap gap = a_gap();
+  uint8_t before[JOURNAL_GAP_SIZE_MAX];
+  uint8_t after[JOURNAL_GAP_SIZE_MAX];
+  const size_t size = journal_gap_bytes(&gap, before);
+  for (size_t i = 0; i < COUNT_OF(of_gap); i++) {
+    for (size_t bit = 0; bit < of_gap[i].size * 8; bit++) {
+      uint8_t *const byte = (uint8_t *)&gap + of_gap[i].at + bit / 8;
+      *byte ^= (uint8_t)(1u << bit % 8);
+      if (*byte != 0 || i + 1 < COUNT_OF(of_gap)) { /* a text ends at its first zero */
+        ck_assert_uint_eq(journal_gap_bytes(&gap, after), size);
+        ck_assert_mem_ne(before, after, size);
+      }
+      *byte ^= (uint8_t)(1u << bit % 8);
+    }
+  }
+  gap.topic = TOPIC_CONTROL;
+  journal_gap_bytes(&gap, after);
+  ck_assert_mem_ne(before, after, size);
+}
+END_TEST
+
+START_TEST(a_gap_comes_back_from_its_bytes) {
+  const struct journal_gap gap = a_gap();
+  struct journal_gap back;
+  uint8_t bytes[JOURNAL_GAP_SIZE_MAX + 1] = {0};
+  const size_t size = journal_gap_bytes(&gap, bytes);
+  ck_assert(journal_gap_read(span_of(bytes, size), &back));
+  uint8_t again[JOURNAL_GAP_SIZE_MAX];
+  ck_assert_uint_eq(journal_gap_bytes(&back, again), size);
+  ck_assert_mem_eq(again, bytes, size);
+  ck_assert(back.is_set && back.is_accepted && back.has_actor);
+  ck_assert_str_eq(back.reason, "expired");
+  ck_assert(!journal_gap_read(span_of(bytes, JOURNAL_GAP_SIZE_MIN - 1), &back));
+  ck_assert(!journal_gap_read(span_of(bytes, JOURNAL_GAP_SIZE_MAX + 1), &back));
+  bytes[0] = TOPIC_COUNT;
+  ck_assert(!journal_gap_read(span_of(bytes, size), &back));
+}
+END_TEST
+
 START_TEST(the_chain_itself_does_not) {
   struct row filled;
   struct bytes before;
@@ -229,6 +307,9 @@ static Suite *suite(void) {
   tcase_add_test(tests, whether_a_timer_fired_changes_the_bytes);
   tcase_add_test(tests, an_open_sweep_adds_to_the_bytes);
   tcase_add_test(tests, a_state_adds_to_the_bytes);
+  tcase_add_test(tests, a_gap_adds_to_the_bytes);
+  tcase_add_test(tests, every_bit_of_a_gap_changes_the_bytes);
+  tcase_add_test(tests, a_gap_comes_back_from_its_bytes);
   tcase_add_test(tests, the_chain_itself_does_not);
   tcase_add_test(tests, the_list_is_told_from_what_follows_it);
   tcase_add_test(tests, a_long_list_has_room);
