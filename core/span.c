@@ -46,8 +46,23 @@ static size_t utf8_length(const uint8_t *at, size_t left, uint32_t *code_point) 
   return length;
 }
 
+/* How much of it is ASCII for sure, eight bytes at a time: nearly all texts are, whole. */
+static size_t ascii_words_size(struct span span) {
+  size_t size = 0;
+  uint64_t word = 0;
+  while (span.size - size >= sizeof word) {
+    memcpy(&word, span.data + size, sizeof word);
+    if ((word & UINT64_C(0x8080808080808080)) != 0) {
+      break;
+    }
+    size += sizeof word;
+  }
+  return size;
+}
+
 static bool utf8_walk(struct span span, bool control_allowed) {
-  for (size_t i = 0; i < span.size;) {
+  const size_t start = control_allowed ? ascii_words_size(span) : 0;
+  for (size_t i = start; i < span.size;) {
     uint32_t code_point;
     const size_t length = utf8_length(span.data + i, span.size - i, &code_point);
     if (length == 0) {

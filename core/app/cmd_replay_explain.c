@@ -99,6 +99,13 @@ static void print_explanation(const json_t *explanation) {
   printf("%s, serial %s, lane %" JSON_INTEGER_FORMAT ", policy %s\n",
          text_of(explanation, "device_id"), text_of(explanation, "serial"),
          json_integer_value(json_object_get(explanation, "lane")), text_of(explanation, "policy"));
+  const json_t *const begin = json_object_get(explanation, "begins_after");
+  if (begin != NULL) {
+    printf(
+        "\nWhat was before %s is not shown: the log's beginning has expired, and this is told from "
+        "the snapshot of batch %" JSON_INTEGER_FORMAT " on\n",
+        text_of(begin, "clock"), json_integer_value(json_object_get(begin, "batch")));
+  }
   json_array_foreach(json_object_get(explanation, "steps"), i, step) {
     print_step(step);
   }

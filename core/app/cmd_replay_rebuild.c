@@ -12,10 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { REBUILD_JOBS };
+enum { REBUILD_JOBS, REBUILD_FROM_SNAPSHOT };
 
 const struct option_spec replay_rebuild_options[] = {
     [REBUILD_JOBS] = {"jobs", "N", "lanes at a time; as many as processors"},
+    [REBUILD_FROM_SNAPSHOT] = {"from-snapshot", NULL,
+                               "begin at the newest snapshot, though the inputs may be whole"},
     {NULL, NULL, NULL},
 };
 
@@ -55,21 +57,85 @@ static enum status check_empty(const struct config *config, struct error *error)
   return status;
 }
 
+/* What could not be brought back as it was, for people. */
+static void print_gap(const struct rebuild_gap *gap, const char *what) {
+  if (gap->count > 0) {
+    printf("  %" PRIu64 " results, numbers %" PRIu64 " to %" PRIu64 ": %s\n", gap->count,
+           gap->first_seq, gap->last_seq, what);
+  }
+}
+
+static void print_history(const struct rebuild_result *result) {
+  const struct rebuild_history_result *history = &result->history;
+  printf("  begun at the snapshot of batch %" PRIu64 ", whose state the journal vouches for; what "
+         "was before comes from the output topics\n",
+         result->began_after);
+  if (history->first_batch > 1) {
+    printf("  the journal begins with batch %" PRIu64 ": what was before is gone\n",
+           history->first_batch);
+  }
+  if (history->before_journal > 0) {
+    printf("  %" PRIu64 " results belong to batches before that, and are left out\n",
+           history->before_journal);
+  }
+  print_gap(&history->lost, "among these they are gone, their topics begin later");
+  print_gap(&history->unproved, "among these they are not checked against the journal's digests, "
+                                "which are over all results of a batch");
+  print_gap(&history->undated, "among these, dead letters whose time is known only to within "
+                               "their batch");
+  if (history->nameless > 0) {
+    printf("  %" PRIu64 " people have no address any more: nothing that is left of this lane's "
+           "messages and results names them\n",
+           history->nameless);
+  }
+}
+
 static void print_lane(const struct lane_work *lane, enum output_format format) {
   const struct rebuild_result *result = &lane->result;
-  const char *text = format == OUTPUT_TABLE
-                         ? "lane %" PRIu32 ": %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64
-                           " results, %" PRIu64 " devices\n"
-                         : "{\"lane\":%" PRIu32 ",\"batches\":%" PRIu64 ",\"messages\":%" PRIu64
-                           ",\"results\":%" PRIu64 ",\"devices\":%" PRIu64 "}\n";
-  printf(text, lane->options.lane, result->batches, result->messages, result->results,
-         result->devices);
+  if (format == OUTPUT_TABLE) {
+    printf("lane %" PRIu32 ": %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64
+           " results, %" PRIu64 " devices\n",
+           lane->options.lane, result->batches, result->messages, result->results, result->devices);
+    if (result->began_after > 0) {
+      print_history(result);
+    }
+    return;
+  }
+  const struct rebuild_history_result *history = &result->history;
+  const struct {
+    const char *name;
+    uint64_t value;
+  } fields[] = {
+      {"batches", result->batches},
+      {"messages", result->messages},
+      {"results", result->results},
+      {"devices", result->devices},
+      {"snapshot", result->began_after},
+      {"journal_from", result->began_after > 0 ? history->first_batch : 1},
+      {"results_before_journal", history->before_journal},
+      {"lost", history->lost.count},
+      {"lost_from", history->lost.first_seq},
+      {"lost_to", history->lost.last_seq},
+      {"unproved", history->unproved.count},
+      {"unproved_from", history->unproved.first_seq},
+      {"unproved_to", history->unproved.last_seq},
+      {"undated", history->undated.count},
+      {"undated_from", history->undated.first_seq},
+      {"undated_to", history->undated.last_seq},
+      {"nameless", history->nameless},
+  };
+  printf("{\"lane\":%" PRIu32, lane->options.lane);
+  for (size_t i = 0; i < COUNT_OF(fields); i++) {
+    printf(",\"%s\":%" PRIu64, fields[i].name, fields[i].value);
+  }
+  puts("}");
 }
 
 /* What became of the lanes; the first that failed is told. */
 static enum status conclude(const struct lane_work *lanes, size_t lane_count,
                             enum output_format format, struct error *error) {
   for (size_t i = 0; i < lane_count; i++) {
+    fputs(lanes[i].result.left_out == NULL ? "" : lanes[i].result.left_out, stderr);
     print_lane(&lanes[i], format);
   }
   for (size_t i = 0; i < lane_count; i++) {
@@ -95,6 +161,9 @@ static enum status rebuild(const struct command_line *line, const struct rebuild
   if (status == STATUS_OK) {
     jobs_join(jobs);
     status = conclude(lanes, lane_count, line->output, error);
+  }
+  for (size_t i = 0; i < lane_count; i++) {
+    free(lanes[i].result.left_out);
   }
   free(lanes);
   return status;
@@ -123,6 +192,7 @@ enum status command_replay_rebuild(const struct command_line *line, struct error
     status = error_set(error, STATUS_UNAVAILABLE, "no random bytes for the owner's id");
   }
   if (status == STATUS_OK) {
+    common.from_snapshot = line->options[REBUILD_FROM_SNAPSHOT] != NULL;
     common.schemas = inputs.schemas;
     common.lane_count = inputs.lane_count;
     common.subject_key = replay_inputs_key(&inputs);

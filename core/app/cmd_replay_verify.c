@@ -8,6 +8,7 @@
 #include "core/app/report.h"
 #include "core/app/text.h"
 #include "core/app/verify.h"
+#include "core/time_text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -184,10 +185,13 @@ static json_t *lane_json(const struct lane_work *lane) {
   json_object_set_new(json, "checkpoints", json_integer((json_int_t)result->checkpoints));
   json_object_set_new(json, "resumed_from", json_integer((json_int_t)result->resumed_from));
   json_object_set_new(json, "signed_batch", json_integer((json_int_t)result->signed_batch));
+  json_object_set_new(json, "snapshot", json_integer((json_int_t)result->began_after));
+  json_object_set_new(json, "journal_from", json_integer((json_int_t)result->journal_from));
   if (result->verdict == VERDICT_DIVERGED) {
     json_object_set(json, "divergence", result->finding);
   } else if (result->verdict == VERDICT_UNVERIFIABLE) {
-    json_object_set_new(json, "unverifiable_from", json_integer((json_int_t)result->batches + 1));
+    json_object_set_new(json, "unverifiable_from",
+                        json_integer((json_int_t)verify_next_batch(result)));
     json_object_set_new(json, "inputs_whole_from",
                         result->whole_from == 0 ? json_null()
                                                 : json_integer((json_int_t)result->whole_from));
@@ -228,6 +232,16 @@ static void print_topics(const struct verify_result *result) {
   }
 }
 
+/* What a verification that did not begin at the beginning relies on. */
+static void print_begin(const struct verify_result *result) {
+  char at[TIME_TEXT_SIZE];
+  time_format(result->began_at_ms, at);
+  printf("  decided from the snapshot of batch %" PRIu64 " on, the clock at %s: the journal's row "
+         "has the digest of its state, and the chain holds from batch %" PRIu64 " to it; what was "
+         "before was not decided again\n",
+         result->began_after, at, result->journal_from > 0 ? result->journal_from : 1);
+}
+
 static void print_lane(const struct lane_work *lane) {
   const struct verify_result *result = &lane->result;
   printf("lane %" PRIu32 ": %s, %" PRIu64 " batches, %" PRIu64 " messages, %" PRIu64
@@ -242,6 +256,9 @@ static void print_lane(const struct lane_work *lane) {
   if (result->resumed_from > 0) {
     printf("  went on from batch %" PRIu64 ": what was before it was verified already\n",
            result->resumed_from);
+  }
+  if (result->began_after > 0) {
+    print_begin(result);
   }
   if (result->rows > 0) {
     printf("  %" PRIu64 " rows of PostgreSQL as decided\n", result->rows);
@@ -269,11 +286,12 @@ static void print_lane(const struct lane_work *lane) {
   if (result->verdict == VERDICT_DIVERGED) {
     finding_print(stdout, result->finding);
   } else if (result->verdict == VERDICT_UNVERIFIABLE) {
-    printf("  cannot be verified from batch %" PRIu64 " on: %s\n", result->batches + 1,
+    printf("  cannot be verified from batch %" PRIu64 " on: %s\n", verify_next_batch(result),
            result->reason);
-    if (result->whole_from > 0 && result->whole_from > result->batches + 1) {
+    if (result->whole_from > 0 && result->whole_from > verify_next_batch(result)) {
       printf("  inputs are there from batch %" PRIu64
-             " on: with the devices' states before it, it could be verified from there\n",
+             " on: with the devices' states before it, it could be verified from there (--from "
+             "begins at a snapshot, if there is one before that time)\n",
              result->whole_from);
     }
   } else if (result->undecided > 0) {
@@ -411,6 +429,9 @@ static enum status verify(const struct command_line *line, const struct request 
   if (status == STATUS_OK) {
     status = failed(&work, error);
   }
+  for (size_t i = 0; i < work.lane_count; i++) {
+    fputs(work.lanes[i].result.left_out == NULL ? "" : work.lanes[i].result.left_out, stderr);
+  }
   if (status == STATUS_OK && line->output == OUTPUT_TABLE) {
     print_table(&work, common->subject_key.size > 0);
   } else if (status == STATUS_OK) {
@@ -424,6 +445,7 @@ static enum status verify(const struct command_line *line, const struct request 
   }
   for (size_t i = 0; i < work.lane_count; i++) {
     json_decref(work.lanes[i].result.finding);
+    free(work.lanes[i].result.left_out);
     story_fini(&work.lanes[i].story);
   }
   free(work.lanes);

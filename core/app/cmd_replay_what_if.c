@@ -43,6 +43,7 @@ struct comparison {
   struct tally *tallies;
   size_t tally_count;
   uint64_t messages;
+  const struct work *work;
 };
 
 static int compare_differences(const void *a, const void *b) {
@@ -77,6 +78,7 @@ static void add_up(struct comparison *comparison) {
 static void gather(const struct work *work, struct comparison *comparison) {
   size_t differences = 0;
   size_t tallies = 0;
+  comparison->work = work;
   for (size_t i = 0; i < work->lane_count; i++) {
     differences += differences_count(work->results[i].differences);
     tallies += differences_tally_count(work->results[i].differences);
@@ -171,6 +173,17 @@ static enum status print_tallies(const struct comparison *comparison, enum outpu
   return output_close(output, error);
 }
 
+/* Both histories are one until the other policy comes into force: a lane may begin later. */
+static void print_begins(const struct work *work) {
+  for (size_t i = 0; i < work->lane_count; i++) {
+    if (work->results[i].began_after > 0) {
+      printf("lane %" PRIu32 ": replayed from the snapshot of batch %" PRIu64
+             " on, whose state the journal vouches for\n",
+             work->options[i].lane, work->results[i].began_after);
+    }
+  }
+}
+
 /* For people the list is followed by the counts. */
 static enum status print_report(const struct comparison *comparison,
                                 const struct command_line *line, struct error *error) {
@@ -189,6 +202,7 @@ static enum status print_report(const struct comparison *comparison,
   if (status == STATUS_OK && is_table) {
     printf("\n%zu differences in what came of %" PRIu64 " messages\n", comparison->difference_count,
            comparison->messages);
+    print_begins(comparison->work);
   }
   if (status == STATUS_OK && comparison->difference_count > 0) {
     error->text[0] = '\0';

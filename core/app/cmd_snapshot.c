@@ -9,6 +9,7 @@
 #include "core/app/replay_inputs.h"
 #include "core/app/replay_lane.h"
 #include "core/app/snapshot_ask.h"
+#include "core/app/snapshot_search.h"
 #include "core/app/snapshot_topic.h"
 #include "core/app/text.h"
 
@@ -83,6 +84,7 @@ static void take_batch(struct maker *maker, struct replay_lane *lane,
   for (uint32_t i = snapshot->policies.count; i < policies->count; i++) {
     policy_texts_add(&snapshot->policies, buffer_span(&policies->items[i]));
   }
+  control_records_extend(&snapshot->control, replay_control_records(replay));
 }
 
 /* The bytes of the lane as it is now, with the digest at their end. */
@@ -129,11 +131,7 @@ static enum status create(struct maker *maker, uint32_t number, uint64_t until_b
   if (status != STATUS_OK) {
     return status;
   }
-  const struct device_changes *before = replay_lane_changes(lane);
-  device_changes_reach(&maker->snapshot.changes, before->count);
-  for (uint32_t i = 0; i < before->count; i++) {
-    maker->snapshot.changes.items[i] = before->items[i];
-  }
+  device_changes_copy(&maker->snapshot.changes, replay_lane_changes(lane));
   bool is_over = until_batch > 0 && replay_lane_began_after(lane) >= until_batch;
   while (!is_over) {
     status = replay_lane_next(lane, &batch, error);
@@ -319,7 +317,7 @@ static enum status list_lane(struct maker *maker, const struct snapshot_places *
       bool holds = false;
       const enum status read =
           row == NULL ? STATUS_OK
-                      : replay_lane_check_snapshot(&maker->line->config, place, row, &holds, error);
+                      : snapshot_search_check(&maker->line->config, place, row, &holds, error);
       if (read != STATUS_OK) {
         recorded_fini(&told);
         return read;

@@ -19,7 +19,9 @@ struct explaining {
   json_t *steps;
   json_t *step; /* NULL: the step does not concern the device */
   uint64_t batch;
-  size_t placed_count; /* steps whose results have their places */
+  uint64_t began_after; /* the batch of the snapshot that was begun with; 0: the beginning */
+  int64_t began_at_ms;  /* the clock then */
+  size_t placed_count;  /* steps whose results have their places */
 };
 
 static const struct lane *lane_of(const struct explaining *explaining) {
@@ -240,17 +242,23 @@ static enum status replay(struct explaining *explaining, uint32_t lane, struct e
                 .result = take_result,
                 .stepped = end_step},
       .until_ms = options->until_ms,
+      .uses_snapshots = true,
+      .only_if_expired = true,
+      .from_oldest = true, /* as much as there is to tell */
   };
-  explaining->batch = 0;
   enum status status = replay_lane_open(&replaying, &explaining->lane, error);
-  while (status == STATUS_OK) {
+  if (status == STATUS_OK) {
+    explaining->batch = explaining->began_after = replay_lane_began_after(explaining->lane);
+    explaining->began_at_ms = lane_of(explaining)->clock_ms;
+    find_device(explaining); /* it may be there already */
+  }
+  while (status == STATUS_OK && !(explaining->wants_serial && explaining->serial.size > 0)) {
     const struct recorded_batch *batch;
     status = replay_lane_next(explaining->lane, &batch, error);
     if (status == STATUS_OK) {
       status = place_results(explaining, error);
     }
-    if (status != STATUS_OK || batch == NULL ||
-        (explaining->wants_serial && explaining->serial.size > 0)) {
+    if (status != STATUS_OK || batch == NULL) {
       return status;
     }
     explaining->batch = batch->row.batch;
@@ -265,11 +273,18 @@ static json_t *conclude(struct explaining *explaining) {
   char why[256];
   device_id_format(lane_device_number(lane, explaining->index), id);
   explain_block(lane, device, why, sizeof why);
-  return json_pack("{s:s, s:o, s:I, s:s, s:o, s:O, s:o, s:o, s:o, s:s}", "device_id", id, "serial",
-                   text_json(explaining->serial), "lane", (json_int_t)lane->number, "policy",
-                   lane->policy->version, "clock", explain_time(lane->clock_ms), "steps",
-                   explaining->steps, "state", state_json(lane, explaining->index), "facts",
-                   explain_facts(lane, device), "rules", explain_rules(lane, device), "why", why);
+  json_t *const json =
+      json_pack("{s:s, s:o, s:I, s:s, s:o, s:O, s:o, s:o, s:o, s:s}", "device_id", id, "serial",
+                text_json(explaining->serial), "lane", (json_int_t)lane->number, "policy",
+                lane->policy->version, "clock", explain_time(lane->clock_ms), "steps",
+                explaining->steps, "state", state_json(lane, explaining->index), "facts",
+                explain_facts(lane, device), "rules", explain_rules(lane, device), "why", why);
+  if (explaining->began_after > 0) {
+    json_object_set_new(json, "begins_after",
+                        json_pack("{s:I, s:o}", "batch", (json_int_t)explaining->began_after,
+                                  "clock", explain_time(explaining->began_at_ms)));
+  }
+  return json;
 }
 
 static void reset(struct explaining *explaining) {

@@ -371,7 +371,6 @@ static enum status open_source(const struct lane_setup *setup, struct lane_resou
 static struct rd_kafka_conf_s *fetch_conf(const struct lane_setup *setup, const char *wait_max_ms,
                                           struct error *error) {
   const struct kafka_property properties[] = {
-      {"group.id", "muster-fetch"}, /* the client wants one; nothing is committed under it */
       {"enable.auto.commit", "false"},
       {"enable.auto.offset.store", "false"},
       {"auto.offset.reset", "error"},

@@ -1,10 +1,12 @@
 #include "core/app/command.h"
 
 #include <malloc.h>
+#include <sys/prctl.h>
 
 enum {
   ARENAS_MAX = 2,              /* of the allocator; each thread would get one of its own */
   MMAP_THRESHOLD = 128 * 1024, /* bytes; a fixed one, so that big blocks always go back */
+  TIMER_SLACK_NS = 1000000,    /* how much later than asked for a sleep may end, in every thread */
 };
 
 int main(int argc, char **argv) {
@@ -12,5 +14,9 @@ int main(int argc, char **argv) {
    * of their own would hold on to tens of MiB. Measured: 60 MiB of 250. */
   mallopt(M_ARENA_MAX, ARENAS_MAX);
   mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+  /* librdkafka (2.0.2) sleeps whole milliseconds towards a timer and turns in a loop for the rest.
+   * Sleeps that may end a millisecond late end behind the rest. Measured: idle 1.4 % of a core,
+   * 0.85 with it. */
+  prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
   return command_main(argc, argv);
 }

@@ -2,13 +2,16 @@
 
 #include "core/app/kafka_client.h"
 #include "core/app/replay_lane.h"
+#include "core/app/text.h"
 #include "producers/publish.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdlib.h>
 
 enum {
+  DEVICES_PIECE_SIZE = 64 * 1024,
   TOUCHED_MAX = 50000,      /* device rows of one commit: they are held in memory */
   TEXTS_SIZE_MAX = 2 << 20, /* of traceparents kept for them */
   SILENCE_MS = 30000,       /* of the database, at most */
@@ -20,6 +23,10 @@ struct rebuild {
   struct store *store;
   struct ownership_of_lane ownership;
   struct replay_lane *lane;
+  struct rebuild_history_options history_options;
+  struct rebuild_history *history; /* of a lane that begins at a snapshot; NULL: not yet */
+  struct buffer persons;
+  uint32_t next_device; /* whose row is made next, as they are after the snapshot's batch */
   uint64_t last_batch;
 };
 
@@ -103,6 +110,85 @@ static enum status commit_devices(struct rebuild *rebuild) {
   return status;
 }
 
+/* What was before a snapshot. ------------------------------------------------------------- */
+
+static void append_device(const struct rebuild *rebuild, uint32_t index, struct buffer *rows) {
+  const struct lane *lane = &replay_state(replay_lane_replay(rebuild->lane))->lane;
+  const struct device_change *change = &replay_lane_changes(rebuild->lane)->items[index];
+  uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+  struct device_image image;
+  lane_image(lane, index, NULL, ids, &image);
+  image.is_changed = true;
+  image.changed_batch = change->batch;
+  image.seq = change->seq;
+  image.at_ms = change->at_ms;
+  image.policy = change->policy != NULL ? change->policy->version : image.policy;
+  image.cause = (struct cause){.topic = change->cause_topic,
+                               .offset = change->cause_offset,
+                               .has_event_id = change->has_event_id,
+                               .traceparent = buffer_span(&change->traceparent)};
+  memcpy(image.cause.event_id, change->event_id, EVENT_ID_SIZE);
+  store_append_device(rows, &image);
+}
+
+static bool next_devices(void *context, bool is_created, struct buffer *rows) {
+  struct rebuild *rebuild = context;
+  const uint32_t count = replay_lane_changes(rebuild->lane)->count;
+  buffer_clear(rows);
+  while (is_created && rebuild->next_device < count && rows->size < DEVICES_PIECE_SIZE) {
+    append_device(rebuild, rebuild->next_device++, rows);
+  }
+  return rows->size > 0;
+}
+
+/* With the snapshot's own batch come its people and its devices: from there on the database can be
+ * gone on with, and not before. */
+static enum status commit_before(struct rebuild *rebuild, const struct recorded_batch *recorded,
+                                 const struct rebuild_rows *rows) {
+  const struct journal_row *row = &recorded->row;
+  const bool is_last = row->batch == replay_lane_began_after(rebuild->lane);
+  const bool has_devices = is_last && replay_lane_changes(rebuild->lane)->count > 0;
+  const struct store_batch batch = {
+      .lane = &rebuild->ownership,
+      .row = row,
+      .checkpoint_batch = is_last ? row->batch : 0,
+      .committed_at_ms = recorded->witness.committed_at_ms,
+      .published_batch = row->batch,
+      .environment = rows->environment,
+      .persons = buffer_span(&rebuild->persons),
+      .streamed = {.has_created = has_devices,
+                   .context = rebuild,
+                   .next = has_devices ? next_devices : NULL},
+      .results = rows->results,
+      .control = rows->control,
+  };
+  const enum status status = commit(rebuild, &batch);
+  if (status == STATUS_OK) {
+    rebuild->last_batch = row->batch;
+    rebuild->result->batches++;
+    rebuild->result->messages += row->message_count;
+    rebuild->result->devices = row->device_count;
+  }
+  return status;
+}
+
+static enum status take_before(void *context, const struct journal_entry *entry,
+                               struct error *error) {
+  struct rebuild *rebuild = context;
+  struct rebuild_rows rows;
+  if (rebuild->history == NULL) {
+    rebuild->history =
+        rebuild_history_open(&rebuild->history_options, rebuild->lane, &rebuild->result->history);
+  }
+  enum status status = rebuild_history_batch(rebuild->history, entry->batch, &rows, error);
+  if (status == STATUS_OK && entry->batch->row.batch == replay_lane_began_after(rebuild->lane)) {
+    status = rebuild_history_people(rebuild->history, &rebuild->persons, error);
+  }
+  return status == STATUS_OK ? commit_before(rebuild, entry->batch, &rows) : status;
+}
+
+/* A lane. --------------------------------------------------------------------------------- */
+
 /* Takes the lane above whatever epoch its topic has. */
 static enum status take(struct rebuild *rebuild) {
   const struct rebuild_options *options = rebuild->options;
@@ -142,8 +228,18 @@ static enum status rebuild_batches(struct rebuild *rebuild) {
       .keeps_touches = true,
       .makes_rows = true,
       .needs_subjects = true,
+      .uses_snapshots = true,
+      .only_if_expired = !options->from_snapshot,
+      .allows_no_key = true,
+      .needs_addresses = true,
+      .passed = take_before,
+      .passed_context = rebuild,
   };
   enum status status = replay_lane_open(&replaying, &rebuild->lane, &rebuild->result->error);
+  if (status == STATUS_OK) {
+    rebuild->result->began_after = replay_lane_began_after(rebuild->lane);
+    rebuild->result->left_out = text_copy(replay_lane_left_out(rebuild->lane));
+  }
   while (status == STATUS_OK) {
     const struct recorded_batch *batch;
     status = replay_lane_next(rebuild->lane, &batch, &rebuild->result->error);
@@ -156,12 +252,21 @@ static enum status rebuild_batches(struct rebuild *rebuild) {
 }
 
 void rebuild_lane(const struct rebuild_options *options, struct rebuild_result *result) {
-  struct rebuild rebuild = {.options = options, .result = result};
+  struct rebuild rebuild = {.options = options,
+                            .result = result,
+                            .history_options = {.config = options->config,
+                                                .schemas = options->schemas,
+                                                .lane = options->lane,
+                                                .lane_count = options->lane_count,
+                                                .subject_key = options->subject_key}};
   *result = (struct rebuild_result){.status = STATUS_OK};
   result->status = take(&rebuild);
   if (result->status == STATUS_OK) {
     result->status = rebuild_batches(&rebuild);
   }
+  result->results += result->history.results;
+  rebuild_history_close(rebuild.history);
+  buffer_fini(&rebuild.persons);
   replay_lane_close(rebuild.lane);
   store_close(rebuild.store);
 }

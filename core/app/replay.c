@@ -37,6 +37,8 @@ struct replay {
   bool has_environment, has_key;
   struct buffer environment_content;
   struct policy_texts policies;
+  struct control_records control;
+  struct buffer control_draft;
   bool goes_on;           /* from a snapshot, whose row is `previous` */
   uint64_t partial_count; /* of the batch */
   uint8_t environment[DIGEST_SIZE];
@@ -98,6 +100,8 @@ void replay_close(struct replay *replay) {
   batch_fini(&replay->batch, &heap_memory);
   buffer_fini(&replay->environment_content);
   policy_texts_fini(&replay->policies);
+  buffer_fini(&replay->control.bytes);
+  buffer_fini(&replay->control_draft);
   carrier_close(replay->carrier);
   lane_state_close(replay->state);
   recorded_environment_fini(&replay->recorded);
@@ -188,6 +192,8 @@ void replay_go_on(struct replay *replay, struct snapshot *snapshot, enum replay_
   snapshot->state = NULL;
   replay->policies = snapshot->policies;
   snapshot->policies = (struct policy_texts){0};
+  replay->control = snapshot->control;
+  snapshot->control = (struct control_records){0};
   replay->previous = snapshot->row;
   replay->goes_on = true;
 }
@@ -343,6 +349,25 @@ static void take_policy(struct replay *replay, const struct lane_step *step,
   buffer_fini(&text);
 }
 
+/* What a control message changes beside the devices is kept: a snapshot has it. */
+static void take_control(struct replay *replay, const struct lane_step *step,
+                         struct carrier *carrier) {
+  const struct sink sink = {.context = replay, .take = take_result};
+  const struct lane *lane = &replay->state->lane;
+  const struct intake *intake = &replay->intakes[TOPIC_CONTROL];
+  const uint64_t change_count = lane->control.change_count;
+  control_records_draft(&replay->control_draft, &intake->event, &intake->message.cause);
+  if (intake->event.kind == EVENT_POLICY) {
+    take_policy(replay, step, carrier, TOPIC_CONTROL);
+  } else {
+    lane_step_message(step, carrier, &sink, TOPIC_CONTROL);
+  }
+  if (lane->control.change_count != change_count) {
+    control_records_add(&replay->control, step->batch->number, lane->clock_ms,
+                        buffer_span(&replay->control_draft));
+  }
+}
+
 static void take_message(struct replay *replay, enum topic topic) {
   const struct replay_watch *watch = &replay->options.watch;
   const struct lane_step step = step_of(replay);
@@ -352,9 +377,8 @@ static void take_message(struct replay *replay, enum topic topic) {
   }
   replay->partial_count += replay->intakes[topic].is_partial ? 1 : 0;
   struct carrier *const carrier = replay->options.decides_only ? NULL : replay->carrier;
-  const struct event *event = &replay->intakes[topic].event;
-  if (replay->intakes[topic].is_event && event->kind == EVENT_POLICY) {
-    take_policy(replay, &step, carrier, topic);
+  if (topic == TOPIC_CONTROL && replay->intakes[topic].is_event) {
+    take_control(replay, &step, carrier);
   } else {
     lane_step_message(&step, carrier, &sink, topic);
   }
@@ -565,6 +589,10 @@ const struct schemas *replay_schemas(const struct replay *replay) {
 
 const struct policy_texts *replay_policy_texts(const struct replay *replay) {
   return &replay->policies;
+}
+
+const struct control_records *replay_control_records(const struct replay *replay) {
+  return &replay->control;
 }
 
 const struct intake_rules *replay_rules(const struct replay *replay) {

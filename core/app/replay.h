@@ -121,6 +121,9 @@ const struct schemas *replay_schemas(const struct replay *replay);
 /* The texts of the policies that the lane has come to know. */
 const struct policy_texts *replay_policy_texts(const struct replay *replay);
 
+/* What control messages have changed beside the devices. */
+const struct control_records *replay_control_records(const struct replay *replay);
+
 /* How messages are read in that environment. */
 const struct intake_rules *replay_rules(const struct replay *replay);
 

@@ -3,8 +3,7 @@
 #include "core/app/digest.h"
 #include "core/app/journal_source.h"
 #include "core/app/snapshot_addresses.h"
-#include "core/app/snapshot_topic.h"
-#include "core/app/state_digest.h"
+#include "core/app/snapshot_search.h"
 #include "core/app/subjects.h"
 #include "core/app/text.h"
 
@@ -18,6 +17,7 @@ struct replay_lane {
   struct journal_source *journal;
   struct subjects *subjects;
   struct replay *replay;
+  struct snapshot_search *search; /* NULL: none was looked for */
   uint64_t last_batch;
   bool has_reached;
   struct journal_row snapshot; /* of the batch after which it began; zeros: none */
@@ -48,69 +48,21 @@ static void set_up(struct replay_lane *lane) {
   lane->replay = replay_open(&replaying, lane->fetch);
 }
 
-/* The journal's row of the snapshot's batch; NULL: none that tells a state. */
-static const struct journal_row *row_of(const struct recorded_batches *told,
-                                        const struct snapshot_place *place) {
-  for (size_t i = 0; i < told->count; i++) {
-    if (told->items[i].row.batch == place->batch) {
-      return &told->items[i].row;
-    }
-  }
-  return NULL;
-}
-
-/* Whether the lane that was read is the one whose digest the journal has. What the snapshot says of
- * the batch itself is not asked for: the row takes its place. */
-static bool is_vouched_for(struct snapshot *snapshot, const struct journal_row *row) {
-  uint8_t digest[DIGEST_SIZE];
-  if (snapshot->state->lane.control.sweep.kind != SWEEP_NONE ||
-      snapshot->row.clock_after_ms != row->clock_after_ms) {
-    return false;
-  }
-  state_digest(&snapshot->state->lane, digest);
-  if (memcmp(digest, row->state, DIGEST_SIZE) != 0) {
-    return false;
-  }
-  digest_of(buffer_span(&snapshot->environment), digest);
-  if (memcmp(digest, row->environment, DIGEST_SIZE) != 0) {
-    return false;
-  }
-  snapshot->row = *row;
-  snapshot->row.not_believed = NULL;
-  snapshot->row.not_believed_count = 0;
-  return true;
-}
-
-/* Whether the replay could begin with it; the next older one may do when not. */
-static enum status try_snapshot(struct replay_lane *lane, const struct snapshot_place *place,
-                                const struct journal_row *row, bool *begins, struct error *error) {
+/* Whether the replay could begin with it; it is ended here. */
+static enum status try_snapshot(struct replay_lane *lane, struct snapshot *snapshot, bool *begins,
+                                char reason[REPLAY_REASON_SIZE], struct error *error) {
   const struct replay_lane_options *options = &lane->options;
-  struct buffer bytes = {0};
-  struct snapshot snapshot;
-  char reason[REPLAY_REASON_SIZE];
-  *begins = false;
-  enum status status = snapshot_topic_read(options->config, place, &bytes, error);
-  const bool is_read = status == STATUS_OK && snapshot_read(buffer_span(&bytes), &snapshot, reason);
-  buffer_fini(&bytes);
-  if (!is_read) {
-    return status == STATUS_REFUSED ? STATUS_OK : status;
-  }
-  enum replay_outcome outcome = REPLAY_FOREIGN;
-  const bool is_ours =
-      snapshot.row.lane == options->lane && snapshot.state->lane.count == options->lane_count &&
-      snapshot.row.batch == place->batch && snapshot.row.clock_after_ms == place->clock_ms &&
-      is_vouched_for(&snapshot, row);
-  if (is_ours) {
-    lane->snapshot = snapshot.row;
-    lane->changes = snapshot.changes;
-    snapshot.changes = (struct device_changes){0};
-    replay_go_on(lane->replay, &snapshot, &outcome, reason);
-  }
+  enum replay_outcome outcome;
+  enum status status = STATUS_OK;
+  lane->snapshot = snapshot->row;
+  lane->changes = snapshot->changes;
+  snapshot->changes = (struct device_changes){0};
+  replay_go_on(lane->replay, snapshot, &outcome, reason);
+  snapshot_fini(snapshot);
   *begins = outcome == REPLAY_DECIDED;
-  snapshot_fini(&snapshot);
-  if (*begins && options->needs_addresses) {
-    status = snapshot_addresses(lane->fetch, options->config, replay_rules(lane->replay),
-                                &lane->snapshot, replay_state(lane->replay), error);
+  if (*begins && options->needs_addresses && options->subject_key.size > 0) {
+    status = snapshot_addresses_all(lane->fetch, lane->found, options->config, lane->replay,
+                                    &lane->snapshot, error);
   }
   return status;
 }
@@ -125,51 +77,54 @@ static void begin_anew(struct replay_lane *lane) {
   set_up(lane);
 }
 
-/* A snapshot is of use if the journal vouches for it. Whose addresses these are is known under the
- * key alone: without it a lane begins at its beginning. */
-static enum status begin_with_snapshot(struct replay_lane *lane, struct error *error) {
-  const struct replay_lane_options *options = &lane->options;
-  struct snapshot_places places = {0};
-  struct recorded_batches told = {0};
-  enum status status = STATUS_OK;
+/* The next older one may do where one does not. */
+static enum status try_snapshots(struct replay_lane *lane, struct error *error) {
+  bool has_one = true;
   bool begins = false;
-  if (options->files == NULL && options->subject_key.size > 0) {
-    status = snapshot_topic_list(options->config, options->lane, &places, error);
-  }
-  if (places.count > 0 && status == STATUS_OK) {
-    status = recorded_read_told(options->config, options->schemas, options->lane, &told, error);
-  }
-  for (size_t i = places.count; i-- > 0 && !begins && status == STATUS_OK;) {
-    const struct snapshot_place *place = &places.items[i];
-    const struct journal_row *row = row_of(&told, place);
-    if (row != NULL && (options->until_ms == TIME_NONE || place->clock_ms <= options->until_ms)) {
-      status = try_snapshot(lane, place, row, &begins, error);
-      if (status == STATUS_OK && !begins) {
-        begin_anew(lane);
-      }
+  enum status status = STATUS_OK;
+  while (status == STATUS_OK && has_one && !begins) {
+    struct snapshot snapshot;
+    char reason[REPLAY_REASON_SIZE];
+    status = snapshot_search_next(lane->search, &snapshot, &has_one, error);
+    if (status == STATUS_OK && has_one) {
+      status = try_snapshot(lane, &snapshot, &begins, reason, error);
+    }
+    if (status == STATUS_OK && has_one && !begins) {
+      snapshot_search_leave_out(lane->search, reason);
+      begin_anew(lane);
     }
   }
-  free(places.items);
-  recorded_fini(&told);
   lane->last_batch = lane->snapshot.batch;
   return status;
 }
 
-enum status replay_lane_check_snapshot(const struct config *config,
-                                       const struct snapshot_place *place,
-                                       const struct journal_row *row, bool *holds,
-                                       struct error *error) {
-  struct buffer bytes = {0};
-  struct snapshot snapshot;
-  char reason[SNAPSHOT_REASON_SIZE];
-  const enum status status = snapshot_topic_read(config, place, &bytes, error);
-  const bool is_read = status == STATUS_OK && snapshot_read(buffer_span(&bytes), &snapshot, reason);
-  buffer_fini(&bytes);
-  *holds = is_read && is_vouched_for(&snapshot, row);
-  if (is_read) {
-    snapshot_fini(&snapshot);
+static int64_t earlier(int64_t a_ms, int64_t b_ms) {
+  return a_ms == TIME_NONE || (b_ms != TIME_NONE && b_ms < a_ms) ? b_ms : a_ms;
+}
+
+/* Whose addresses a snapshot's are is known under the key alone: without it a lane begins at its
+ * beginning, unless the caller tells. */
+static enum status begin_with_snapshot(struct replay_lane *lane, struct error *error) {
+  const struct replay_lane_options *options = &lane->options;
+  const int64_t begin_by_ms = options->begin_by_ms == 0 ? TIME_NONE : options->begin_by_ms;
+  const struct snapshot_search_options searching = {
+      .config = options->config,
+      .schemas = options->schemas,
+      .fetch = lane->fetch,
+      .lane = options->lane,
+      .lane_count = options->lane_count,
+      .until_ms = earlier(options->until_ms, begin_by_ms),
+      .only_if_expired = options->only_if_expired,
+      .from_oldest = options->from_oldest,
+  };
+  if (options->files != NULL || (options->subject_key.size == 0 && !options->allows_no_key)) {
+    return STATUS_OK;
   }
-  return status == STATUS_REFUSED ? STATUS_OK : status;
+  enum status status = snapshot_search_open(&searching, &lane->search, error);
+  if (status == STATUS_OK) {
+    status = try_snapshots(lane, error);
+  }
+  return status;
 }
 
 enum status replay_lane_open(const struct replay_lane_options *options, struct replay_lane **lane,
@@ -199,6 +154,7 @@ void replay_lane_close(struct replay_lane *lane) {
   if (lane != NULL) {
     replay_close(lane->replay);
     device_changes_fini(&lane->changes);
+    snapshot_search_close(lane->search);
     subjects_close(lane->subjects);
     journal_source_close(lane->journal);
     found_close(lane->found);
@@ -255,22 +211,45 @@ static bool is_as_recorded(const struct replay_lane *lane, const struct journal_
 
 /* Whether the row's chain is over what the row says, the state that it vouches for included. */
 static bool chain_holds(const struct replay_lane *lane, const struct journal_row *row) {
+  static const uint8_t first[DIGEST_SIZE];
   if (lane->passed_batch + 1 != row->batch) {
-    return lane->passed_batch == 0; /* the journal begins with it */
+    return lane->passed_batch == 0; /* what is left of the journal begins with it */
   }
   uint8_t *bytes = memory_zeroed(1, journal_canonical_size_max(row));
   uint8_t chain[DIGEST_SIZE];
-  digest_of(span_of(bytes, journal_canonical(row, lane->passed_chain, bytes)), chain);
+  const uint8_t *before = row->batch == 1 ? first : lane->passed_chain;
+  digest_of(span_of(bytes, journal_canonical(row, before, bytes)), chain);
   free(bytes);
   return memcmp(chain, row->chain, DIGEST_SIZE) == 0;
 }
 
-/* The next entry behind the snapshot's batch. That batch's own row must be the snapshot's: what is
- * decided behind it is then chained to it. */
+/* An entry up to the snapshot's batch. That batch's own row must be the snapshot's: what is decided
+ * behind it is then chained to it. */
+static enum status pass(struct replay_lane *lane, const struct journal_entry *entry,
+                        struct error *error) {
+  const struct journal_row *row = &entry->batch->row;
+  lane->has_snapshot_row = row->batch == lane->snapshot.batch;
+  const bool is_its_own =
+      !lane->has_snapshot_row || memcmp(row->chain, lane->snapshot.chain, DIGEST_SIZE) == 0;
+  if (!is_its_own || !chain_holds(lane, row)) {
+    return error_set(error, STATUS_REFUSED,
+                     "lane %u: the journal's row of batch %" PRIu64
+                     " is not what was committed: its chain does not hold; there is a snapshot of "
+                     "batch %" PRIu64,
+                     lane->options.lane, row->batch, lane->snapshot.batch);
+  }
+  lane->passed_batch = row->batch;
+  memcpy(lane->passed_chain, row->chain, DIGEST_SIZE);
+  return lane->options.passed == NULL
+             ? STATUS_OK
+             : lane->options.passed(lane->options.passed_context, entry, error);
+}
+
+/* The next entry behind the snapshot's batch. */
 static enum status next_entry(struct replay_lane *lane, struct journal_entry *entry,
                               struct error *error) {
   for (;;) {
-    const enum status status = journal_source_next(lane->journal, entry, error);
+    enum status status = journal_source_next(lane->journal, entry, error);
     if (status != STATUS_OK) {
       return status;
     }
@@ -283,18 +262,10 @@ static enum status next_entry(struct replay_lane *lane, struct journal_entry *en
     if (entry->batch == NULL || entry->batch->row.batch > lane->snapshot.batch) {
       return STATUS_OK;
     }
-    const struct journal_row *row = &entry->batch->row;
-    lane->has_snapshot_row = row->batch == lane->snapshot.batch;
-    if (lane->has_snapshot_row &&
-        (memcmp(row->chain, lane->snapshot.chain, DIGEST_SIZE) != 0 || !chain_holds(lane, row))) {
-      return error_set(error, STATUS_REFUSED,
-                       "lane %u: the journal's row of batch %" PRIu64
-                       ", of which there is a snapshot, is not what was committed: its chain does "
-                       "not hold",
-                       lane->options.lane, lane->snapshot.batch);
+    status = pass(lane, entry, error);
+    if (status != STATUS_OK) {
+      return status;
     }
-    lane->passed_batch = row->batch;
-    memcpy(lane->passed_chain, row->chain, DIGEST_SIZE);
   }
 }
 
@@ -309,6 +280,12 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
     return status;
   }
   const uint64_t number = entry.batch->row.batch;
+  if (lane->last_batch == 0 && number > 1) {
+    return error_set(error, STATUS_REFUSED,
+                     "lane %u: what is left of the journal begins with batch %" PRIu64
+                     ", and there is no snapshot to begin with",
+                     lane->options.lane, number);
+  }
   status = decide(lane, entry.batch, &outcome, reason, error);
   lane->has_reached = status == STATUS_OK && outcome == REPLAY_REACHED;
   if (status != STATUS_OK || outcome == REPLAY_REACHED) {
@@ -338,6 +315,43 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
 
 uint64_t replay_lane_began_after(const struct replay_lane *lane) {
   return lane->snapshot.batch;
+}
+
+const char *replay_lane_left_out(const struct replay_lane *lane) {
+  return lane->search == NULL ? "" : snapshot_search_left_out(lane->search);
+}
+
+struct lane_state *replay_lane_copy(const struct replay_lane *lane) {
+  struct snapshot snapshot = {.row = lane->snapshot, .state = replay_state(lane->replay)};
+  struct snapshot copy;
+  struct buffer bytes = {0};
+  char reason[SNAPSHOT_REASON_SIZE];
+  const struct policy_texts *texts = replay_policy_texts(lane->replay);
+  for (uint32_t i = 0; i < texts->count; i++) {
+    policy_texts_add(&snapshot.policies, buffer_span(&texts->items[i]));
+  }
+  device_changes_reach(&snapshot.changes, snapshot.state->lane.device_count);
+  snapshot_write(&snapshot, &bytes);
+  const bool is_read = snapshot_read(buffer_span(&bytes), &copy, reason);
+  assert(is_read); /* it was read from such bytes */
+  struct lane_state *state = copy.state;
+  copy.state = NULL;
+  snapshot.state = NULL; /* the replay's */
+  snapshot_fini(&snapshot);
+  snapshot_fini(&copy);
+  buffer_fini(&bytes);
+  return state;
+}
+
+void replay_lane_name(struct replay_lane *lane, const struct span *emails) {
+  struct lane_state *state = replay_state(lane->replay);
+  const struct persons *persons = &state->lane.persons;
+  lane_state_name(state, emails);
+  for (uint32_t i = 0; i < persons->count; i++) {
+    if (emails[i].size > 0) {
+      subjects_learn(lane->subjects, emails[i], persons->items[i].subject);
+    }
+  }
 }
 
 const struct device_changes *replay_lane_changes(const struct replay_lane *lane) {

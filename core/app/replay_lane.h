@@ -6,6 +6,7 @@
 #define MUSTER_APP_REPLAY_LANE_H
 
 #include "core/app/found.h"
+#include "core/app/journal_source.h"
 #include "core/app/replay.h"
 
 struct replay_lane;
@@ -21,19 +22,21 @@ struct replay_lane_options {
   const struct replay_files *files; /* instead of the topics; NULL: the topics */
   bool makes_rows;
   bool uses_snapshots;  /* begins with the newest up to `until_ms` that is good, if there is one */
+  bool only_if_expired; /* with a snapshot only where the log has lost its beginning */
+  bool from_oldest;     /* with the oldest one that is good instead */
+  int64_t begin_by_ms;  /* with one whose clock is not later than this, too; 0: any */
+  bool allows_no_key;   /* with a snapshot without the key, too: whoever wants that tells who its
+                         * people are (replay_lane_name) */
   bool needs_addresses; /* of the people in that snapshot, too */
-  bool needs_subjects;  /* refuses a batch with an enrolment whose subject nothing tells */
+  /* Of the journal's entries up to the snapshot's batch, whose chain holds, before the first batch
+   * is decided; NULL: nobody wants them. */
+  enum status (*passed)(void *context, const struct journal_entry *entry, struct error *error);
+  void *passed_context;
+  bool needs_subjects; /* refuses a batch with an enrolment whose subject nothing tells */
 };
 
 enum status replay_lane_open(const struct replay_lane_options *options, struct replay_lane **lane,
                              struct error *error) MUST_USE;
-/* Whether the snapshot there is of the state that its batch's row has the digest of. */
-struct snapshot_place;
-enum status replay_lane_check_snapshot(const struct config *config,
-                                       const struct snapshot_place *place,
-                                       const struct journal_row *row, bool *holds,
-                                       struct error *error) MUST_USE;
-
 void replay_lane_close(struct replay_lane *lane); /* NULL is allowed */
 
 /* Decides the next batch. `batch` is as recorded, valid until the next call; NULL: the journal or
@@ -44,6 +47,18 @@ enum status replay_lane_next(struct replay_lane *lane, const struct recorded_bat
 
 /* The batch after which it began: that of a snapshot; 0: the journal's beginning. */
 uint64_t replay_lane_began_after(const struct replay_lane *lane);
+
+/* Snapshots that were not begun with, and why, a line each with its end; an empty text: none. Valid
+ * until the lane is closed. */
+const char *replay_lane_left_out(const struct replay_lane *lane);
+
+/* The state as it is now once more, without addresses: of a lane that began with a snapshot, whose
+ * next batch was not decided yet. The caller ends it with lane_state_close. */
+struct lane_state *replay_lane_copy(const struct replay_lane *lane);
+
+/* Gives the snapshot's people their addresses: one each, empty where it is not known. Without the
+ * key, that is who they are. */
+void replay_lane_name(struct replay_lane *lane, const struct span *emails);
 
 /* The last changes of devices up to that batch; empty without a snapshot. */
 const struct device_changes *replay_lane_changes(const struct replay_lane *lane);

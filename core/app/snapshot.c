@@ -1,6 +1,7 @@
 #include "core/app/snapshot.h"
 
 #include "core/app/binary.h"
+#include "core/app/policy_shipped.h"
 #include "core/app/snapshot_control.h"
 
 #include <stdio.h>
@@ -8,7 +9,7 @@
 
 static const char magic[8] = {'M', 'U', 'S', 'T', 'E', 'R', 'S', 'N'};
 
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 
 /* A field that a device gains must be written here, too. */
 static_assert(sizeof(struct device) == 96, "the snapshot's form follows the device");
@@ -31,17 +32,36 @@ void device_changes_note(struct device_changes *changes, const struct lane *lane
       continue;
     }
     struct device_change *change = &changes->items[touch->device];
-    *change = (struct device_change){.seq = touch->seq,
+    struct buffer traceparent = change->traceparent;
+    buffer_clear(&traceparent);
+    buffer_append(&traceparent, lane->touches.texts + touch->traceparent, touch->traceparent_size);
+    *change = (struct device_change){.batch = touch->batch,
+                                     .seq = touch->seq,
                                      .at_ms = touch->at_ms,
                                      .cause_offset = touch->cause.offset,
                                      .cause_topic = (uint8_t)touch->cause.topic,
                                      .has_event_id = touch->cause.has_event_id,
-                                     .policy = touch->policy};
+                                     .policy = touch->policy,
+                                     .traceparent = traceparent};
     memcpy(change->event_id, touch->cause.event_id, EVENT_ID_SIZE);
   }
 }
 
+void device_changes_copy(struct device_changes *changes, const struct device_changes *from) {
+  const uint32_t begin = changes->count;
+  device_changes_reach(changes, begin + from->count);
+  for (uint32_t i = 0; i < from->count; i++) {
+    const struct buffer traceparent = from->items[i].traceparent;
+    changes->items[begin + i] = from->items[i];
+    changes->items[begin + i].traceparent = (struct buffer){0};
+    buffer_append(&changes->items[begin + i].traceparent, traceparent.data, traceparent.size);
+  }
+}
+
 void device_changes_fini(struct device_changes *changes) {
+  for (uint32_t i = 0; i < changes->count; i++) {
+    buffer_fini(&changes->items[i].traceparent);
+  }
   free(changes->items);
   *changes = (struct device_changes){0};
 }
@@ -51,6 +71,30 @@ void policy_texts_add(struct policy_texts *texts, struct span text) {
       memory_grow(&heap_memory, texts->items, texts->count, &texts->capacity, sizeof *texts->items);
   texts->items[texts->count] = (struct buffer){0};
   buffer_append(&texts->items[texts->count++], text.data, text.size);
+}
+
+static struct span text_of(const struct policy_texts *texts, const struct control *control,
+                           struct span version) {
+  struct span text = {0};
+  for (uint32_t i = 0; i < control->policy_count; i++) {
+    if (span_equal(version, span_text(control->policies[i].version))) {
+      text = i > 0 ? buffer_span(&texts->items[i - 1]) : text;
+      text = text.size > 0 ? text : policy_shipped_text(control->policies[i].version);
+    }
+  }
+  return text;
+}
+
+bool policy_texts_complete(const struct policy_texts *texts, const struct control *control,
+                           struct event *event, struct rule_names *rules) {
+  const struct known_policy *known = control_find_policy(control, event->policy.version);
+  if (known == NULL) {
+    return false;
+  }
+  memcpy(event->policy.hash, known->hash, sizeof event->policy.hash);
+  event->policy.text = text_of(texts, control, event->policy.version);
+  *rules = policy_rule_names(known->policy);
+  return true;
 }
 
 void policy_texts_fini(struct policy_texts *texts) {
@@ -66,6 +110,7 @@ void snapshot_fini(struct snapshot *snapshot) {
   lane_state_close(snapshot->state);
   device_changes_fini(&snapshot->changes);
   policy_texts_fini(&snapshot->policies);
+  buffer_fini(&snapshot->control.bytes);
   *snapshot = (struct snapshot){0};
 }
 
@@ -145,15 +190,26 @@ void snapshot_put_state(struct buffer *bytes, const struct device *device) {
   buffer_append(bytes, small, sizeof small);
 }
 
+void snapshot_put_long(struct buffer *bytes, struct span text) {
+  buffer_append_u32(bytes, (uint32_t)text.size);
+  buffer_append(bytes, text.data, text.size);
+}
+
+struct span snapshot_take_long(struct binary *binary) {
+  return binary_take(binary, binary_take_u32(binary));
+}
+
 static void put_change(struct buffer *bytes, const struct control *control,
                        const struct device_change *change) {
   buffer_append_u32(bytes, snapshot_policy_index(control, change->policy));
+  buffer_append_u64(bytes, change->batch);
   buffer_append_u64(bytes, change->seq);
   binary_put_i64(bytes, change->at_ms);
   binary_put_i64(bytes, change->cause_offset);
   buffer_append_u8(bytes, change->cause_topic);
   buffer_append_u8(bytes, change->has_event_id ? 1 : 0);
   buffer_append(bytes, change->event_id, EVENT_ID_SIZE);
+  snapshot_put_long(bytes, buffer_span(&change->traceparent));
 }
 
 static void put_devices(const struct snapshot *snapshot, struct buffer *bytes) {
@@ -179,6 +235,7 @@ void snapshot_write(const struct snapshot *snapshot, struct buffer *bytes) {
   put_head(snapshot, bytes);
   put_persons(snapshot, bytes);
   snapshot_put_control(snapshot, bytes);
+  snapshot_put_records(&snapshot->control, bytes);
   put_devices(snapshot, bytes);
   binary_put_digest(bytes, begin);
 }
@@ -307,12 +364,15 @@ static bool take_change(struct binary *binary, const struct control *control,
                         struct device_change *change) {
   const uint32_t policy = binary_take_u32(binary);
   change->policy = policy < control->policy_count ? control->policies[policy].policy : NULL;
+  change->batch = binary_take_number(binary, 8);
   change->seq = binary_take_number(binary, 8);
   change->at_ms = binary_take_i64(binary);
   change->cause_offset = binary_take_i64(binary);
   change->cause_topic = binary_take_u8(binary);
   change->has_event_id = binary_take_u8(binary) == 1;
   binary_take_bytes(binary, change->event_id, EVENT_ID_SIZE);
+  const struct span traceparent = snapshot_take_long(binary);
+  buffer_append(&change->traceparent, traceparent.data, traceparent.size);
   return change->cause_topic < TOPIC_COUNT;
 }
 
@@ -359,8 +419,8 @@ bool snapshot_read(struct span bytes, struct snapshot *snapshot,
     return false;
   }
   if (!take_head(&binary, snapshot) || !take_persons(&binary, snapshot) ||
-      !snapshot_take_control(&binary, snapshot) || !take_devices(&binary, snapshot) ||
-      binary.rest.size > 0) {
+      !snapshot_take_control(&binary, snapshot) || !snapshot_take_records(&binary, snapshot) ||
+      !take_devices(&binary, snapshot) || binary.rest.size > 0) {
     snprintf(reason, SNAPSHOT_REASON_SIZE, "it holds what no lane can be");
     snapshot_fini(snapshot);
     return false;

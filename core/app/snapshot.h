@@ -6,19 +6,21 @@
 #ifndef MUSTER_APP_SNAPSHOT_H
 #define MUSTER_APP_SNAPSHOT_H
 
+#include "core/app/control_records.h"
 #include "core/app/lane_state.h"
 #include "core/journal.h"
 
 enum { SNAPSHOT_REASON_SIZE = 256 };
 
-/* The last change of a device that its record shows; of no change, seq is 0. */
+/* The last change of a device that its record shows; of no change, policy is NULL. */
 struct device_change {
-  uint64_t seq;
+  uint64_t batch, seq;
   int64_t at_ms, cause_offset; /* the offset is -1 of a timer */
   uint8_t cause_topic;
   bool has_event_id;
   uint8_t event_id[EVENT_ID_SIZE];
   const struct policy *policy; /* in force then; NULL without a change */
+  struct buffer traceparent;   /* of the message that caused it; empty: none */
 };
 
 /* By the device's index in its lane. */
@@ -32,6 +34,9 @@ void device_changes_note(struct device_changes *changes, const struct lane *lane
 
 /* Grows to `count` devices, those behind the last without a change. */
 void device_changes_reach(struct device_changes *changes, uint32_t count);
+
+/* Appends copies of the changes of `from`. */
+void device_changes_copy(struct device_changes *changes, const struct device_changes *from);
 void device_changes_fini(struct device_changes *changes);
 
 /* The texts of the policies that a lane has come to know after its first, in that order; an empty
@@ -42,6 +47,11 @@ struct policy_texts {
 };
 
 void policy_texts_add(struct policy_texts *texts, struct span text);
+
+/* Fills in what a control record leaves out of a policy: its hash, its text, and its rules' names.
+ * False: it is none that the control state knows. */
+bool policy_texts_complete(const struct policy_texts *texts, const struct control *control,
+                           struct event *event, struct rule_names *rules) MUST_USE;
 void policy_texts_fini(struct policy_texts *texts);
 
 /* What a replay goes on from. */
@@ -51,6 +61,7 @@ struct snapshot {
   struct lane_state *state;
   struct device_changes changes;
   struct policy_texts policies;
+  struct control_records control;
   bool has_addresses;
 };
 
@@ -63,6 +74,10 @@ void snapshot_write(const struct snapshot *snapshot, struct buffer *bytes);
  * NULL: none was. */
 void snapshot_put_state(struct buffer *bytes, const struct device *device);
 void snapshot_put_wipe(struct buffer *bytes, const struct wipe *wipe);
+
+/* Appends a text that may be longer than binary_put_text's, and takes it. */
+void snapshot_put_long(struct buffer *bytes, struct span text);
+struct span snapshot_take_long(struct binary *binary);
 
 /* Appends the groups and who is in them. */
 void snapshot_put_groups(const struct control *control, struct buffer *bytes);

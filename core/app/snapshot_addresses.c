@@ -1,5 +1,6 @@
 #include "core/app/snapshot_addresses.h"
 
+#include "core/app/address_book.h"
 #include "core/app/clock.h"
 #include "core/app/found.h"
 #include "core/app/kafka_client.h"
@@ -113,5 +114,24 @@ enum status snapshot_addresses(struct fetch *fetch, const struct config *config,
   free(emails);
   free(read.known);
   buffer_fini(&read.texts);
+  return status;
+}
+
+enum status snapshot_addresses_all(struct fetch *fetch, struct found *found,
+                                   const struct config *config, struct replay *replay,
+                                   const struct journal_row *row, struct error *error) {
+  const struct intake_rules *rules = replay_rules(replay);
+  struct lane_state *state = replay_state(replay);
+  enum status status = snapshot_addresses(fetch, config, rules, row, state, error);
+  if (status != STATUS_OK) {
+    return status;
+  }
+  struct address_book *book = address_book_open(state, rules->subject_key);
+  status = address_book_read_devices(book, found, &replay_encoding(replay)->frames,
+                                     replay_schemas(replay), error);
+  if (status == STATUS_OK) {
+    lane_state_name(state, address_book_emails(book));
+  }
+  address_book_close(book);
   return status;
 }

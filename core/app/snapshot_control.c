@@ -26,8 +26,7 @@ static void put_policies(const struct snapshot *snapshot, struct buffer *bytes) 
         i == 0 ? (struct span){0} : buffer_span(&snapshot->policies.items[i - 1]);
     binary_put_text(bytes, span_text(control->policies[i].version));
     buffer_append(bytes, control->policies[i].hash, DIGEST_SIZE);
-    buffer_append_u32(bytes, (uint32_t)text.size);
-    buffer_append(bytes, text.data, text.size);
+    snapshot_put_long(bytes, text);
   }
   buffer_append_u32(bytes, snapshot_policy_index(control, lane->policy));
 }
@@ -95,7 +94,7 @@ static void put_sweep(const struct control *control, struct buffer *bytes) {
   binary_put_i64(bytes, sweep->cause.offset);
   buffer_append_u8(bytes, sweep->cause.has_event_id ? 1 : 0);
   buffer_append(bytes, sweep->cause.event_id, EVENT_ID_SIZE);
-  binary_put_text(bytes, sweep->cause.traceparent);
+  snapshot_put_long(bytes, sweep->cause.traceparent);
   buffer_append_u32(bytes, snapshot_policy_index(control, sweep->from));
   for (size_t i = 0; i < VIOLATIONS_MAX; i++) {
     buffer_append_u32(bytes, sweep->of_bit[i]);
@@ -117,6 +116,11 @@ void snapshot_put_control(const struct snapshot *snapshot, struct buffer *bytes)
   put_sweep(control, bytes);
 }
 
+void snapshot_put_records(const struct control_records *records, struct buffer *bytes) {
+  buffer_append_u32(bytes, records->count);
+  snapshot_put_long(bytes, buffer_span(&records->bytes));
+}
+
 /* Reading. -------------------------------------------------------------------------------- */
 
 static bool take_policy(struct binary *binary, struct snapshot *snapshot, uint32_t index) {
@@ -124,7 +128,7 @@ static bool take_policy(struct binary *binary, struct snapshot *snapshot, uint32
   struct policy_change change = {.version = binary_take_text(binary)};
   struct reject reject;
   binary_take_bytes(binary, change.hash, DIGEST_SIZE);
-  change.text = binary_take(binary, binary_take_u32(binary));
+  change.text = snapshot_take_long(binary);
   change.has_text = change.text.size > 0;
   if (binary->is_short || change.version.size >= POLICY_NAME_SIZE) {
     return false;
@@ -235,7 +239,7 @@ static bool take_sweep(struct binary *binary, struct lane *lane) {
   sweep->cause.offset = binary_take_i64(binary);
   sweep->cause.has_event_id = binary_take_u8(binary) == 1;
   binary_take_bytes(binary, sweep->cause.event_id, EVENT_ID_SIZE);
-  keep_traceparent(lane, binary_take_text(binary));
+  keep_traceparent(lane, snapshot_take_long(binary));
   const uint32_t from = binary_take_u32(binary);
   for (size_t i = 0; i < VIOLATIONS_MAX; i++) {
     sweep->of_bit[i] = binary_take_u32(binary);
@@ -271,4 +275,19 @@ bool snapshot_take_control(struct binary *binary, struct snapshot *snapshot) {
   }
   lane->control.change_count = binary_take_number(binary, 8);
   return take_sweep(binary, lane);
+}
+
+bool snapshot_take_records(struct binary *binary, struct snapshot *snapshot) {
+  const uint32_t count = binary_take_u32(binary);
+  const struct span bytes = snapshot_take_long(binary);
+  struct binary rest = {.rest = bytes};
+  for (uint32_t i = 0; i < count; i++) {
+    struct store_control control;
+    if (!control_records_next(&rest, &control) || control.batch > snapshot->row.batch) {
+      return false;
+    }
+  }
+  buffer_append(&snapshot->control.bytes, bytes.data, bytes.size);
+  snapshot->control.count = count;
+  return rest.rest.size == 0 && !binary->is_short;
 }

@@ -15,4 +15,8 @@ void snapshot_put_control(const struct snapshot *snapshot, struct buffer *bytes)
  * policies is not what it was. */
 bool snapshot_take_control(struct binary *binary, struct snapshot *snapshot) MUST_USE;
 
+/* What control messages changed, and the same again. False: none that a lane can have. */
+void snapshot_put_records(const struct control_records *records, struct buffer *bytes);
+bool snapshot_take_records(struct binary *binary, struct snapshot *snapshot) MUST_USE;
+
 #endif

@@ -100,3 +100,14 @@ void state_digest(const struct lane *lane, uint8_t digest[DIGEST_SIZE]) {
   digest_close(running);
   buffer_fini(&bytes);
 }
+
+bool state_control_equal(const struct lane *a, const struct lane *b) {
+  struct buffer bytes = {0};
+  struct buffer others = {0};
+  put_control(a, &bytes);
+  put_control(b, &others);
+  const bool is_equal = span_equal(buffer_span(&bytes), buffer_span(&others));
+  buffer_fini(&bytes);
+  buffer_fini(&others);
+  return is_equal;
+}

@@ -10,4 +10,7 @@
 /* SHA-256, of a lane that has no open sweep. Reads every device. */
 void state_digest(const struct lane *lane, uint8_t digest[DIGEST_SIZE]);
 
+/* Whether what the lanes know beside their devices has the same bytes under that digest. */
+bool state_control_equal(const struct lane *a, const struct lane *b);
+
 #endif

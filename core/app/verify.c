@@ -44,7 +44,7 @@ static bool comes_next(struct verify *verify, uint64_t batch) {
 }
 
 /* The place of a row among the others: its numbers go on where the one before ended. */
-static json_t *find_misplaced(struct verify *verify, const struct journal_row *of_batch) {
+json_t *verify_find_misplaced(struct verify *verify, const struct journal_row *of_batch) {
   const struct journal_row copy = *of_batch;
   const struct journal_row *row = &copy;
   const struct journal_row *last = &verify->last;
@@ -83,7 +83,7 @@ static void chain_of(const struct journal_row *row, const uint8_t previous[DIGES
   free(bytes);
 }
 
-static bool chain_holds(const struct verify *verify, const struct journal_row *row) {
+bool verify_chain_holds(const struct verify *verify, const struct journal_row *row) {
   uint8_t chain[DIGEST_SIZE];
   chain_of(row, verify->last.chain, chain);
   return memcmp(chain, row->chain, DIGEST_SIZE) == 0;
@@ -184,7 +184,7 @@ static void compare_records(struct verify *verify, const struct journal_entry *e
 }
 
 /* An environment that is not new has no record: whoever repeats one has put it there. */
-static void check_environment(struct verify *verify, const struct recorded_batch *batch) {
+void verify_check_environment(struct verify *verify, const struct recorded_batch *batch) {
   uint8_t digest[DIGEST_SIZE];
   digest_of(buffer_span(&batch->environment), digest);
   if (batch->environment.size > 0 && verify->last.batch > 0 &&
@@ -381,16 +381,16 @@ static enum status verify_batch(struct verify *verify, const struct journal_entr
   if (excuse_expired_journal(verify, row)) {
     return STATUS_OK;
   }
-  json_t *misplaced = find_misplaced(verify, row);
+  json_t *misplaced = verify_find_misplaced(verify, row);
   if (misplaced != NULL) {
     verify_diverge(verify, misplaced);
     return STATUS_OK;
   }
-  check_environment(verify, batch);
+  verify_check_environment(verify, batch);
   if (verify_is_over(verify)) {
     return STATUS_OK;
   }
-  const bool holds = chain_holds(verify, row);
+  const bool holds = verify_chain_holds(verify, row);
   enum replay_outcome outcome = REPLAY_DECIDED;
   char reason[REPLAY_REASON_SIZE];
   enum status status = STATUS_OK;
@@ -511,10 +511,13 @@ static enum status verify_batches(struct verify *verify) {
       return status;
     }
     if (!has_one) {
+      verify_find_short(verify);
       if (is_chasing_too_long(verify)) {
         return STATUS_OK;
       }
       status = verify_end(verify, &goes_on);
+    } else if (verify->begin.batch > 0 && entry.batch->row.batch <= verify->begin.batch) {
+      status = verify_pass(verify, &entry);
     } else if (is_past(verify, &entry.batch->row)) {
       return STATUS_OK;
     } else {
@@ -570,6 +573,14 @@ static enum status open_parts(struct verify *verify) {
     verify->journal = journal_source_of_topic(verify->found, options->schemas, prefix);
     verify->second = of_database;
   }
+  verify_reopen_replay(verify);
+  return STATUS_OK;
+}
+
+void verify_reopen_replay(struct verify *verify) {
+  const struct verify_options *options = verify->options;
+  replay_close(verify->replay);
+  subjects_close(verify->subjects);
   verify->subjects = subjects_open();
   const struct replay_options replaying = {
       .config = options->config,
@@ -584,7 +595,6 @@ static enum status open_parts(struct verify *verify) {
       .makes_rows = options->compares_database,
   };
   verify->replay = replay_open(&replaying, verify->fetch);
-  return STATUS_OK;
 }
 
 static void close_parts(struct verify *verify) {
@@ -607,6 +617,9 @@ void verify_lane(const struct verify_options *options, struct verify_result *res
     result->status = verify_load(&verify);
   }
   if (result->status == STATUS_OK && !verify_is_over(&verify)) {
+    result->status = verify_begin(&verify);
+  }
+  if (result->status == STATUS_OK && !verify_is_over(&verify)) {
     result->status = verify_batches(&verify);
   }
   if (result->status == STATUS_OK) {
@@ -619,6 +632,10 @@ void verify_lane(const struct verify_options *options, struct verify_result *res
   }
   close_parts(&verify);
   atomic_store(&options->progress->is_done, true);
+}
+
+uint64_t verify_next_batch(const struct verify_result *result) {
+  return result->began_after + result->batches + 1;
 }
 
 const char *verify_verdict_name(enum verdict verdict) {

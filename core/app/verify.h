@@ -64,13 +64,21 @@ struct verify_result {
   uint64_t checkpoints;                /* signed, and as the journal stands */
   uint64_t signed_batch;               /* the last batch that one of them covers */
   uint64_t resumed_from;               /* batch that this call began with; 0: the first */
-  struct merkle_tree tree;             /* with checkpoints or files: over the batches verified */
+  uint64_t began_after;                /* batch whose snapshot it relies on; 0: none */
+  int64_t began_at_ms;                 /* the lane's clock then */
+  uint64_t journal_from;   /* of a lane that began at a snapshot: what is left of its journal begins
+                            * with that batch; 0: with the first */
+  char *left_out;          /* snapshots that were not begun with, and why: lines; the caller's */
+  struct merkle_tree tree; /* with checkpoints or files: over the batches verified */
   bool is_moving; /* a run went on and on: what stands behind the batches was not looked at */
   bool has_key;   /* subjects were checked */
   uint64_t
       whole_from; /* of an unverifiable lane: from this batch on the inputs are there; 0: no such */
   uint8_t chain[DIGEST_SIZE]; /* of the last batch verified */
 };
+
+/* The batch behind the last one that was verified. */
+uint64_t verify_next_batch(const struct verify_result *result);
 
 void verify_lane(const struct verify_options *options, struct verify_result *result);
 

@@ -103,6 +103,7 @@ static enum status take_result(void *context, const struct span *values, struct 
   json_t *const expected = expected_json(verify, &message, rows->seq);
   json_t *const found = found_json(values, is_letter);
   excuse_erased(verify, expected, found);
+  verify_name_unknown(verify, json_object_get(expected, "value"), json_object_get(found, "value"));
   if ((uint64_t)database_integer(values[0]) != rows->seq) {
     diverge(rows, "row missing", expected, found);
   } else if (!json_equal(expected, found)) {

@@ -185,7 +185,7 @@ static void make_image(struct verify *verify, uint32_t index,
   lane_image(&replay_state(verify->replay)->lane, index, NULL, ids, image);
   image->seq = note->seq;
   image->at_ms = note->at_ms;
-  image->policy = note->policy->version;
+  image->policy = note->policy != NULL ? note->policy->version : image->policy;
   image->cause = (struct cause){.topic = note->cause_topic, .offset = note->cause_offset};
 }
 
@@ -260,6 +260,7 @@ static void compare_value(struct verify *verify, uint32_t index, const struct fo
   json_object_del(value, "last_sync_at");
   take_event_id(verify, note, expected, value);
   excuse_erased(verify, expected, value);
+  verify_name_unknown(verify, expected, value);
   if (json_is_object(value)) { /* what stands beside the value */
     json_object_set_new(expected, "timestamp", json_integer(note->at_ms));
     json_object_set_new(value, "timestamp", json_integer(found->message.timestamp_ms));
@@ -403,6 +404,7 @@ static enum status take_device(void *context, const struct span *values, struct 
   message_json_times(expected);
   take_event_id(verify, note_of(verify, index), expected, found);
   excuse_erased(verify, expected, found);
+  verify_name_unknown(verify, expected, found);
   if (json_equal(expected, found)) {
     json_decref(expected);
     json_decref(found);

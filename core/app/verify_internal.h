@@ -22,7 +22,8 @@ struct verify {
   struct pg_conn *database, *journal_database; /* two, since each reads while the other does */
   struct subjects *subjects;
   struct replay *replay;
-  struct journal_row last; /* as recorded, of the last batch verified; zeros at first */
+  struct journal_row last;  /* as recorded, of the last batch verified; zeros at first */
+  struct journal_row begin; /* of the batch whose snapshot it begins behind; zeros: none */
   int64_t last_epoch;
   uint8_t last_owner[16];
   bool has_last_owner;                  /* not of a batch that an earlier call verified */
@@ -50,6 +51,9 @@ enum status verify_results(struct verify *verify, const struct journal_row *row)
 
 /* Takes what stands before result number `seq` off the topics, uncompared. */
 enum status verify_skip(struct verify *verify, uint64_t seq) MUST_USE;
+
+/* The same of what may have been written under another environment than the one at hand. */
+enum status verify_skip_to(struct verify *verify, uint64_t seq) MUST_USE;
 
 /* Behind the journal's end: tells whether the journal goes on, else finds what is too much. */
 enum status verify_rest(struct verify *verify, bool *goes_on) MUST_USE;
@@ -103,6 +107,27 @@ void verify_take_changes(struct verify *verify, const struct device_changes *cha
 enum status verify_save(struct verify *verify, const struct journal_entry *entry) MUST_USE;
 enum status verify_save_end(struct verify *verify) MUST_USE;
 enum status verify_load(struct verify *verify) MUST_USE;
+
+/* Of what is asked for a later part alone: sets the replay behind a snapshot, if one is good. Then
+ * the journal's entries up to its batch are handed to verify_pass, undecided. */
+enum status verify_begin(struct verify *verify) MUST_USE;
+enum status verify_pass(struct verify *verify, const struct journal_entry *entry) MUST_USE;
+
+void verify_find_short(struct verify *verify); /* at the journal's end: it is before that batch */
+
+/* The replay as it is before anything was decided. */
+void verify_reopen_replay(struct verify *verify);
+
+/* What is wrong with a row's place among the others, or NULL; whether its chain is over the row
+ * before and what it says; whether its environment's content is that of its digest. */
+struct json_t *verify_find_misplaced(struct verify *verify, const struct journal_row *of_batch);
+bool verify_chain_holds(const struct verify *verify, const struct journal_row *row);
+void verify_check_environment(struct verify *verify, const struct recorded_batch *batch);
+
+/* Of a lane that began at a snapshot: an address that nothing before told, but that the key makes
+ * the same subject of, is taken as it stands. Values of records, of results or devices. */
+void verify_name_unknown(const struct verify *verify, struct json_t *expected,
+                         const struct json_t *found);
 
 /* Compares the devices with the newest record of each, unless the journal goes on; and with their
  * rows in the view, likewise. */

@@ -57,6 +57,7 @@ static void put_snapshot(struct verify *verify, struct buffer *bytes) {
     policy_texts_add(&snapshot.policies,
                      buffer_span(&replay_policy_texts(verify->replay)->items[i]));
   }
+  control_records_extend(&snapshot.control, replay_control_records(verify->replay));
   verify_put_notes(verify, &snapshot.changes, bytes);
   snapshot_write(&snapshot, bytes);
   snapshot.state = NULL; /* the replay's */

@@ -19,7 +19,9 @@ struct told {
 struct what_if {
   struct differences *differences;
   const struct lane *then; /* the replay's */
-  struct lane lane;        /* under the other policy */
+  struct lane *lane;       /* under the other policy */
+  struct lane own;         /* which is that one, unless a snapshot was begun with */
+  struct lane_state *copy; /* of the snapshot's state; NULL: none */
   struct told told[HISTORY_COUNT];
   const struct policy *policy; /* the other one */
   int64_t from_ms;             /* it comes into force then; TIME_NONE: from the beginning */
@@ -118,7 +120,7 @@ static void look_at_device(struct told *told, const struct lane *lane,
 }
 
 static void note(struct what_if *what_if, enum history history, const struct result *result) {
-  const struct lane *lane = history == HISTORY_THEN ? what_if->then : &what_if->lane;
+  const struct lane *lane = history == HISTORY_THEN ? what_if->then : what_if->lane;
   struct told *told = &what_if->told[history];
   char text[TEXT_SIZE];
   char violations[VIOLATIONS_SIZE];
@@ -175,11 +177,11 @@ static bool next_timer(const struct lane *lane, struct timer_cursor *cursor) {
 static void advance(struct what_if *what_if, const struct timer_cursor *to, int64_t clock_ms) {
   const struct sink sink = {.context = what_if, .take = take_what_if};
   struct timer_cursor next;
-  while (next_timer(&what_if->lane, &next) && is_before(&next, to)) {
-    decide_timer(&what_if->lane, &sink);
+  while (next_timer(what_if->lane, &next) && is_before(&next, to)) {
+    decide_timer(what_if->lane, &sink);
     what_if->told[HISTORY_WHAT_IF].device_number = 0;
   }
-  decide_clock(&what_if->lane, clock_ms);
+  decide_clock(what_if->lane, clock_ms);
 }
 
 static void advance_to_time(struct what_if *what_if, int64_t at_ms) {
@@ -193,7 +195,7 @@ static void advance_to_time(struct what_if *what_if, int64_t at_ms) {
 static void switch_policy(struct what_if *what_if) {
   static const struct cause none = {.offset = -1};
   const struct sink sink = {.context = what_if, .take = take_what_if};
-  struct lane *lane = &what_if->lane;
+  struct lane *lane = what_if->lane;
   uint8_t in_force[DIGEST_SIZE];
   uint8_t other[DIGEST_SIZE];
   what_if->is_switched = true;
@@ -222,7 +224,7 @@ static void take_bootstrap(struct what_if *what_if) {
       memcpy(subjects + (size_t)count++ * SUBJECT_SIZE, then->holders[i].subject, SUBJECT_SIZE);
     }
   }
-  control_set_bootstrap(&what_if->lane.control, &what_if->lane.memory, subjects, count);
+  control_set_bootstrap(&what_if->lane->control, &what_if->lane->memory, subjects, count);
   free(subjects);
   what_if->is_batch_new = false;
 }
@@ -253,9 +255,9 @@ static void step_message(void *context, const struct intake *intake) {
     return; /* what came into force then does not here: the other policy stays */
   }
   if (intake->is_event) {
-    decide_event(&what_if->lane, &intake->event, &intake->message, &sink);
+    decide_event(what_if->lane, &intake->event, &intake->message, &sink);
   } else {
-    decide_reject(&what_if->lane, &intake->reject, &intake->message, &sink);
+    decide_reject(what_if->lane, &intake->reject, &intake->message, &sink);
   }
 }
 
@@ -274,8 +276,8 @@ static void step_sweep(void *context, const struct sweep *sweep) {
   struct what_if *what_if = context;
   const struct sink sink = {.context = what_if, .take = take_what_if};
   (void)sweep;
-  if (sweep_is_open(&what_if->lane)) {
-    sweep_step(&what_if->lane, &sink);
+  if (sweep_is_open(what_if->lane)) {
+    sweep_step(what_if->lane, &sink);
   }
 }
 
@@ -298,10 +300,10 @@ static enum status replay_batches(struct what_if *what_if, struct replay_lane *l
   do {
     status = replay_lane_next(lane, &batch, &result->error);
     what_if->is_batch_new = true;
-    lane_end_batch(&what_if->lane);
-    lane_clear_touches(&what_if->lane);
+    lane_end_batch(what_if->lane);
+    lane_clear_touches(what_if->lane);
     if (status == STATUS_OK && batch != NULL) {
-      what_if->lane.batch = batch->row.batch + 1;
+      what_if->lane->batch = batch->row.batch + 1;
       result->batches++;
       result->messages += batch->row.message_count;
     }
@@ -313,6 +315,26 @@ static enum status replay_batches(struct what_if *what_if, struct replay_lane *l
     end_step(what_if);
   }
   return status;
+}
+
+/* Where the replay begins at a snapshot, the other lane does, too. */
+static void open_other(struct what_if *what_if, const struct what_if_options *options,
+                       struct replay_lane *lane) {
+  if (replay_lane_began_after(lane) > 0) {
+    what_if->copy = replay_lane_copy(lane);
+    what_if->lane = &what_if->copy->lane;
+    return;
+  }
+  lane_init(&what_if->own, options->lane, options->lane_count,
+            what_if->is_switched ? options->policy : what_if->then->policy, &heap_memory);
+  what_if->lane = &what_if->own;
+}
+
+static void close_other(struct what_if *what_if) {
+  if (what_if->copy == NULL) {
+    lane_fini(&what_if->own);
+  }
+  lane_state_close(what_if->copy);
 }
 
 void what_if_lane(const struct what_if_options *options, struct what_if_result *result) {
@@ -333,6 +355,8 @@ void what_if_lane(const struct what_if_options *options, struct what_if_result *
                 .result = take_then,
                 .stepped = end_step},
       .until_ms = options->to_ms == TIME_NONE ? TIME_NONE : options->to_ms - 1,
+      .uses_snapshots = options->from_ms != TIME_NONE,
+      .begin_by_ms = options->from_ms == TIME_NONE ? 0 : options->from_ms - 1,
   };
   struct replay_lane *lane;
   *result = (struct what_if_result){.status = STATUS_OK};
@@ -342,8 +366,8 @@ void what_if_lane(const struct what_if_options *options, struct what_if_result *
   }
   what_if.differences = differences_open(options->from_ms, options->to_ms);
   what_if.then = &replay_state(replay_lane_replay(lane))->lane;
-  lane_init(&what_if.lane, options->lane, options->lane_count,
-            what_if.is_switched ? options->policy : what_if.then->policy, &heap_memory);
+  open_other(&what_if, options, lane);
+  result->began_after = replay_lane_began_after(lane);
   result->status = replay_batches(&what_if, lane, options, result);
   if (result->status == STATUS_OK) {
     differences_conclude(what_if.differences);
@@ -351,6 +375,6 @@ void what_if_lane(const struct what_if_options *options, struct what_if_result *
   } else {
     differences_close(what_if.differences);
   }
-  lane_fini(&what_if.lane);
+  close_other(&what_if);
   replay_lane_close(lane);
 }

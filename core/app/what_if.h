@@ -23,7 +23,8 @@ struct what_if_result {
   enum status status; /* STATUS_REFUSED: the lane cannot be replayed; `error` says why */
   struct error error;
   struct differences *differences; /* concluded; the caller's. NULL unless STATUS_OK */
-  uint64_t batches, messages;
+  uint64_t batches, messages;      /* replayed */
+  uint64_t began_after; /* the batch of the snapshot that it began with; 0: the beginning */
 };
 
 /* Only reads; blocks: runs on a thread of its own. */

@@ -98,6 +98,41 @@ START_TEST(test_addresses_are_there_when_asked_for) {
 }
 END_TEST
 
+/* What a database keeps of control messages. */
+START_TEST(test_control_records_come_back) {
+  const struct cause cause = {.topic = TOPIC_CONTROL, .offset = 5, .traceparent = span_text("t")};
+  struct event event = {.kind = EVENT_GROUP, .event_id = {9}, .serial = span_text("SN1")};
+  struct buffer draft = {0};
+  struct snapshot read;
+  event.group = (struct group_change){.group = span_text("pilot"), .is_removed = true};
+  control_records_draft(&draft, &event, &cause);
+  control_records_add(&snapshot.control, 3, 1234, buffer_span(&draft));
+  event = (struct event){.kind = EVENT_ROLE, .user = {.email = span_text("a@b"), .subject = {4}}};
+  event.role = (struct role_change){.role = ROLE_ADMIN, .is_granted = true};
+  control_records_draft(&draft, &event, &cause);
+  control_records_add(&snapshot.control, 8, 1235, buffer_span(&draft));
+  bytes.size = 0;
+  snapshot_write(&snapshot, &bytes);
+  ck_assert_msg(snapshot_read(buffer_span(&bytes), &read, reason), "%s", reason);
+  struct binary rest = {.rest = buffer_span(&read.control.bytes)};
+  struct store_control control;
+  ck_assert(control_records_next(&rest, &control));
+  ck_assert(control.batch == 3 && control.at_ms == 1234 && control.cause.offset == 5);
+  ck_assert(control.event.kind == EVENT_GROUP && control.event.group.is_removed);
+  ck_assert(span_equal(control.event.group.group, span_text("pilot")));
+  ck_assert(span_equal(control.event.serial, span_text("SN1")));
+  ck_assert(span_equal(control.cause.traceparent, span_text("t")));
+  ck_assert_uint_eq(control.cause.event_id[0], 9);
+  ck_assert(control_records_next(&rest, &control));
+  ck_assert(control.event.role.role == ROLE_ADMIN && control.event.role.is_granted);
+  ck_assert(control.event.user.email.size > 0 && control.event.user.subject[0] == 4);
+  ck_assert_uint_eq(rest.rest.size, 0);
+  ck_assert(!control_records_next(&rest, &control));
+  snapshot_fini(&read);
+  buffer_fini(&draft);
+}
+END_TEST
+
 /* No byte can be another, and none can be missing. */
 START_TEST(test_damage_is_refused) {
   struct snapshot read;
@@ -137,6 +172,7 @@ int main(void) {
   tcase_add_test(tcase, test_what_is_read_is_what_was_written);
   tcase_add_test(tcase, test_addresses_are_there_when_asked_for);
   tcase_add_test(tcase, test_damage_is_refused);
+  tcase_add_test(tcase, test_control_records_come_back);
   tcase_add_test(tcase, test_forged_bytes_do_no_harm);
   Suite *suite = suite_create("snapshot");
   suite_add_tcase(suite, tcase);

@@ -100,6 +100,19 @@ START_TEST(what_follows_the_span_is_not_its) {
 }
 END_TEST
 
+/* Wherever it stands among ASCII, which is looked at eight bytes at a time. */
+START_TEST(a_byte_that_is_no_text_is_found_at_every_place) {
+  char text[] = "twenty-six ASCII letters..";
+  for (size_t i = 0; i < sizeof text - 1; i++) {
+    const char letter = text[i];
+    text[i] = (char)0x80;
+    ck_assert(!span_is_utf8(span_of(text, sizeof text - 1)));
+    text[i] = letter;
+  }
+  ck_assert(span_is_utf8(span_of(text, sizeof text - 1)));
+}
+END_TEST
+
 START_TEST(text_may_be_empty_or_long) {
   ck_assert(span_is_utf8((struct span){0}));
   ck_assert(span_is_utf8_text((struct span){0}));
@@ -119,6 +132,7 @@ static Suite *suite(void) {
   tcase_add_loop_test(tests, ill_formed_utf8_is_refused, 0, (int)COUNT_OF(ill_formed));
   tcase_add_test(tests, what_follows_the_span_is_not_its);
   tcase_add_test(tests, text_may_be_empty_or_long);
+  tcase_add_test(tests, a_byte_that_is_no_text_is_found_at_every_place);
   suite_add_tcase(all, tests);
   return all;
 }

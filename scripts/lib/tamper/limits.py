@@ -57,7 +57,7 @@ def cut_everything(story, table, lane, kept):
         table.passes(story, damage, where, lane=lane, extra="undecided_offsets")
     else:
         table.check(story, damage, where, Expected(("device changed", "device missing"), lane))
-    table.check(story, damage + ", with a checkpoint", where, Expected("journal cut", lane, batch=story.rows[lane][-2]["batch"]), *kept)
+    table.check(story, damage + ", with a checkpoint", where, Expected("journal cut", lane, batch=last["batch"]), *kept)
     for topic in RESULTS + ("journal", "devices"):
         if topic in story.refilled:
             story.restore(topic)

@@ -222,5 +222,6 @@ class Story(_fleet.World):
         return done.returncode, {lane["lane"]: lane for lane in json.loads(done.stdout)}
 
     def forget_beginning(self, topic, lane, offset):
-        for future in AdminClient({"bootstrap.servers": KAFKA}).delete_records([TopicPartition(self.prefix + topic, lane, offset)]).values():
+        admin = AdminClient({"bootstrap.servers": KAFKA})  # must outlive what it was asked for
+        for future in admin.delete_records([TopicPartition(self.prefix + topic, lane, offset)]).values():
             future.result()
