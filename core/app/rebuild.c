@@ -27,6 +27,7 @@ struct rebuild {
   struct rebuild_history *history; /* of a lane that begins at a snapshot; NULL: not yet */
   struct buffer persons;
   uint32_t next_device; /* whose row is made next, as they are after the snapshot's batch */
+  uint32_t next_block;  /* likewise */
   uint64_t last_batch;
 };
 
@@ -131,12 +132,23 @@ static void append_device(const struct rebuild *rebuild, uint32_t index, struct 
   store_append_device(rows, &image);
 }
 
-static bool next_devices(void *context, bool is_created, struct buffer *rows) {
+static void append_block(const struct rebuild *rebuild, uint32_t number, struct buffer *rows) {
+  struct device_block block;
+  lane_block(&replay_state(replay_lane_replay(rebuild->lane))->lane, number, &block);
+  store_append_block(rows, &block);
+}
+
+/* All of them are new: first the devices, then their blocks. */
+static bool next_devices(void *context, enum device_part part, struct buffer *rows) {
   struct rebuild *rebuild = context;
-  const uint32_t count = replay_lane_changes(rebuild->lane)->count;
+  const uint32_t devices = replay_lane_changes(rebuild->lane)->count;
+  const uint32_t blocks = (devices + DEVICE_BLOCK_SIZE - 1) / DEVICE_BLOCK_SIZE;
   buffer_clear(rows);
-  while (is_created && rebuild->next_device < count && rows->size < DEVICES_PIECE_SIZE) {
+  while (part == NEW_DEVICES && rebuild->next_device < devices && rows->size < DEVICES_PIECE_SIZE) {
     append_device(rebuild, rebuild->next_device++, rows);
+  }
+  while (part == NEW_BLOCKS && rebuild->next_block < blocks && rows->size < DEVICES_PIECE_SIZE) {
+    append_block(rebuild, rebuild->next_block++, rows);
   }
   return rows->size > 0;
 }
@@ -156,7 +168,7 @@ static enum status commit_before(struct rebuild *rebuild, const struct recorded_
       .published_batch = row->batch,
       .environment = rows->environment,
       .persons = buffer_span(&rebuild->persons),
-      .streamed = {.has_created = has_devices,
+      .streamed = {.has = {[NEW_DEVICES] = has_devices, [NEW_BLOCKS] = has_devices},
                    .context = rebuild,
                    .next = has_devices ? next_devices : NULL},
       .results = rows->results,
