@@ -132,20 +132,23 @@ static void append_device(const struct rebuild *rebuild, uint32_t index, struct 
   store_append_device(rows, &image);
 }
 
-/* Rows of devices, then their blocks: all are new. */
+static void append_block(const struct rebuild *rebuild, uint32_t number, struct buffer *rows) {
+  struct device_block block;
+  lane_block(&replay_state(replay_lane_replay(rebuild->lane))->lane, number, &block);
+  store_append_block(rows, &block);
+}
+
+/* All of them are new: first the devices, then their blocks. */
 static bool next_devices(void *context, enum device_part part, struct buffer *rows) {
   struct rebuild *rebuild = context;
-  const uint32_t count = replay_lane_changes(rebuild->lane)->count;
+  const uint32_t devices = replay_lane_changes(rebuild->lane)->count;
+  const uint32_t blocks = (devices + DEVICE_BLOCK_SIZE - 1) / DEVICE_BLOCK_SIZE;
   buffer_clear(rows);
-  while (part == NEW_DEVICES && rebuild->next_device < count && rows->size < DEVICES_PIECE_SIZE) {
+  while (part == NEW_DEVICES && rebuild->next_device < devices && rows->size < DEVICES_PIECE_SIZE) {
     append_device(rebuild, rebuild->next_device++, rows);
   }
-  while (part == NEW_BLOCKS && rebuild->next_block * DEVICE_BLOCK_SIZE < count &&
-         rows->size < DEVICES_PIECE_SIZE) {
-    struct device_block block;
-    lane_block(&replay_state(replay_lane_replay(rebuild->lane))->lane, rebuild->next_block++,
-               &block);
-    store_append_block(rows, &block);
+  while (part == NEW_BLOCKS && rebuild->next_block < blocks && rows->size < DEVICES_PIECE_SIZE) {
+    append_block(rebuild, rebuild->next_block++, rows);
   }
   return rows->size > 0;
 }

@@ -23,7 +23,7 @@ RESULTS = ("compliance-changes", "notifications", "access-decisions", "tickets",
 HEAD = struct.Struct(">4sHIQqIIQ32s")  # of a part: magic, version, lane, batch, clock, number, count, size, digest
 # Who committed a row is all that differs, its epoch and owner; and the bytes of dead letters, kept until they are published.
 TABLES = {
-    "person": "*", "device_row": "*", "result_row": "*", "environment": "*", "policy": "*", "rule_set": "*",
+    "person": "*", "device_row": "*", "device_block": "*", "result_row": "*", "environment": "*", "policy": "*", "rule_set": "*",
     "control_row": "*",
     "journal_row": "batch, first_seq, last_seq, clock_before, clock_after, timer_due_at, timer_device, sweep_device, message_count,"
                    " dead_letter_count, timer_count, device_count, lane, timer_kind, range_from, range_to, not_believed_topic,"
@@ -274,7 +274,7 @@ def check_journal_expired(world, kept, second):
     holds(report[lane]["results_before_journal"] > 0, "results of batches before the journal: %s", report[lane])
     made = tables(world)
     equal([row["batch"] for row in made["journal_row"] if row["lane"] == lane], [row["batch"] for row in kept["journal_row"] if row["lane"] == lane and row["batch"] >= batch], "the journal's rows")
-    for table in ("person", "device_row", "policy", "rule_set", "control_row"):
+    for table in ("person", "device_row", "device_block", "policy", "rule_set", "control_row"):
         equal(made[table], kept[table], "%s, without the journal's beginning" % table)
 
 
