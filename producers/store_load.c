@@ -12,9 +12,8 @@ static const char journal_columns[] =
     "j.lane, j.batch, j.first_seq, j.last_seq, j.clock_before, j.clock_after, j.range_from, "
     "j.range_to, j.not_believed_topic, j.not_believed_offset, j.timer_due_at, j.timer_device, "
     "j.timer_kind, j.sweep_device, j.message_count, j.dead_letter_count, j.timer_count, "
-    "j.device_count, "
-    "j.environment, j.last_message, j.inputs, j.results, j.chain, j.state, j.gap, j.epoch, j.owner, "
-    "j.committed_at";
+    "j.device_count, j.environment, j.last_message, j.inputs, j.results, j.chain, j.state, j.gap, "
+    "j.epoch, j.owner, j.committed_at";
 
 /* One journal row with all that stands beside it. */
 struct journal_entry {

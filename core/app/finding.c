@@ -110,8 +110,8 @@ struct json_t *finding_of_row(const struct journal_row *row, const char *topic_p
                           json_pack("{s:s, s:I}", "topic", name, "offset", (json_int_t)at->offset));
   }
   return json_pack(
-      "{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}, s:{s:o, "
-      "s:o, s:o, s:o, s:o}}",
+      "{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I, s:I}, "
+      "s:{s:o, s:o, s:o, s:o, s:o}}",
       "lane", (json_int_t)row->lane, "batch", (json_int_t)row->batch, "first_seq",
       (json_int_t)row->first_seq, "last_seq", (json_int_t)row->last_seq, "clock_before",
       time_or_null(row->clock_before_ms), "clock_after", time_or_null(row->clock_after_ms),
