@@ -56,17 +56,17 @@ static enum status restore_one(struct lane_schemas *schemas, const char *key, co
 
 enum status lane_schemas_restore(struct lane_schemas *schemas, struct span content,
                                  struct error *error) {
-  json_t *recorded = NULL;
-  forget(schemas);
-  schemas->known = schemas_derive(schemas->environment->schemas);
-  schemas->fetched = json_object();
   enum status status = STATUS_OK;
-  if (content.size > 0) {
+  json_t *recorded = NULL;
+  if (content.size > 0) { /* read before anything is forgotten: it may be our own text */
     recorded = json_loadb((const char *)content.data, content.size, 0, NULL);
     if (recorded == NULL) {
       status = error_set(error, STATUS_CONFIG, "a recorded environment is not JSON");
     }
   }
+  forget(schemas);
+  schemas->known = schemas_derive(schemas->environment->schemas);
+  schemas->fetched = json_object();
   const char *key;
   json_t *value;
   json_object_foreach(json_object_get(recorded, "fetched"), key, value) {
