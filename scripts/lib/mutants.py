@@ -2,7 +2,7 @@
 
 Plants each defect of tests/sim/mutants/NAME.patch in a copy of the sources under BUILD, builds
 the simulator with it, and runs seeds until one fails. Prints a table: the defect, the first seed
-that shows it, what that seed violates. Exit 1 when any is not caught within N seeds (1000), does
+that shows it, what that seed violates. Exit 1 when any is not caught within N seeds (3000), does
 not apply or does not build, or when the sources without a defect fail.
 """
 import argparse
@@ -76,7 +76,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("build")
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=3000)
     options = parser.parse_intermixed_args()
     build = os.path.abspath(options.build)
     copy_sources(build)
