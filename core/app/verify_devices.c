@@ -16,7 +16,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { BEHIND_MS = 6000, SHORT_DIGEST_SIZE = 16 }; /* rows may be 5 s behind */
+enum {
+  BEHIND_MS = 6000,      /* rows may be 5 s behind */
+  MARKERS_WAIT_MS = 100, /* see ask_end */
+  SHORT_DIGEST_SIZE = 16
+};
 
 /* The last change of a device that its record shows, and the newest record found. */
 struct device_note {
@@ -336,7 +340,8 @@ static enum status compare_newest(struct verify *verify) {
 }
 
 /* Asks where the topic ends, and only then whether the journal goes on: what is compared belongs to
- * batches that were decided again. */
+ * batches that were decided again. A transaction's markers come to its partitions one after the
+ * other: what shows here already shows there a moment later. */
 static enum status ask_end(struct verify *verify, bool *goes_on) {
   bool has_more;
   enum status status = found_open_devices(verify->found, verify->error);
@@ -345,6 +350,7 @@ static enum status ask_end(struct verify *verify, bool *goes_on) {
     status = found_look_again(verify->found, RECORD_DEVICE, &has_more, verify->error);
   }
   if (status == STATUS_OK && !verify->options->reads_journal_from_database) {
+    nanosleep(&(struct timespec){.tv_nsec = MARKERS_WAIT_MS * 1000000}, NULL);
     status = found_look_again(verify->found, RECORD_JOURNAL, goes_on, verify->error);
   }
   return status;
