@@ -251,6 +251,21 @@ enum reject_code {
       REJECT_COUNT
 };
 
+/* What control messages that are kept have in common, beside a person, a device and a policy's
+ * text: a name, a number and whether something is taken back. */
+struct control_change {
+  struct span name; /* a view */
+  uint32_t symbol;
+  bool is_off;
+};
+
+/* What the event says of that; false: of a kind of which nothing is kept. */
+bool event_control_change(const struct event *event, struct control_change *change) MUST_USE;
+
+/* Puts it into an event of that kind, which keeps the name as a view. False: a kind of which
+ * nothing is kept, a number that is in no table, or a name that is too long. */
+bool event_take_control_change(struct event *event, const struct control_change *change) MUST_USE;
+
 /* Where in the program's path a message was refused; a header of the dead letter. */
 enum reject_stage { STAGE_KEY, STAGE_VALUE, STAGE_DECISION };
 

@@ -25,37 +25,6 @@ static void put_bytes(struct buffer *script, struct span bytes) {
   }
 }
 
-/* What the kinds have in common: a name, a number, and whether something is taken back. */
-struct change {
-  struct span name;
-  uint32_t symbol;
-  bool is_off;
-};
-
-static struct change change_of(const struct event *event) {
-  switch (event->kind) {
-  case EVENT_POLICY:
-    return (struct change){.name = event->policy.version};
-  case EVENT_ROLE:
-    return (struct change){.symbol = event->role.role, .is_off = !event->role.is_granted};
-  case EVENT_TENANT:
-    return (struct change){.symbol = event->tenant.kind, .is_off = event->tenant.is_over};
-  case EVENT_PROFILE_REVISION:
-    return (struct change){.name = event->profile_revision.revision,
-                           .symbol = event->profile_revision.profile};
-  case EVENT_GROUP:
-    return (struct change){.name = event->group.group, .is_off = event->group.is_removed};
-  case EVENT_ENROLLMENT:
-  case EVENT_CHECKIN:
-  case EVENT_REPORT:
-  case EVENT_COMMAND:
-  case EVENT_STATE:
-    break;
-  }
-  assert(false);
-  return (struct change){0};
-}
-
 /* Every lane keeps it, the first of them does. */
 static void append_policy(struct buffer *script, const struct policy_change *policy,
                           struct rule_names rules) {
@@ -76,7 +45,9 @@ static void append_policy(struct buffer *script, const struct policy_change *pol
 void store_append_control(struct buffer *rows, uint32_t lane, const struct store_control *control,
                           struct rule_names rules) {
   const struct event *event = &control->event;
-  const struct change change = change_of(event);
+  struct control_change change;
+  const bool is_kept = event_control_change(event, &change);
+  assert(is_kept);
   const bool has_subject = event->user.email.size > 0;
   char at[TIME_TEXT_SIZE];
   if (event->kind == EVENT_POLICY) {
@@ -99,35 +70,13 @@ void store_append_control(struct buffer *rows, uint32_t lane, const struct store
 }
 
 static void read_change(struct row_reader *reader, struct event *event) {
-  const uint32_t symbol = (uint32_t)row_integer(reader, 0);
-  const bool is_off = row_integer(reader, 0) != 0;
-  const struct span name = row_span(reader);
-  switch (event->kind) {
-  case EVENT_POLICY:
-    event->policy.version = name;
-    return;
-  case EVENT_ROLE:
-    event->role = (struct role_change){.role = (enum role)symbol, .is_granted = !is_off};
-    return;
-  case EVENT_TENANT:
-    event->tenant =
-        (struct tenant_event){.kind = (enum tenant_event_kind)symbol, .is_over = is_off};
-    return;
-  case EVENT_PROFILE_REVISION:
-    event->profile_revision =
-        (struct profile_revision){.profile = (enum profile)symbol, .revision = name};
-    return;
-  case EVENT_GROUP:
-    event->group = (struct group_change){.group = name, .is_removed = is_off};
-    return;
-  case EVENT_ENROLLMENT:
-  case EVENT_CHECKIN:
-  case EVENT_REPORT:
-  case EVENT_COMMAND:
-  case EVENT_STATE:
-    break;
+  struct control_change change;
+  change.symbol = (uint32_t)row_integer(reader, 0);
+  change.is_off = row_integer(reader, 0) != 0;
+  change.name = row_span(reader);
+  if (!event_take_control_change(event, &change)) {
+    reader->is_bad = true;
   }
-  reader->is_bad = true;
 }
 
 struct control_stream {

@@ -234,13 +234,7 @@ static void print_lane(const struct verifying *verifying, uint32_t number) {
     printf("  %" PRIu64 " enrolments changed nothing and name no subject: digest not checked\n",
            result->unknown_subjects);
   }
-  for (size_t i = 0; i < verify_gap_count(result); i++) {
-    char *const text = verify_gap_text(json_array_get(result->gaps, i));
-    fputs("  ", stdout);
-    output_shown_text(stdout, span_text(text));
-    putchar('\n');
-    free(text);
-  }
+  verify_gaps_print(stdout, result);
   if (result->finding != NULL) {
     finding_print(stdout, result->finding);
   } else if (result->verdict == VERDICT_UNVERIFIABLE) {

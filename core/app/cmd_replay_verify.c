@@ -254,16 +254,6 @@ static void print_verdict(const struct verify_result *result) {
   }
 }
 
-static void print_gaps(const struct verify_result *result) {
-  for (size_t i = 0; i < verify_gap_count(result); i++) {
-    char *const text = verify_gap_text(json_array_get(result->gaps, i));
-    fputs("  ", stdout);
-    output_shown_text(stdout, span_text(text));
-    putchar('\n');
-    free(text);
-  }
-}
-
 static void print_lane(const struct lane_work *lane) {
   const struct verify_result *result = &lane->result;
   printf("lane %" PRIu32 ": ", lane->options.lane);
@@ -298,7 +288,7 @@ static void print_lane(const struct lane_work *lane) {
     printf("  %" PRIu64 " enrolments changed nothing and name no subject: digest not checked\n",
            result->unknown_subjects);
   }
-  print_gaps(result);
+  verify_gaps_print(stdout, result);
   if (result->is_moving) {
     printf("  a run goes on: nothing behind batch %" PRIu64 " was looked at, nor the devices\n",
            result->batches);

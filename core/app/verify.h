@@ -11,6 +11,7 @@
 #include "core/app/replay.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 struct json_t; /* jansson's value */
 
@@ -86,6 +87,9 @@ size_t verify_gap_count(const struct verify_result *result);
 /* One of them in a line for people: what was never seen, and who accepted that. The caller frees.
  */
 char *verify_gap_text(const struct json_t *gap);
+
+/* All that it went over, a line each, for people. */
+void verify_gaps_print(FILE *out, const struct verify_result *result);
 
 void verify_lane(const struct verify_options *options, struct verify_result *result);
 

@@ -1,5 +1,6 @@
 /* Gaps that were accepted: told where a verification goes over them, since nobody has seen what
  * they held; and what they say about inputs that are not what they were when they were read. */
+#include "core/app/output.h"
 #include "core/app/text.h"
 #include "core/app/verify_internal.h"
 #include "core/time_text.h"
@@ -68,6 +69,16 @@ char *verify_gap_text(const struct json_t *gap) {
           json_string_value(json_object_get(gap, "reason")));
   text_stream_end(stream, &text);
   return text;
+}
+
+void verify_gaps_print(FILE *out, const struct verify_result *result) {
+  for (size_t i = 0; i < verify_gap_count(result); i++) {
+    char *const text = verify_gap_text(json_array_get(result->gaps, i));
+    fputs("  ", out);
+    output_shown_text(out, span_text(text));
+    fputc('\n', out);
+    free(text);
+  }
 }
 
 /* What stands in its topic now is not what the lane had read up to the end of that row. */
