@@ -17,8 +17,10 @@ enum { TAKEN_MAX = 512 };
 struct fetch {
   struct fetch_client *client; /* NULL: from files */
   struct fetch_shared *shared; /* whose client it is; NULL: its own */
+  struct fetch_client *quick;  /* shared as well, for what is far behind; NULL: not needed yet */
+  rd_kafka_conf_t *quick_conf; /* until then */
   struct fetch_client *own;    /* beside a shared one, for what others read as well; or NULL */
-  uint64_t seen, own_seen;     /* of the clients' errors */
+  uint64_t seen, quick_seen, own_seen; /* of the clients' errors */
   const struct stored_partition *partitions;
   size_t partition_count;
   int64_t (*now_ms)(void);
@@ -87,16 +89,16 @@ enum status fetch_open(rd_kafka_conf_t *conf, int64_t (*now_ms)(void), struct fe
   return STATUS_OK;
 }
 
-enum status fetch_open_shared(struct fetch_shared *shared, rd_kafka_conf_t *conf,
-                              rd_kafka_conf_t *own_conf, int64_t (*now_ms)(void),
-                              struct fetch **fetch, struct error *error) {
+enum status fetch_open_shared(struct fetch_shared *shared, const struct fetch_confs *confs,
+                              int64_t (*now_ms)(void), struct fetch **fetch, struct error *error) {
   struct fetch *made = new_fetch(now_ms);
   made->shared = shared;
-  enum status status = fetch_client_open(own_conf, &made->own, error);
+  made->quick_conf = confs->quick;
+  enum status status = fetch_client_open(confs->own, &made->own, error);
   if (status != STATUS_OK) {
-    rd_kafka_conf_destroy(conf);
+    rd_kafka_conf_destroy(confs->steady);
   } else {
-    status = fetch_shared_take(shared, conf, &made->client, error);
+    status = fetch_shared_take(shared, FETCH_STEADY, confs->steady, &made->client, error);
   }
   if (status == STATUS_OK) {
     made->seen = fetch_client_error_count(made->client);
@@ -126,6 +128,12 @@ void fetch_close(struct fetch *fetch) {
   } else {
     fetch_client_close(fetch->client);
   }
+  if (fetch->quick != NULL) {
+    fetch_shared_give_back(fetch->shared, fetch->quick);
+  }
+  if (fetch->quick_conf != NULL) {
+    rd_kafka_conf_destroy(fetch->quick_conf);
+  }
   fetch_client_close(fetch->own);
   for (size_t i = 0; i < 2; i++) {
     if (fetch->wake[i] >= 0) {
@@ -149,8 +157,12 @@ bool fetch_serve(struct fetch *fetch, struct error *error) {
   if (fetch->client == NULL) {
     return false;
   }
-  return fetch_client_serve(fetch->client, &fetch->seen, error) ||
-         (fetch->own != NULL && fetch_client_serve(fetch->own, &fetch->own_seen, error));
+  const bool has_failed = fetch_client_serve(fetch->client, &fetch->seen, error);
+  const bool quick_has_failed =
+      fetch->quick != NULL && fetch_client_serve(fetch->quick, &fetch->quick_seen, error);
+  const bool own_has_failed =
+      fetch->own != NULL && fetch_client_serve(fetch->own, &fetch->own_seen, error);
+  return has_failed || quick_has_failed || own_has_failed;
 }
 
 static const struct stored_partition *find_stored(const struct fetch *fetch, const char *topic,
@@ -222,21 +234,60 @@ static enum status open_stored(struct fetch *fetch, const char *topic, int32_t p
   return STATUS_OK;
 }
 
+static void drop_taken(struct source *source) {
+  for (size_t i = source->next; i < source->taken_count; i++) {
+    rd_kafka_message_destroy(source->taken[i]);
+  }
+  source->taken_count = source->next = 0;
+  source->has_record = false;
+}
+
+static bool is_shared(const struct source *source) {
+  return source->fetch->shared != NULL && source->client != source->fetch->own;
+}
+
+/* Waits until the client has stopped asking. */
+static void stop(struct source *source) {
+  drop_taken(source);
+  if (source->topic != NULL) {
+    rd_kafka_consume_stop(source->topic, source->partition);
+    rd_kafka_topic_destroy(source->topic);
+    source->topic = NULL;
+  }
+  rd_kafka_queue_io_event_enable(source->queue, -1, NULL, 0);
+  rd_kafka_queue_destroy(source->queue);
+  if (is_shared(source)) {
+    fetch_client_beat_end(source->client);
+  }
+}
+
+/* Begins to read with one of the reader's clients. Whatever the answer, stop ends it. */
+static enum status start(struct source *source, struct fetch_client *client, const char *topic,
+                         int64_t offset, struct error *error) {
+  struct fetch *fetch = source->fetch;
+  rd_kafka_t *handle = fetch_client_handle(client);
+  source->client = client;
+  if (is_shared(source)) {
+    fetch_client_beat_begin(client);
+  }
+  source->queue = rd_kafka_queue_new(handle);
+  source->topic = rd_kafka_topic_new(handle, topic, NULL);
+  rd_kafka_queue_io_event_enable(source->queue, fetch->wake[1], "w", 1);
+  if (source->topic == NULL ||
+      rd_kafka_consume_start_queue(source->topic, source->partition, offset, source->queue) != 0) {
+    fetch_client_doubt(client);
+    return error_set(error, STATUS_UNAVAILABLE, "reading %s/%d from %lld: %s", topic,
+                     source->partition, (long long)offset, rd_kafka_err2str(rd_kafka_last_error()));
+  }
+  return STATUS_OK;
+}
+
 static enum status open_with(struct fetch *fetch, struct fetch_client *client, const char *topic,
                              int32_t partition, int64_t offset, struct source **source,
                              struct error *error) {
   struct source *made = new_source(fetch, partition);
-  rd_kafka_t *handle = fetch_client_handle(client);
-  made->client = client;
-  made->queue = rd_kafka_queue_new(handle);
-  made->topic = rd_kafka_topic_new(handle, topic, NULL);
-  rd_kafka_queue_io_event_enable(made->queue, fetch->wake[1], "w", 1);
-  if (made->topic == NULL ||
-      rd_kafka_consume_start_queue(made->topic, partition, offset, made->queue) != 0) {
-    const enum status status =
-        error_set(error, STATUS_UNAVAILABLE, "reading %s/%d from %lld: %s", topic, partition,
-                  (long long)offset, rd_kafka_err2str(rd_kafka_last_error()));
-    fetch_client_doubt(client);
+  const enum status status = start(made, client, topic, offset, error);
+  if (status != STATUS_OK) {
     source_close(made);
     return status;
   }
@@ -251,6 +302,22 @@ enum status source_open(struct fetch *fetch, const char *topic, int32_t partitio
              : open_with(fetch, fetch->client, topic, partition, offset, source, error);
 }
 
+enum status source_open_far(struct fetch *fetch, const char *topic, int32_t partition,
+                            int64_t offset, struct source **source, struct error *error) {
+  if (fetch->quick == NULL) {
+    rd_kafka_conf_t *conf = fetch->quick_conf;
+    fetch->quick_conf = NULL;
+    assert(conf != NULL);
+    const enum status status =
+        fetch_shared_take(fetch->shared, FETCH_QUICK, conf, &fetch->quick, error);
+    if (status != STATUS_OK) {
+      return status;
+    }
+    fetch->quick_seen = fetch_client_error_count(fetch->quick);
+  }
+  return open_with(fetch, fetch->quick, topic, partition, offset, source, error);
+}
+
 enum status source_open_own(struct fetch *fetch, const char *topic, int32_t partition,
                             int64_t offset, int64_t end, struct source **source,
                             struct error *error) {
@@ -262,31 +329,25 @@ enum status source_open_own(struct fetch *fetch, const char *topic, int32_t part
   return status;
 }
 
-static void drop_taken(struct source *source) {
-  for (size_t i = source->next; i < source->taken_count; i++) {
-    rd_kafka_message_destroy(source->taken[i]);
-  }
-  source->taken_count = source->next = 0;
-  source->has_record = false;
-}
-
 void source_close(struct source *source) {
   if (source == NULL) {
     return;
   }
   if (source->stored != NULL) {
     free(source->value);
-    free(source);
-    return;
+  } else {
+    stop(source);
   }
-  drop_taken(source);
-  if (source->topic != NULL) {
-    rd_kafka_consume_stop(source->topic, source->partition);
-    rd_kafka_topic_destroy(source->topic);
-  }
-  rd_kafka_queue_io_event_enable(source->queue, -1, NULL, 0);
-  rd_kafka_queue_destroy(source->queue);
   free(source);
+}
+
+/* What was far behind has been read to its end: on with the client whose requests wait longer. */
+static void settle(struct source *source) {
+  char topic[256];
+  snprintf(topic, sizeof topic, "%s", rd_kafka_topic_name(source->topic));
+  stop(source);
+  source->has_failed =
+      start(source, source->fetch->client, topic, source->end_offset, &source->error) != STATUS_OK;
 }
 
 static void note_error(struct source *source, const rd_kafka_message_t *message) {
@@ -388,6 +449,9 @@ const struct record *source_peek(struct source *source) {
     if (source->next == source->taken_count) {
       take_more(source);
       if (source->taken_count == 0) {
+        if (source->end_offset >= 0 && source->client == source->fetch->quick) {
+          settle(source);
+        }
         return NULL;
       }
     }
@@ -453,108 +517,4 @@ const char *source_error(const struct source *source) {
 
 bool source_is_gone(const struct source *source) {
   return source->is_gone;
-}
-
-static rd_kafka_headers_t *headers_of(const struct record *record) {
-  rd_kafka_headers_t *headers = NULL;
-  if (record->has_headers) {
-    rd_kafka_message_headers(record->message, &headers);
-  }
-  return headers;
-}
-
-size_t record_headers_size(const struct record *record) {
-  if (record->stored != NULL) {
-    return record->stored->headers.size;
-  }
-  const rd_kafka_headers_t *headers = headers_of(record);
-  const char *name;
-  const void *value;
-  size_t value_size;
-  size_t size = 0;
-  for (size_t i = 0;
-       headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value, &value_size) == 0;
-       i++) {
-    size += 8 + strlen(name) + (value == NULL ? 0 : value_size);
-  }
-  return size;
-}
-
-/* A u32 of the headers in the form of struct original; false when it is not there. */
-static bool take_u32(struct span *rest, uint32_t *value) {
-  if (rest->size < 4) {
-    return false;
-  }
-  *value = (uint32_t)rest->data[0] << 24 | (uint32_t)rest->data[1] << 16 |
-           (uint32_t)rest->data[2] << 8 | rest->data[3];
-  *rest = span_of(rest->data + 4, rest->size - 4);
-  return true;
-}
-
-/* The last of that name; a file may hold anything. */
-static bool stored_header(const struct record *record, const char *name, struct span *value) {
-  struct span rest = record->stored->headers;
-  bool is_there = false;
-  uint32_t size;
-  while (take_u32(&rest, &size) && size <= rest.size) {
-    const bool is_named = span_equal(span_of(rest.data, size), span_text(name));
-    rest = span_of(rest.data + size, rest.size - size);
-    if (!take_u32(&rest, &size) || (size != UINT32_MAX && size > rest.size)) {
-      break;
-    }
-    const bool is_null = size == UINT32_MAX;
-    if (is_named) {
-      is_there = !is_null;
-      *value = span_of(rest.data, is_null ? 0 : size);
-    }
-    rest = is_null ? rest : span_of(rest.data + size, rest.size - size);
-  }
-  return is_there;
-}
-
-static uint8_t *put_u32(uint8_t *into, uint32_t value) {
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    *into++ = (uint8_t)(value >> shift);
-  }
-  return into;
-}
-
-void record_headers_copy(const struct record *record, uint8_t *into) {
-  if (record->stored != NULL) {
-    if (record->stored->headers.size > 0) {
-      memcpy(into, record->stored->headers.data, record->stored->headers.size);
-    }
-    return;
-  }
-  const rd_kafka_headers_t *headers = headers_of(record);
-  const char *name;
-  const void *value;
-  size_t value_size;
-  for (size_t i = 0;
-       headers != NULL && rd_kafka_header_get_all(headers, i, &name, &value, &value_size) == 0;
-       i++) {
-    const size_t name_size = strlen(name);
-    into = put_u32(into, (uint32_t)name_size);
-    memcpy(into, name, name_size);
-    into = put_u32(into + name_size, value == NULL ? UINT32_MAX : (uint32_t)value_size);
-    if (value != NULL) {
-      memcpy(into, value, value_size);
-      into += value_size;
-    }
-  }
-}
-
-bool record_header(const struct record *record, const char *name, struct span *value) {
-  if (record->stored != NULL) {
-    return stored_header(record, name, value);
-  }
-  const rd_kafka_headers_t *headers = headers_of(record);
-  const void *data;
-  size_t size;
-  if (headers == NULL || rd_kafka_header_get_last(headers, name, &data, &size) != 0 ||
-      data == NULL) {
-    return false;
-  }
-  *value = span_of(data, size);
-  return true;
 }

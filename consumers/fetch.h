@@ -7,6 +7,11 @@
  * client, so a partition that every reader reads has a small client of the reader's own
  * (source_open_own).
  *
+ * A client has one request to a broker under way. While that waits for partitions that are at
+ * their end, those whose queue has run low meanwhile wait too: so what is far behind is read with
+ * another shared client, whose requests wait a short time only (source_open_far), until it is at
+ * its end for the first time. An idle process with such requests alone would ask too often.
+ *
  * Happy path: a source starts at an offset; its partition has a queue of its own, so that a
  * topic that is needed never waits behind one that is full; records are looked at and popped
  * one by one, without copying. Not asking is the back-pressure: the client stops fetching when
@@ -36,15 +41,23 @@ struct stored_partition; /* consumers/stored.h */
 enum status fetch_open(struct rd_kafka_conf_s *conf, int64_t (*now_ms)(void), struct fetch **fetch,
                        struct error *error) MUST_USE;
 
-/* What readers of a process share. All of them must have been closed before it; NULL is allowed. */
-struct fetch_shared *fetch_shared_open(void);
+/* What readers of a process share. Partition 0 of `beat_topic`, which seldom has something, is read
+ * beside what they read (consumers/fetch_client.h). */
+struct fetch_shared *fetch_shared_open(const char *beat_topic);
+
+/* All readers must have been closed before. NULL is allowed. */
 void fetch_shared_close(struct fetch_shared *shared);
 
-/* A reader with the shared client, made with `conf` unless there is one, and with a client of its
- * own, made with `own_conf`. Takes both in every case. Any thread. */
-enum status fetch_open_shared(struct fetch_shared *shared, struct rd_kafka_conf_s *conf,
-                              struct rd_kafka_conf_s *own_conf, int64_t (*now_ms)(void),
-                              struct fetch **fetch, struct error *error) MUST_USE;
+/* What a reader's clients are made with: the shared one, unless there is one; the one for what is
+ * far behind, likewise, when something is; and its own. */
+struct fetch_confs {
+  struct rd_kafka_conf_s *steady, *quick, *own;
+};
+
+/* Takes the three of `confs` in every case. Any thread. */
+enum status fetch_open_shared(struct fetch_shared *shared, const struct fetch_confs *confs,
+                              int64_t (*now_ms)(void), struct fetch **fetch,
+                              struct error *error) MUST_USE;
 
 /* The same over partitions that stand in files, with no client: nothing is ever on its way, each
  * ends where its file says. They outlive it. */
@@ -71,6 +84,11 @@ enum status fetch_offsets(struct fetch *fetch, const char *topic, int32_t partit
  * what an earlier source's requests still bring does not reach a later one. */
 enum status source_open(struct fetch *fetch, const char *topic, int32_t partition, int64_t offset,
                         struct source **source, struct error *error) MUST_USE;
+
+/* The same for a reader of a shared client and a partition of which much is still to come. Where it
+ * ends, reading goes on with the client that source_open reads with. */
+enum status source_open_far(struct fetch *fetch, const char *topic, int32_t partition,
+                            int64_t offset, struct source **source, struct error *error) MUST_USE;
 
 /* The same with the own client of a reader that shares another, for a partition that others read
  * as well and that seldom has something: an empty answer may be waited for long, so its end is
@@ -99,11 +117,5 @@ const char *source_error(const struct source *source);
 /* Whether that is because the offset to be read next is not in the topic any more, or the topic is
  * not there: what is asked about it anew tells. */
 bool source_is_gone(const struct source *source);
-
-/* The headers of a record in the form of struct original, appended to `into` (room for
- * record_headers_size bytes). The value of the last header `name`; false when there is none. */
-size_t record_headers_size(const struct record *record);
-void record_headers_copy(const struct record *record, uint8_t *into);
-bool record_header(const struct record *record, const char *name, struct span *value);
 
 #endif

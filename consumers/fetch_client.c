@@ -15,12 +15,17 @@ struct fetch_client {
   pthread_mutex_t lock; /* of what follows */
   struct error error;   /* the last */
   uint64_t error_count;
+  const char *beat_name; /* a shared one's; its owner's */
+  size_t beat_count;     /* how many need it */
+  rd_kafka_topic_t *beat_topic;
+  rd_kafka_queue_t *beat_queue; /* both NULL: nobody does */
 };
 
 struct fetch_shared {
   pthread_mutex_t lock;
-  struct fetch_client *newest; /* NULL: nobody reads with it */
-  size_t reader_count;         /* of all that are left, doubted ones included */
+  struct fetch_client *newest[FETCH_PACE_COUNT]; /* NULL: nobody reads with it */
+  size_t reader_count;                           /* of all that are left, doubted ones included */
+  char beat_name[256];
 };
 
 /* Errors after which a client may be of no more use: what it is known by was changed, and it goes
@@ -78,6 +83,7 @@ void fetch_client_close(struct fetch_client *client) {
   if (client == NULL) {
     return;
   }
+  assert(client->beat_count == 0);
   if (client->handle != NULL) {
     rd_kafka_destroy_flags(client->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
   }
@@ -93,9 +99,46 @@ void fetch_client_doubt(struct fetch_client *client) {
   atomic_store(&client->is_doubted, true);
 }
 
+/* What is read for the beat alone is nobody's. */
+static void drop_beat(struct fetch_client *client) {
+  rd_kafka_message_t *message;
+  while (client->beat_queue != NULL &&
+         (message = rd_kafka_consume_queue(client->beat_queue, 0)) != NULL) {
+    rd_kafka_message_destroy(message);
+  }
+}
+
+void fetch_client_beat_begin(struct fetch_client *client) {
+  pthread_mutex_lock(&client->lock);
+  if (client->beat_count++ == 0) {
+    client->beat_queue = rd_kafka_queue_new(client->handle);
+    client->beat_topic = rd_kafka_topic_new(client->handle, client->beat_name, NULL);
+    if (client->beat_topic != NULL) { /* without it, reading is slower, and right */
+      (void)rd_kafka_consume_start_queue(client->beat_topic, 0, RD_KAFKA_OFFSET_END,
+                                         client->beat_queue);
+    }
+  }
+  pthread_mutex_unlock(&client->lock);
+}
+
+void fetch_client_beat_end(struct fetch_client *client) {
+  pthread_mutex_lock(&client->lock);
+  if (--client->beat_count == 0) {
+    if (client->beat_topic != NULL) {
+      rd_kafka_consume_stop(client->beat_topic, 0);
+      rd_kafka_topic_destroy(client->beat_topic);
+    }
+    rd_kafka_queue_destroy(client->beat_queue);
+    client->beat_topic = NULL;
+    client->beat_queue = NULL;
+  }
+  pthread_mutex_unlock(&client->lock);
+}
+
 bool fetch_client_serve(struct fetch_client *client, uint64_t *seen, struct error *error) {
   rd_kafka_poll(client->handle, 0);
   pthread_mutex_lock(&client->lock);
+  drop_beat(client);
   const bool has_more = client->error_count != *seen;
   if (has_more) {
     *error = client->error;
@@ -114,9 +157,10 @@ uint64_t fetch_client_error_count(struct fetch_client *client) {
 
 /* Sharing. -------------------------------------------------------------------------------- */
 
-struct fetch_shared *fetch_shared_open(void) {
+struct fetch_shared *fetch_shared_open(const char *beat_topic) {
   struct fetch_shared *made = calloc(1, sizeof *made);
   assert(made != NULL);
+  snprintf(made->beat_name, sizeof made->beat_name, "%s", beat_topic);
   pthread_mutex_init(&made->lock, NULL);
   return made;
 }
@@ -130,19 +174,22 @@ void fetch_shared_close(struct fetch_shared *shared) {
   free(shared);
 }
 
-enum status fetch_shared_take(struct fetch_shared *shared, rd_kafka_conf_t *conf,
-                              struct fetch_client **client, struct error *error) {
+enum status fetch_shared_take(struct fetch_shared *shared, enum fetch_pace pace,
+                              rd_kafka_conf_t *conf, struct fetch_client **client,
+                              struct error *error) {
   enum status status = STATUS_OK;
   pthread_mutex_lock(&shared->lock);
-  if (shared->newest != NULL && !atomic_load(&shared->newest->is_doubted)) {
+  struct fetch_client **const newest = &shared->newest[pace];
+  if (*newest != NULL && !atomic_load(&(*newest)->is_doubted)) {
     rd_kafka_conf_destroy(conf);
   } else {
     status = fetch_client_open(conf, client, error);
-    shared->newest = status == STATUS_OK ? *client : shared->newest;
+    *newest = status == STATUS_OK ? *client : *newest;
   }
   if (status == STATUS_OK) {
-    *client = shared->newest;
-    shared->newest->reader_count++;
+    *client = *newest;
+    (*client)->beat_name = shared->beat_name;
+    (*client)->reader_count++;
     shared->reader_count++;
   }
   pthread_mutex_unlock(&shared->lock);
@@ -153,8 +200,10 @@ void fetch_shared_give_back(struct fetch_shared *shared, struct fetch_client *cl
   pthread_mutex_lock(&shared->lock);
   shared->reader_count--;
   const bool is_last = --client->reader_count == 0;
-  if (is_last && shared->newest == client) {
-    shared->newest = NULL;
+  for (size_t pace = 0; pace < FETCH_PACE_COUNT; pace++) {
+    if (is_last && shared->newest[pace] == client) {
+      shared->newest[pace] = NULL;
+    }
   }
   pthread_mutex_unlock(&shared->lock);
   if (is_last) {

@@ -7,7 +7,12 @@
  * A client whose answers were wrong or missing once is doubted: who reads with it goes on, who
  * comes now gets a new one, and the doubted one ends with its last reader. So a reader that comes
  * back after a failure of its reading begins with a client that knows nothing, and nobody else is
- * disturbed. */
+ * disturbed.
+ *
+ * The beat. A client whose queues are all full has nothing to ask for, and looks only a second
+ * later whether they are still full (librdkafka 2.0.2; later ones let that be set). A partition
+ * that is always at its end keeps a request under way, so it looks each time that one is answered,
+ * after fetch.wait.max.ms at the latest. */
 #ifndef MUSTER_CONSUMERS_FETCH_CLIENT_H
 #define MUSTER_CONSUMERS_FETCH_CLIENT_H
 
@@ -18,6 +23,9 @@ struct fetch_client;
 struct fetch_shared;
 struct rd_kafka_conf_s;
 struct rd_kafka_s;
+
+/* The clients that are shared: one whose requests wait long, one for what is far behind. */
+enum fetch_pace { FETCH_STEADY, FETCH_QUICK, FETCH_PACE_COUNT };
 
 /* Takes `conf` in every case. */
 enum status fetch_client_open(struct rd_kafka_conf_s *conf, struct fetch_client **client,
@@ -36,12 +44,18 @@ bool fetch_client_serve(struct fetch_client *client, uint64_t *seen, struct erro
 /* How many errors it has told: a reader that comes later has nothing to do with them. */
 uint64_t fetch_client_error_count(struct fetch_client *client);
 
-/* The shared client, made with `conf` unless there is one that is not doubted. Takes `conf` in
- * every case. Any thread. */
-enum status fetch_shared_take(struct fetch_shared *shared, struct rd_kafka_conf_s *conf,
-                              struct fetch_client **client, struct error *error) MUST_USE;
+/* The shared client of that pace, made with `conf` unless there is one that is not doubted. Takes
+ * `conf` in every case. Any thread. */
+enum status fetch_shared_take(struct fetch_shared *shared, enum fetch_pace pace,
+                              struct rd_kafka_conf_s *conf, struct fetch_client **client,
+                              struct error *error) MUST_USE;
 
 /* Its reader's sources are closed. Blocks while the last one's client ends its threads. */
 void fetch_shared_give_back(struct fetch_shared *shared, struct fetch_client *client);
+
+/* A shared client has its beat from the first of these to the last of those, which waits until it
+ * has stopped. Any thread. */
+void fetch_client_beat_begin(struct fetch_client *client);
+void fetch_client_beat_end(struct fetch_client *client);
 
 #endif

@@ -19,4 +19,10 @@ struct record {
   const struct stored_record *stored; /* headers, what was taken out, why it is withheld */
 };
 
+/* The headers of a record in the form of struct original, appended to `into` (room for
+ * record_headers_size bytes). The value of the last header `name`; false when there is none. */
+size_t record_headers_size(const struct record *record);
+void record_headers_copy(const struct record *record, uint8_t *into);
+bool record_header(const struct record *record, const char *name, struct span *value);
+
 #endif

@@ -16,6 +16,12 @@
 
 enum { OFFSETS_TIMEOUT_MS = 5000, REPUBLISH_BYTES_MAX = 4 << 20 };
 
+/* Messages of one topic that are still to come: more than a client queues. The simulator's topics
+ * are short: it has its own limit, so that both ways of reading come. */
+#ifndef FAR_BEHIND
+#define FAR_BEHIND 10000
+#endif
+
 void topic_full_name(const struct config *config, enum topic topic, char name[TOPIC_NAME_SIZE]) {
   snprintf(name, TOPIC_NAME_SIZE, "%s%s", config->kafka.topic_prefix, topic_name(topic));
 }
@@ -359,15 +365,17 @@ static enum status open_source(const struct lane_setup *setup, struct lane_resou
   resources->is_anchored[topic] =
       !is_moved && has_anchor(&resources->head.checkpoint, topic) && next - 1 >= ends.first;
   next = resources->is_anchored[topic] ? next - 1 : next;
-  return topic == TOPIC_CONTROL ? source_open_own(resources->fetch, name, partition, next, ends.end,
-                                                  &resources->sources[topic], error)
-                                : source_open(resources->fetch, name, partition, next,
-                                              &resources->sources[topic], error);
+  struct source **source = &resources->sources[topic];
+  if (topic == TOPIC_CONTROL) {
+    return source_open_own(resources->fetch, name, partition, next, ends.end, source, error);
+  }
+  return ends.end - next > FAR_BEHIND
+             ? source_open_far(resources->fetch, name, partition, next, source, error)
+             : source_open(resources->fetch, name, partition, next, source, error);
 }
 
-/* A client has one question to a broker under way: while that waits for topics that are at their
- * end, those that have run empty meanwhile wait too, and what is queued must last as long: some
- * 10,000 messages. In memory a queued message takes five times its size. */
+/* What is queued of a partition must last until the client asks for more, some 5,000 messages in a
+ * backlog. In memory a queued message takes five times its size. */
 static struct rd_kafka_conf_s *fetch_conf(const struct lane_setup *setup, const char *wait_max_ms,
                                           struct error *error) {
   const struct kafka_property properties[] = {
@@ -388,19 +396,23 @@ static struct rd_kafka_conf_s *fetch_conf(const struct lane_setup *setup, const 
   return kafka_conf(setup->config, properties, error);
 }
 
-/* All lanes' topics are read with one client. While it waits, nothing else of any lane is asked
- * for: at more than 100 ms a lane in a backlog waits for one that is caught up, at less an idle
- * process asks too often. Control, which every lane reads at its own pace, has a client for each:
- * nothing waits there for what an empty answer tells. */
+/* All lanes' topics are read with one client, which waits as long as an idle process may; what is
+ * far behind, with one that hardly waits: a lane in a backlog stands still meanwhile. Control,
+ * which every lane reads at its own pace, has a client for each: nothing waits there for what an
+ * empty answer tells. */
 static enum status open_fetch(const struct lane_setup *setup, struct fetch **fetch,
                               struct error *error) {
-  struct rd_kafka_conf_s *conf = fetch_conf(setup, "100", error);
-  struct rd_kafka_conf_s *own_conf = conf == NULL ? NULL : fetch_conf(setup, "500", error);
-  if (conf != NULL && own_conf != NULL) {
-    return fetch_open_shared(setup->fetch_shared, conf, own_conf, clock_wall_ms, fetch, error);
+  struct fetch_confs confs = {.steady = fetch_conf(setup, "100", error)};
+  confs.quick = confs.steady == NULL ? NULL : fetch_conf(setup, "10", error);
+  confs.own = confs.quick == NULL ? NULL : fetch_conf(setup, "500", error);
+  if (confs.own != NULL) {
+    return fetch_open_shared(setup->fetch_shared, &confs, clock_wall_ms, fetch, error);
   }
-  if (conf != NULL) {
-    rd_kafka_conf_destroy(conf);
+  if (confs.quick != NULL) {
+    rd_kafka_conf_destroy(confs.quick);
+  }
+  if (confs.steady != NULL) {
+    rd_kafka_conf_destroy(confs.steady);
   }
   return STATUS_CONFIG;
 }

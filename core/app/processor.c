@@ -702,7 +702,9 @@ static enum status open_parts(struct processor *processor, struct error *error) 
       .context = processor, .live = answer_live, .ready = answer_ready, .metrics = answer_metrics};
   enum status status = schemas_open(directory, &processor->schemas, error);
   if (status == STATUS_OK) {
-    processor->setup.fetch_shared = fetch_shared_open();
+    char control[TOPIC_NAME_SIZE];
+    topic_full_name(config, TOPIC_CONTROL, control);
+    processor->setup.fetch_shared = fetch_shared_open(control);
     processor->setup.schemas = processor->environment.schemas = processor->preflight.schemas =
         processor->schemas;
     processor->preflight.is_over = is_over;

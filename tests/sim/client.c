@@ -693,6 +693,9 @@ int rd_kafka_consume_start_queue(rd_kafka_topic_t *topic, int32_t partition, int
                                  rd_kafka_queue_t *queue) {
   assert(*find_stream(topic, partition) == NULL);
   struct stream *stream = grab(sizeof *stream);
+  if (offset == RD_KAFKA_OFFSET_END) {
+    offset = (int64_t)log_stable_end(broker_log(topic->topic, (uint32_t)partition));
+  }
   *stream = (struct stream){.next = topic->client->streams,
                             .topic = topic,
                             .partition = partition,

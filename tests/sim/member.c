@@ -202,7 +202,7 @@ static void start(void *context, int64_t argument) {
   member->is_cut_off = false;
   member->gone_ms = -1;
   member->loop = loop_open(member);
-  member->fetch_shared = fetch_shared_open();
+  member->fetch_shared = fetch_shared_open("sim.control");
   member->next_tick_ms = sim.now_ms + TICK_MS;
   member->skew_ms = sim.plan.has_skew ? (int64_t)draw(2 * SKEW_MS_MAX + 1) - SKEW_MS_MAX : 0;
   memset(member->owner, 0, sizeof member->owner);

@@ -54,7 +54,8 @@ static void setup(void) {
   ck_assert_msg(producer != NULL, "%s", text);
   cluster = rd_kafka_handle_mock_cluster(producer);
   ck_assert(rd_kafka_mock_topic_create(cluster, "t", 2, 1) == RD_KAFKA_RESP_ERR_NO_ERROR);
-  shared = fetch_shared_open();
+  ck_assert(rd_kafka_mock_topic_create(cluster, "beat", 1, 1) == RD_KAFKA_RESP_ERR_NO_ERROR);
+  shared = fetch_shared_open("beat");
 }
 
 static void teardown(void) {
@@ -74,9 +75,11 @@ static void produce(int32_t partition, int count) {
 static struct fetch *open_reader(void) {
   struct fetch *fetch = NULL;
   struct error error;
-  ck_assert_msg(fetch_open_shared(shared, conf_of("50"), conf_of("10000"), now_ms, &fetch,
-                                  &error) == STATUS_OK,
-                "%s", error.text);
+  const struct fetch_confs confs = {
+      .steady = conf_of("20"), .quick = conf_of("10"), .own = conf_of("10000")};
+  set(confs.quick, "queued.min.messages", "10"); /* with more than that it asks for nothing */
+  ck_assert_msg(fetch_open_shared(shared, &confs, now_ms, &fetch, &error) == STATUS_OK, "%s",
+                error.text);
   return fetch;
 }
 
@@ -84,6 +87,14 @@ static struct source *open_source(struct fetch *fetch, int32_t partition, int64_
   struct source *source = NULL;
   struct error error;
   ck_assert_msg(source_open(fetch, "t", partition, offset, &source, &error) == STATUS_OK, "%s",
+                error.text);
+  return source;
+}
+
+static struct source *open_far_source(struct fetch *fetch, int32_t partition, int64_t offset) {
+  struct source *source = NULL;
+  struct error error;
+  ck_assert_msg(source_open_far(fetch, "t", partition, offset, &source, &error) == STATUS_OK, "%s",
                 error.text);
   return source;
 }
@@ -146,7 +157,8 @@ END_TEST
 static struct fetch_client *take_client(void) {
   struct fetch_client *client = NULL;
   struct error error;
-  ck_assert_int_eq(fetch_shared_take(shared, conf_of("50"), &client, &error), STATUS_OK);
+  ck_assert_int_eq(fetch_shared_take(shared, FETCH_STEADY, conf_of("20"), &client, &error),
+                   STATUS_OK);
   return client;
 }
 
@@ -201,6 +213,56 @@ START_TEST(the_end_of_what_one_reads_by_oneself_is_known_at_once) {
 }
 END_TEST
 
+static void wait_for_end(struct source *source, int64_t end) {
+  const int64_t deadline_ms = now_ms() + DEADLINE_MS;
+  while (source_end(source) != end) {
+    ck_assert(now_ms() < deadline_ms);
+    ck_assert_ptr_null(source_peek(source));
+    sleep_ms(1);
+  }
+  ck_assert_ptr_null(source_peek(source));
+}
+
+/* A client reads a partition once: a second source that begins there would end the first one. */
+START_TEST(what_is_far_behind_is_read_by_another_client_until_its_end) {
+  produce(0, MANY);
+  struct fetch *first = open_reader();
+  struct fetch *second = open_reader();
+  struct source *settled = open_far_source(first, 0, 0);
+  read_through(settled, 0, MANY);
+  wait_for_end(settled, MANY);
+  struct source *later = open_far_source(second, 0, 0);
+  read_through(later, 0, 100);
+  produce(0, 20);
+  read_through(settled, MANY, MANY + 20);
+  wait_for_end(settled, MANY + 20);
+  read_through(later, 100, MANY + 20);
+  source_close(settled);
+  fetch_close(first);
+  wait_for_end(later, MANY + 20);
+  produce(0, 1);
+  read_through(later, MANY + 20, MANY + 21);
+  source_close(later);
+  fetch_close(second);
+}
+END_TEST
+
+/* Without the beat the client sleeps for a second each time that it finds the queue full. */
+START_TEST(a_full_queue_is_looked_at_again_soon) {
+  produce(0, MANY);
+  struct fetch *fetch = open_reader();
+  struct source *source = open_far_source(fetch, 0, 0);
+  const int64_t begun_ms = now_ms();
+  for (int64_t offset = 0; offset < MANY; offset += 10) {
+    sleep_ms(15);
+    read_through(source, offset, offset + 10);
+  }
+  ck_assert_int_lt(now_ms() - begun_ms, 10000);
+  source_close(source);
+  fetch_close(fetch);
+}
+END_TEST
+
 static void wait_for_error(struct fetch *fetch) {
   const int64_t deadline_ms = now_ms() + DEADLINE_MS;
   struct error error;
@@ -236,6 +298,8 @@ int main(void) {
   tcase_add_test(tests, an_earlier_source_leaves_nothing_to_a_later_one);
   tcase_add_test(tests, who_comes_after_a_failure_gets_another_client);
   tcase_add_test(tests, the_end_of_what_one_reads_by_oneself_is_known_at_once);
+  tcase_add_test(tests, what_is_far_behind_is_read_by_another_client_until_its_end);
+  tcase_add_test(tests, a_full_queue_is_looked_at_again_soon);
   tcase_add_test(tests, each_reader_is_told_of_an_error);
   suite_add_tcase(suite, tests);
   SRunner *runner = srunner_create(suite);
