@@ -47,6 +47,31 @@ def machine():
     return facts
 
 
+DISK_SECONDS, DISK_BYTES = 5, 8192
+
+
+def disk(directory):
+    """How long a write of a page takes to last, every 5 ms, with nothing else going on: no commit
+    is quicker, and shared disks have moments at which none comes through."""
+    path, took = os.path.join(directory, "disk_probe"), []
+    file = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+    try:
+        os.pwrite(file, bytes(DISK_BYTES * 256), 0)
+        os.fsync(file)
+        until = time.monotonic() + DISK_SECONDS
+        while time.monotonic() < until:
+            began = time.perf_counter()
+            os.pwrite(file, b"x" * DISK_BYTES, len(took) % 256 * DISK_BYTES)
+            os.fdatasync(file)
+            took.append((time.perf_counter() - began) * 1000)
+            time.sleep(0.005)
+    finally:
+        os.close(file)
+        os.unlink(path)
+    took.sort()
+    return {"disk_p50_ms": took[len(took) // 2], "disk_p99_ms": took[len(took) * 99 // 100], "disk_max_ms": took[-1]}
+
+
 def cpu_seconds(pid, children=False):
     """Of a process; with those of its children that it has waited for, if they are asked for."""
     try:
@@ -248,8 +273,9 @@ def main(bench, measure, options):
     for name, (kind, default) in options.items():
         parser.add_argument("--" + name, type=kind, default=default)
     chosen = parser.parse_args()
-    where = machine()
-    print("%(processors)d x %(processor)s, %(memory_gib).1f GiB, %(system)s, load %(load_average).1f" % where + ", a %s broker" % chosen.broker, flush=True)
+    where = dict(machine(), **disk(os.path.dirname(chosen.log)))
+    print("%(processors)d x %(processor)s, %(memory_gib).1f GiB, %(system)s, load %(load_average).1f" % where + ", a %s broker" % chosen.broker)
+    print("fdatasync: p50 %(disk_p50_ms).1f ms, p99 %(disk_p99_ms).1f, worst %(disk_max_ms).1f" % where, flush=True)
     try:
         found = measure(chosen)
     except Failed as failure:
