@@ -74,10 +74,10 @@ static struct fetch *new_fetch(int64_t (*now_ms)(void)) {
   return made;
 }
 
-enum status fetch_open(rd_kafka_conf_t *conf, int64_t (*now_ms)(void), struct fetch **fetch,
-                       struct error *error) {
+enum status fetch_open(rd_kafka_conf_t *conf, const char *beat_topic, int64_t (*now_ms)(void),
+                       struct fetch **fetch, struct error *error) {
   struct fetch *made = new_fetch(now_ms);
-  enum status status = fetch_client_open(conf, &made->client, error);
+  enum status status = fetch_client_open(conf, beat_topic, &made->client, error);
   if (status == STATUS_OK) {
     status = open_pipe(made, error);
   }
@@ -94,7 +94,7 @@ enum status fetch_open_shared(struct fetch_shared *shared, const struct fetch_co
   struct fetch *made = new_fetch(now_ms);
   made->shared = shared;
   made->quick_conf = confs->quick;
-  enum status status = fetch_client_open(confs->own, &made->own, error);
+  enum status status = fetch_client_open(confs->own, NULL, &made->own, error);
   if (status != STATUS_OK) {
     rd_kafka_conf_destroy(confs->steady);
   } else {
@@ -242,23 +242,17 @@ static void drop_taken(struct source *source) {
   source->has_record = false;
 }
 
-static bool is_shared(const struct source *source) {
-  return source->fetch->shared != NULL && source->client != source->fetch->own;
-}
-
 /* Waits until the client has stopped asking. */
 static void stop(struct source *source) {
   drop_taken(source);
   if (source->topic != NULL) {
     rd_kafka_consume_stop(source->topic, source->partition);
+    fetch_client_end(source->client, rd_kafka_topic_name(source->topic), source->partition);
     rd_kafka_topic_destroy(source->topic);
     source->topic = NULL;
   }
   rd_kafka_queue_io_event_enable(source->queue, -1, NULL, 0);
   rd_kafka_queue_destroy(source->queue);
-  if (is_shared(source)) {
-    fetch_client_beat_end(source->client);
-  }
 }
 
 /* Begins to read with one of the reader's clients. Whatever the answer, stop ends it. */
@@ -267,12 +261,12 @@ static enum status start(struct source *source, struct fetch_client *client, con
   struct fetch *fetch = source->fetch;
   rd_kafka_t *handle = fetch_client_handle(client);
   source->client = client;
-  if (is_shared(source)) {
-    fetch_client_beat_begin(client);
-  }
   source->queue = rd_kafka_queue_new(handle);
   source->topic = rd_kafka_topic_new(handle, topic, NULL);
   rd_kafka_queue_io_event_enable(source->queue, fetch->wake[1], "w", 1);
+  if (source->topic != NULL) {
+    fetch_client_begin(client, topic, source->partition);
+  }
   if (source->topic == NULL ||
       rd_kafka_consume_start_queue(source->topic, source->partition, offset, source->queue) != 0) {
     fetch_client_doubt(client);

@@ -37,12 +37,12 @@ struct source;
 struct rd_kafka_conf_s;
 struct stored_partition; /* consumers/stored.h */
 
-/* Takes `conf` in every case. `now_ms` tells the wall clock. */
-enum status fetch_open(struct rd_kafka_conf_s *conf, int64_t (*now_ms)(void), struct fetch **fetch,
-                       struct error *error) MUST_USE;
+/* Takes `conf` in every case. Partition 0 of `beat_topic`, which seldom has something, is read
+ * beside what is read (consumers/fetch_client.h); NULL: none is. `now_ms` tells the wall clock. */
+enum status fetch_open(struct rd_kafka_conf_s *conf, const char *beat_topic,
+                       int64_t (*now_ms)(void), struct fetch **fetch, struct error *error) MUST_USE;
 
-/* What readers of a process share. Partition 0 of `beat_topic`, which seldom has something, is read
- * beside what they read (consumers/fetch_client.h). */
+/* What readers of a process share; the topic of their clients' beat, as above. */
 struct fetch_shared *fetch_shared_open(const char *beat_topic);
 
 /* All readers must have been closed before. NULL is allowed. */

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct fetch_client {
   rd_kafka_t *handle;
@@ -15,10 +16,10 @@ struct fetch_client {
   pthread_mutex_t lock; /* of what follows */
   struct error error;   /* the last */
   uint64_t error_count;
-  const char *beat_name; /* a shared one's; its owner's */
-  size_t beat_count;     /* how many need it */
+  char beat_name[256];                       /* its topic; empty: none */
+  size_t source_count, beat_partition_count; /* those that read, and that read its partition */
   rd_kafka_topic_t *beat_topic;
-  rd_kafka_queue_t *beat_queue; /* both NULL: nobody does */
+  rd_kafka_queue_t *beat_queue; /* both NULL: there is no beat now */
 };
 
 struct fetch_shared {
@@ -60,10 +61,11 @@ static void on_log(const rd_kafka_t *handle, int level, const char *facility, co
   (void)handle, (void)level, (void)facility, (void)text; /* errors arrive through on_error */
 }
 
-enum status fetch_client_open(rd_kafka_conf_t *conf, struct fetch_client **client,
-                              struct error *error) {
+enum status fetch_client_open(rd_kafka_conf_t *conf, const char *beat_topic,
+                              struct fetch_client **client, struct error *error) {
   struct fetch_client *made = calloc(1, sizeof *made);
   assert(made != NULL);
+  snprintf(made->beat_name, sizeof made->beat_name, "%s", beat_topic != NULL ? beat_topic : "");
   pthread_mutex_init(&made->lock, NULL);
   rd_kafka_conf_set_opaque(conf, made);
   rd_kafka_conf_set_error_cb(conf, on_error);
@@ -83,7 +85,7 @@ void fetch_client_close(struct fetch_client *client) {
   if (client == NULL) {
     return;
   }
-  assert(client->beat_count == 0);
+  assert(client->source_count == 0);
   if (client->handle != NULL) {
     rd_kafka_destroy_flags(client->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
   }
@@ -108,30 +110,53 @@ static void drop_beat(struct fetch_client *client) {
   }
 }
 
-void fetch_client_beat_begin(struct fetch_client *client) {
-  pthread_mutex_lock(&client->lock);
-  if (client->beat_count++ == 0) {
-    client->beat_queue = rd_kafka_queue_new(client->handle);
-    client->beat_topic = rd_kafka_topic_new(client->handle, client->beat_name, NULL);
-    if (client->beat_topic != NULL) { /* without it, reading is slower, and right */
-      (void)rd_kafka_consume_start_queue(client->beat_topic, 0, RD_KAFKA_OFFSET_END,
-                                         client->beat_queue);
-    }
+static void start_beat(struct fetch_client *client) {
+  client->beat_queue = rd_kafka_queue_new(client->handle);
+  client->beat_topic = rd_kafka_topic_new(client->handle, client->beat_name, NULL);
+  if (client->beat_topic != NULL) { /* without it, reading is slower, and right */
+    (void)rd_kafka_consume_start_queue(client->beat_topic, 0, RD_KAFKA_OFFSET_END,
+                                       client->beat_queue);
   }
+}
+
+static void stop_beat(struct fetch_client *client) {
+  if (client->beat_topic != NULL) {
+    rd_kafka_consume_stop(client->beat_topic, 0);
+    rd_kafka_topic_destroy(client->beat_topic);
+  }
+  rd_kafka_queue_destroy(client->beat_queue);
+  client->beat_topic = NULL;
+  client->beat_queue = NULL;
+}
+
+static bool is_beat(const struct fetch_client *client, const char *topic, int32_t partition) {
+  return partition == 0 && strcmp(client->beat_name, topic) == 0;
+}
+
+/* Starts or stops the beat as the counts have it. Under the lock. */
+static void set_beat(struct fetch_client *client) {
+  const bool is_due =
+      client->source_count > 0 && client->beat_partition_count == 0 && client->beat_name[0] != '\0';
+  if (is_due && client->beat_queue == NULL) {
+    start_beat(client);
+  } else if (!is_due && client->beat_queue != NULL) {
+    stop_beat(client);
+  }
+}
+
+void fetch_client_begin(struct fetch_client *client, const char *topic, int32_t partition) {
+  pthread_mutex_lock(&client->lock);
+  client->source_count++;
+  client->beat_partition_count += is_beat(client, topic, partition);
+  set_beat(client);
   pthread_mutex_unlock(&client->lock);
 }
 
-void fetch_client_beat_end(struct fetch_client *client) {
+void fetch_client_end(struct fetch_client *client, const char *topic, int32_t partition) {
   pthread_mutex_lock(&client->lock);
-  if (--client->beat_count == 0) {
-    if (client->beat_topic != NULL) {
-      rd_kafka_consume_stop(client->beat_topic, 0);
-      rd_kafka_topic_destroy(client->beat_topic);
-    }
-    rd_kafka_queue_destroy(client->beat_queue);
-    client->beat_topic = NULL;
-    client->beat_queue = NULL;
-  }
+  client->source_count--;
+  client->beat_partition_count -= is_beat(client, topic, partition);
+  set_beat(client);
   pthread_mutex_unlock(&client->lock);
 }
 
@@ -183,12 +208,11 @@ enum status fetch_shared_take(struct fetch_shared *shared, enum fetch_pace pace,
   if (*newest != NULL && !atomic_load(&(*newest)->is_doubted)) {
     rd_kafka_conf_destroy(conf);
   } else {
-    status = fetch_client_open(conf, client, error);
+    status = fetch_client_open(conf, shared->beat_name, client, error);
     *newest = status == STATUS_OK ? *client : *newest;
   }
   if (status == STATUS_OK) {
     *client = *newest;
-    (*client)->beat_name = shared->beat_name;
     (*client)->reader_count++;
     shared->reader_count++;
   }

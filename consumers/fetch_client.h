@@ -27,9 +27,9 @@ struct rd_kafka_s;
 /* The clients that are shared: one whose requests wait long, one for what is far behind. */
 enum fetch_pace { FETCH_STEADY, FETCH_QUICK, FETCH_PACE_COUNT };
 
-/* Takes `conf` in every case. */
-enum status fetch_client_open(struct rd_kafka_conf_s *conf, struct fetch_client **client,
-                              struct error *error) MUST_USE;
+/* Takes `conf` in every case. Partition 0 of `beat_topic` is read for the beat; NULL: none is. */
+enum status fetch_client_open(struct rd_kafka_conf_s *conf, const char *beat_topic,
+                              struct fetch_client **client, struct error *error) MUST_USE;
 void fetch_client_close(struct fetch_client *client); /* NULL is allowed */
 
 struct rd_kafka_s *fetch_client_handle(const struct fetch_client *client);
@@ -53,9 +53,10 @@ enum status fetch_shared_take(struct fetch_shared *shared, enum fetch_pace pace,
 /* Its reader's sources are closed. Blocks while the last one's client ends its threads. */
 void fetch_shared_give_back(struct fetch_shared *shared, struct fetch_client *client);
 
-/* A shared client has its beat from the first of these to the last of those, which waits until it
- * has stopped. Any thread. */
-void fetch_client_beat_begin(struct fetch_client *client);
-void fetch_client_beat_end(struct fetch_client *client);
+/* A source begins to read a partition, or has stopped: the client has its beat while it has
+ * sources, but not beside one that reads the very partition, which it can read once. The end waits
+ * until the beat has stopped. Any thread. */
+void fetch_client_begin(struct fetch_client *client, const char *topic, int32_t partition);
+void fetch_client_end(struct fetch_client *client, const char *topic, int32_t partition);
 
 #endif

@@ -10,7 +10,8 @@
 enum { HUGE_PAGE_SIZE = 2 << 20 };
 
 /* Blocks of several huge pages are asked for in such: among millions of devices each look-up else
- * also misses what translates addresses. A wish: a kernel that does not have them goes on without. */
+ * also misses what translates addresses. A wish: a kernel that does not have them goes on without.
+ */
 static void wish_huge_pages(void *block, size_t size) {
   const uintptr_t from = ((uintptr_t)block + HUGE_PAGE_SIZE - 1) & ~(uintptr_t)(HUGE_PAGE_SIZE - 1);
   const uintptr_t to = ((uintptr_t)block + size) & ~(uintptr_t)(HUGE_PAGE_SIZE - 1);

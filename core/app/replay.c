@@ -53,7 +53,7 @@ enum status replay_fetch_open(const struct config *config, struct fetch **fetch,
       {"auto.offset.reset", "error"},
       {"enable.partition.eof", "true"},
       {"isolation.level", "read_committed"},
-      {"fetch.wait.max.ms", "20"},
+      {"fetch.wait.max.ms", "10"},
       {"fetch.error.backoff.ms", "50"},
       {"queued.min.messages", "10000"},
       {"queued.max.messages.kbytes", "1024"},
@@ -63,7 +63,9 @@ enum status replay_fetch_open(const struct config *config, struct fetch **fetch,
       {NULL, NULL},
   };
   struct rd_kafka_conf_s *conf = kafka_conf(config, properties, error);
-  return conf == NULL ? STATUS_CONFIG : fetch_open(conf, clock_wall_ms, fetch, error);
+  char control[TOPIC_NAME_SIZE];
+  topic_full_name(config, TOPIC_CONTROL, control);
+  return conf == NULL ? STATUS_CONFIG : fetch_open(conf, control, clock_wall_ms, fetch, error);
 }
 
 enum status replay_fetch_open_from(const struct config *config, const struct replay_files *files,

@@ -324,7 +324,7 @@ static void open_oracle(struct oracle *oracle, uint32_t lane) {
                                         .lane_count = sim.plan.lane_count,
                                         .message_bytes_max = shared.config->kafka.message_bytes_max,
                                         .subject_key = shared.subject_key};
-  enum status status = fetch_open(rd_kafka_conf_new(), clock_wall_ms, &oracle->fetch, &error);
+  enum status status = fetch_open(rd_kafka_conf_new(), NULL, clock_wall_ms, &oracle->fetch, &error);
   for (enum topic topic = 0; topic < TOPIC_COUNT; topic++) {
     struct intake *intake = &oracle->intakes[topic];
     char name[TOPIC_NAME_SIZE];
