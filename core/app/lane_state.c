@@ -5,20 +5,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-
-enum { HUGE_PAGE_SIZE = 2 << 20 };
-
-/* Blocks of several huge pages are asked for in such: among millions of devices each look-up else
- * also misses what translates addresses. A wish: a kernel that does not have them goes on without.
- */
-static void wish_huge_pages(void *block, size_t size) {
-  const uintptr_t from = ((uintptr_t)block + HUGE_PAGE_SIZE - 1) & ~(uintptr_t)(HUGE_PAGE_SIZE - 1);
-  const uintptr_t to = ((uintptr_t)block + size) & ~(uintptr_t)(HUGE_PAGE_SIZE - 1);
-  if (size >= 4 * (size_t)HUGE_PAGE_SIZE && to > from) {
-    (void)madvise((uint8_t *)block + (from - (uintptr_t)block), to - from, MADV_HUGEPAGE);
-  }
-}
 
 static void *resize(void *context, void *block, size_t old_size, size_t new_size) {
   (void)context;
@@ -32,7 +18,6 @@ static void *resize(void *context, void *block, size_t old_size, size_t new_size
     fprintf(stderr, "muster: out of memory for %zu bytes\n", new_size);
     abort();
   }
-  wish_huge_pages(resized, new_size);
   return resized;
 }
 

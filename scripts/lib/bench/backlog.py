@@ -20,22 +20,37 @@ COLUMNS = (("messages_per_s", "messages/s", "%11.0f"), ("seconds", "seconds", "%
            ("wall_seconds", "process s", "%10.2f"))
 
 
-def work_off(place, log_file):
-    """One run of muster. Its usage is the kernel's; the peak of memory is its own high-water
-    mark, since the usage counts in what the parent held when it began."""
-    began, rss_mib, spent = time.monotonic(), 0, common.Spent()
-    with open(log_file, "ab") as log:
-        process = subprocess.Popen(place.command("run", "--until-caught-up", "-o", "json"), stdout=subprocess.PIPE, stderr=log)
-    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-        rss_mib = max(rss_mib, common.memory_mib(process.pid, "VmHWM"))
-        time.sleep(0.02)
-    wall, others = time.monotonic() - began, spent.now()
+def start(place, number, log):
+    instance = "kafka.instance=bench-%d-%d" % (os.getpid(), number)
+    return subprocess.Popen(place.command("run", "--until-caught-up", "-o", "json") + ["--set", instance], stdout=subprocess.PIPE, stderr=log)
+
+
+def end(process):
+    """What it says, and the kernel's account of it."""
     line = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise common.Failed("muster run: exit %d" % process.returncode)
-    return dict(json.loads(line), wall_seconds=wall, cpu_seconds=usage.ru_utime + usage.ru_stime, rss_mib=rss_mib, **others)
+    return json.loads(line), usage.ru_utime + usage.ru_stime
+
+
+def work_off(place, log_file, count=1):
+    """One run of muster, in so many processes that share the lanes. The peak of memory is their own
+    high-water mark, since the kernel's account counts in what the parent held when they began."""
+    began, peaks, spent = time.monotonic(), [0] * count, common.Spent()
+    with open(log_file, "ab") as log:
+        processes = [start(place, number, log) for number in range(count)]
+    left = set(range(count))
+    while left:
+        for number in left:
+            peaks[number] = max(peaks[number], common.memory_mib(processes[number].pid, "VmHWM"))
+        left = {number for number in left if os.waitid(os.P_PID, processes[number].pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None}
+        time.sleep(0.02)
+    wall, others = time.monotonic() - began, spent.now()
+    said, cpu_seconds = zip(*(end(process) for process in processes))
+    total = {name: sum(line[name] for line in said) for name in ("messages", "results", "dead_letters")}
+    return dict(total, seconds=max(line["seconds"] for line in said), wall_seconds=wall, cpu_seconds=sum(cpu_seconds), rss_mib=sum(peaks), **others)
 
 
 def put_in_force(place, policy):
@@ -66,7 +81,7 @@ def one_run(number, options, sent, policy=""):
         put_in_force(place, policy)
         sent += options.partitions  # every lane takes it
     floors = [common.floor_of(INPUTS)]
-    run = work_off(place, options.log)
+    run = work_off(place, options.log, options.processes)
     floors.append(common.floor_of(INPUTS))
     check(run, place, sent)
     place.drop(*load.TOPICS)
@@ -112,4 +127,4 @@ def compare(options, count, table, median):
 
 
 if __name__ == "__main__":
-    common.main("backlog", measure, {"devices": (int, 100000), "rounds": (int, 10), "runs": (int, 3), "policy": (str, "")})
+    common.main("backlog", measure, {"devices": (int, 100000), "rounds": (int, 10), "runs": (int, 3), "policy": (str, ""), "processes": (int, 1)})
