@@ -157,12 +157,10 @@ bool fetch_serve(struct fetch *fetch, struct error *error) {
   if (fetch->client == NULL) {
     return false;
   }
-  const bool has_failed = fetch_client_serve(fetch->client, &fetch->seen, error);
-  const bool quick_has_failed =
-      fetch->quick != NULL && fetch_client_serve(fetch->quick, &fetch->quick_seen, error);
-  const bool own_has_failed =
-      fetch->own != NULL && fetch_client_serve(fetch->own, &fetch->own_seen, error);
-  return has_failed || quick_has_failed || own_has_failed;
+  /* One at a time: what another has to say is told by the next call. */
+  return fetch_client_serve(fetch->client, &fetch->seen, error) ||
+         (fetch->quick != NULL && fetch_client_serve(fetch->quick, &fetch->quick_seen, error)) ||
+         (fetch->own != NULL && fetch_client_serve(fetch->own, &fetch->own_seen, error));
 }
 
 static const struct stored_partition *find_stored(const struct fetch *fetch, const char *topic,

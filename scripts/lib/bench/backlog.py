@@ -21,8 +21,7 @@ COLUMNS = (("messages_per_s", "messages/s", "%11.0f"), ("seconds", "seconds", "%
 
 
 def start(place, number, log):
-    instance = "kafka.instance=bench-%d-%d" % (os.getpid(), number)
-    return subprocess.Popen(place.command("run", "--until-caught-up", "-o", "json") + ["--set", instance], stdout=subprocess.PIPE, stderr=log)
+    return subprocess.Popen(place.command("run", "--until-caught-up", "-o", "json", member=number), stdout=subprocess.PIPE, stderr=log)
 
 
 def end(process):

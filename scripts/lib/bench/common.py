@@ -157,9 +157,9 @@ class Place:
                 future.result()
         wait_until("topics deleted", lambda: not gone & set(self.topics()))
 
-    def command(self, *arguments, level="warning", http="off"):
+    def command(self, *arguments, level="warning", http="off", member=0):
         settings = ("kafka.bootstrap_servers=" + KAFKA, "kafka.topic_prefix=" + self.prefix, "kafka.group_id=" + self.name,
-                    "kafka.instance=bench-%d" % os.getpid(), "postgres.dsn=" + self.dsn, "http.listen=" + http, "log.level=" + level)
+                    "kafka.instance=bench-%d-%d" % (os.getpid(), member), "postgres.dsn=" + self.dsn, "http.listen=" + http, "log.level=" + level)
         return [MUSTER, *map(str, arguments), *(word for setting in settings for word in ("--set", setting))]
 
     def query(self, sql):
