@@ -11,8 +11,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Messages taken from a queue at once: enough that the queue's lock does not show. */
-enum { TAKEN_MAX = 512 };
+enum {
+  TAKEN_MAX = 512,    /* messages taken from a queue at once: enough that its lock does not show */
+  MESSAGE_AHEAD = 32, /* messages: how long before its turn one is fetched into the caches */
+  BYTES_AHEAD = 24,   /* the same for what it points to */
+  CACHE_LINE_SIZE = 64,
+};
 
 struct fetch {
   struct fetch_client *client; /* NULL: from files */
@@ -484,6 +488,31 @@ void source_pop(struct source *source) {
   }
   rd_kafka_message_destroy(source->taken[source->next++]);
   source->has_record = false;
+}
+
+/* Other threads have made the messages. First the struct, then the key and the value behind it. */
+void source_prefetch(const struct source *source) {
+  const size_t struct_at = source->next + MESSAGE_AHEAD;
+  const size_t bytes_at = source->next + BYTES_AHEAD;
+  if (struct_at < source->taken_count) {
+    __builtin_prefetch(source->taken[struct_at]);
+    __builtin_prefetch((const uint8_t *)source->taken[struct_at] + CACHE_LINE_SIZE);
+  }
+  if (bytes_at < source->taken_count) {
+    const uint8_t *key = source->taken[bytes_at]->key;
+    if (key != NULL) {
+      __builtin_prefetch(key);
+      __builtin_prefetch(key + CACHE_LINE_SIZE);
+    }
+  }
+}
+
+struct span source_key_ahead(const struct source *source, size_t ahead) {
+  if (source->next + ahead >= source->taken_count) {
+    return (struct span){0};
+  }
+  const rd_kafka_message_t *message = source->taken[source->next + ahead];
+  return span_of(message->key, message->key_len);
 }
 
 int64_t source_end(const struct source *source) {

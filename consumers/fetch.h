@@ -104,6 +104,13 @@ void source_close(struct source *source);
 const struct record *source_peek(struct source *source);
 void source_pop(struct source *source);
 
+/* Fetches into the caches what source_key_ahead shows some messages later, up to 20 ahead. */
+void source_prefetch(const struct source *source);
+
+/* The key of the message that comes `ahead` messages after the one that source_peek shows, when it
+ * is at hand; empty otherwise. It may be the key of one that is passed over. */
+struct span source_key_ahead(const struct source *source, size_t ahead);
+
 /* The offset at which the partition was found to end, when everything before it has been popped
  * and nothing has arrived since; -1 otherwise. */
 int64_t source_end(const struct source *source);

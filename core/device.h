@@ -6,21 +6,25 @@
 
 #include "core/result.h"
 
+/* A serial that is longer lies apart; nearly all are shorter, and a look-up reads no more than the
+ * device. */
+enum { SERIAL_BESIDE_MAX = 17 };
+
 struct device {
-  uint32_t serial;     /* index in the lane's serials */
-  uint32_t person;     /* index in the lane's persons */
-  uint32_t os_version; /* index in the lane's versions */
-  uint32_t enrollment; /* newest of the enrolment events seen: index in the lane's list */
-  uint32_t episode;    /* episodes of non-compliance begun, this one included */
-  int32_t screen_lock_pin_length; /* meaningful when has_screen_lock_pin_length */
-  int64_t pending_since_ms;       /* when PENDING began; TIME_NONE before any enrolment */
+  int64_t pending_since_ms; /* when PENDING began; TIME_NONE before any enrolment */
   int64_t last_sync_at_ms;
   int64_t noncompliant_since_ms; /* of the open episode, also while a clean interval runs */
   int64_t clean_since_ms;        /* compliant in an episode that is still open; 0: not so */
   int64_t antivirus_signatures_at_ms;
   int64_t threat_at_ms; /* when the threat defence looked last */
+  uint32_t person;      /* index in the lane's persons */
+  uint32_t os_version;  /* index in the lane's versions */
+  uint32_t enrollment;  /* newest of the enrolment events seen: index in the lane's list */
+  uint32_t timer;       /* place in the lane's heap; TIMER_NONE when nothing is due */
+  uint32_t touch;       /* index in the lane's touches; TOUCH_NONE: as at the last checkpoint */
+  uint32_t episode;     /* episodes of non-compliance begun, this one included */
+  int32_t screen_lock_pin_length; /* meaningful when has_screen_lock_pin_length */
   violation_set violations;
-  uint32_t timer; /* place in the lane's heap; TIMER_NONE when nothing is due */
   uint8_t platform, profile, ownership, status;
   uint8_t compliance;
   uint8_t stage; /* how many of the plan's stages the present episode has been through */
@@ -33,12 +37,12 @@ struct device {
   bool has_screen_lock_pin_length : 1;
   bool email_blocked : 1, sap_blocked : 1, ticket_open : 1;
   bool has_license : 1;
-  bool touched : 1;                /* changed since the last checkpoint */
-  bool unused : 1, unused_too : 1; /* No padding: states are compared as bytes. */
-  uint8_t spare[2];
+  bool unused : 1, unused_too : 1, unused_as_well : 1; /* No padding: compared as bytes. */
+  uint8_t serial_size;
+  uint8_t serial[SERIAL_BESIDE_MAX]; /* or, of a longer one, its index in the lane's serials */
 };
 
-static_assert(sizeof(struct device) == 96, "ten million devices are to fit");
+static_assert(sizeof(struct device) == 112, "ten million devices are to fit");
 
 /* Of the last wipe that was asked for. */
 enum wipe_state {

@@ -42,8 +42,6 @@ void lane_fini(struct lane *lane) {
   release(memory, lane->touches.texts, lane->touches.texts_capacity);
   release(memory, lane->touches.batch_changed,
           lane->touches.batch_changed_capacity * sizeof *lane->touches.batch_changed);
-  release(memory, lane->touches.of_device,
-          lane->touches.of_device_capacity * sizeof *lane->touches.of_device);
   release(memory, lane->touches.has_block,
           lane->touches.has_block_capacity * sizeof *lane->touches.has_block);
   table_fini(&lane->by_serial, memory);
@@ -61,8 +59,12 @@ const struct policy *lane_policy_of(const struct lane *lane, uint32_t index) {
 }
 
 struct span lane_serial(const struct lane *lane, const struct device *device) {
-  const uint8_t *at = lane->serials.bytes + device->serial;
-  return span_of(at + 1, at[0]);
+  if (device->serial_size <= SERIAL_BESIDE_MAX) {
+    return span_of(device->serial, device->serial_size);
+  }
+  uint32_t at;
+  memcpy(&at, device->serial, sizeof at);
+  return span_of(lane->serials.bytes + at, device->serial_size);
 }
 
 static bool serial_equal(const void *context, uint32_t index, struct span key) {
@@ -79,10 +81,23 @@ uint32_t lane_find(const struct lane *lane, struct span serial) {
   return table_find(&lane->by_serial, hash_bytes(serial), serial, serial_equal, lane);
 }
 
+void lane_prefetch_slot(const struct lane *lane, struct span serial) {
+  table_prefetch(&lane->by_serial, hash_bytes(serial));
+}
+
+void lane_prefetch_device(const struct lane *lane, struct span serial) {
+  const uint32_t index = table_guess(&lane->by_serial, hash_bytes(serial));
+  if (index != INDEX_NONE) {
+    const struct device *const device = &lane->devices[index];
+    __builtin_prefetch(device);
+    __builtin_prefetch((const uint8_t *)(device + 1) - 1);
+  }
+}
+
+/* Where the serial is kept that is too long to stand beside its device. */
 static uint32_t keep_serial(struct lane *lane, struct span serial) {
-  assert(serial.size <= SERIAL_SIZE_MAX);
   struct serials *serials = &lane->serials;
-  if (serials->capacity - serials->size < SERIAL_SIZE_MAX + 1) {
+  if (serials->capacity - serials->size < SERIAL_SIZE_MAX) {
     const uint32_t capacity = serials->capacity < 4096 ? 4096 : serials->capacity / 2 * 3;
     assert(capacity > serials->capacity);
     serials->bytes =
@@ -90,10 +105,20 @@ static uint32_t keep_serial(struct lane *lane, struct span serial) {
     serials->capacity = capacity;
   }
   const uint32_t at = serials->size;
-  serials->bytes[at] = (uint8_t)serial.size;
-  memcpy(serials->bytes + at + 1, serial.data, serial.size);
-  serials->size += 1 + (uint32_t)serial.size;
+  memcpy(serials->bytes + at, serial.data, serial.size);
+  serials->size += (uint32_t)serial.size;
   return at;
+}
+
+static void set_serial(struct lane *lane, struct device *device, struct span serial) {
+  assert(serial.size <= SERIAL_SIZE_MAX);
+  device->serial_size = (uint8_t)serial.size;
+  if (serial.size > SERIAL_BESIDE_MAX) {
+    const uint32_t at = keep_serial(lane, serial);
+    memcpy(device->serial, &at, sizeof at);
+  } else if (serial.size > 0) {
+    memcpy(device->serial, serial.data, serial.size);
+  }
 }
 
 uint32_t lane_add(struct lane *lane, struct span serial) {
@@ -101,7 +126,6 @@ uint32_t lane_add(struct lane *lane, struct span serial) {
   lane->devices = memory_grow(&lane->memory, lane->devices, index, &lane->device_capacity,
                               sizeof *lane->devices);
   lane->devices[index] = (struct device){
-      .serial = keep_serial(lane, serial),
       .os_version = INDEX_NONE,
       .enrollment = INDEX_NONE,
       .pending_since_ms = TIME_NONE,
@@ -110,7 +134,9 @@ uint32_t lane_add(struct lane *lane, struct span serial) {
       .antivirus_signatures_at_ms = TIME_NONE,
       .threat_at_ms = TIME_NONE,
       .timer = TIMER_NONE,
+      .touch = TOUCH_NONE,
   };
+  set_serial(lane, &lane->devices[index], serial);
   lane->device_count++;
   table_add(&lane->by_serial, &lane->memory, hash_bytes(serial), index, serial_hash, lane);
   return index;
@@ -253,12 +279,8 @@ void lane_remember_enrollment(struct lane *lane, struct device *device,
   device->enrollment = list->count++;
 }
 
-static void reach_devices(struct lane *lane) {
+static void reach_blocks(struct lane *lane) {
   struct touches *touches = &lane->touches;
-  touches->of_device = lane->memory.resize(lane->memory.context, touches->of_device,
-                                           touches->of_device_capacity * sizeof *touches->of_device,
-                                           lane->device_capacity * sizeof *touches->of_device);
-  touches->of_device_capacity = lane->device_capacity;
   const uint32_t before = touches->has_block_capacity;
   const uint32_t blocks = lane->device_capacity / DEVICE_BLOCK_SIZE + 1;
   touches->has_block =
@@ -271,19 +293,23 @@ static void reach_devices(struct lane *lane) {
 static struct touch *touch_of(struct lane *lane, uint32_t index) {
   struct touches *touches = &lane->touches;
   struct device *device = &lane->devices[index];
-  if (touches->of_device_capacity < lane->device_capacity) {
-    reach_devices(lane);
-  }
-  if (!device->touched) {
+  if (device->touch == TOUCH_NONE) {
+    if (index / DEVICE_BLOCK_SIZE >= touches->has_block_capacity) {
+      reach_blocks(lane);
+    }
     touches->items = memory_grow(&lane->memory, touches->items, touches->count, &touches->capacity,
                                  sizeof *touches->items);
     bool *has_block = &touches->has_block[index / DEVICE_BLOCK_SIZE];
     touches->items[touches->count] = (struct touch){.device = index, .is_block_first = !*has_block};
     *has_block = true;
-    touches->of_device[index] = touches->count++;
-    device->touched = true;
+    device->touch = touches->count++;
   }
-  return &touches->items[touches->of_device[index]];
+  return &touches->items[device->touch];
+}
+
+const struct touch *lane_touch_since(const struct lane *lane, uint32_t index) {
+  const uint32_t touch = lane->devices[index].touch;
+  return touch == TOUCH_NONE ? NULL : &lane->touches.items[touch];
 }
 
 /* Where it was kept before, if it was, stays unused until the next checkpoint. */
@@ -345,7 +371,7 @@ void lane_clear_touches(struct lane *lane) {
   assert(lane->touches.batch_changed_count == 0);
   for (uint32_t i = 0; i < lane->touches.count; i++) {
     const uint32_t index = lane->touches.items[i].device;
-    lane->devices[index].touched = false;
+    lane->devices[index].touch = TOUCH_NONE;
     lane->touches.has_block[index / DEVICE_BLOCK_SIZE] = false;
   }
   lane->touches.count = 0;
@@ -419,14 +445,15 @@ void lane_restore(struct lane *lane, const struct device_image *image) {
   const uint32_t index = lane_add(lane, image->serial);
   assert(lane_device_number(lane, index) == image->number);
   struct device *device = &lane->devices[index];
-  const uint32_t serial = device->serial;
+  const struct device added = *device;
   *device = image->state;
-  device->serial = serial;
+  device->serial_size = added.serial_size;
+  memcpy(device->serial, added.serial, sizeof added.serial);
   device->person = lane_person(lane, image->subject);
   device->os_version = INDEX_NONE;
   device->enrollment = INDEX_NONE;
   device->timer = TIMER_NONE;
-  device->touched = false;
+  device->touch = TOUCH_NONE;
   lane_set_os_version(lane, device, image->os_version);
   assert(image->enrollment_ids.size % EVENT_ID_SIZE == 0);
   for (size_t end = image->enrollment_ids.size; end > 0; end -= EVENT_ID_SIZE) {

@@ -26,7 +26,7 @@ struct versions {
   struct table by_text;
 };
 
-/* Texts that are never given back, one after the other: a length byte, then the bytes. */
+/* Those that do not fit beside their devices, one after the other; never given back. */
 struct serials {
   uint8_t *bytes;
   uint32_t size, capacity;
@@ -72,11 +72,11 @@ struct touch {
   uint32_t traceparent, traceparent_size; /* in the touches' texts */
 };
 
+enum { TOUCH_NONE = UINT32_MAX };
+
 struct touches {
   struct touch *items;
   uint32_t count, capacity;
-  uint32_t *of_device; /* parallel to the lane's devices; meaningful while `touched` */
-  uint32_t of_device_capacity;
   bool *has_block; /* by block: one of its devices is among the items */
   uint32_t has_block_capacity;
   /* Those with is_batch_changed, in the order of their first change: indexes of items. */
@@ -132,6 +132,12 @@ void lane_reserve(struct lane *lane, uint32_t device_count);
 
 /* The device with that serial, or INDEX_NONE. */
 uint32_t lane_find(const struct lane *lane, struct span serial);
+
+/* Fetches into the caches what a look-up of a serial will read that comes some messages later: the
+ * first what leads to the device, the second, when that has arrived, the device. Measured in
+ * docs/profile.md. */
+void lane_prefetch_slot(const struct lane *lane, struct span serial);
+void lane_prefetch_device(const struct lane *lane, struct span serial);
 
 /* Adds a device with that serial, which is new, in the state of one never enrolled; its index. */
 uint32_t lane_add(struct lane *lane, struct span serial);
@@ -193,6 +199,10 @@ void lane_schedule(struct lane *lane, uint32_t index);
 /* The same for every device, after a change of what they all depend on. Those that have another
  * time now are touched. */
 void lane_reschedule(struct lane *lane, const struct cause *cause);
+
+/* What is noted of the device since the last checkpoint, valid until the next note; NULL: nothing.
+ */
+const struct touch *lane_touch_since(const struct lane *lane, uint32_t index);
 
 /* Notes that the batch being decided changed the device: `is_changed` when its Device record
  * shows it. Returns the note, valid until the next one. */

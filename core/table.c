@@ -57,6 +57,21 @@ uint32_t table_find(const struct table *table, uint64_t hash, struct span key, t
   }
 }
 
+void table_prefetch(const struct table *table, uint64_t hash) {
+  if (table->slots != NULL) {
+    __builtin_prefetch(&table->slots[(uint32_t)hash & table->mask]);
+  }
+}
+
+static bool equal_by_tag(const void *context, uint32_t index, struct span key) {
+  (void)context, (void)index, (void)key;
+  return true;
+}
+
+uint32_t table_guess(const struct table *table, uint64_t hash) {
+  return table_find(table, hash, (struct span){0}, equal_by_tag, NULL);
+}
+
 static void put(struct table *table, uint64_t hash, uint32_t index) {
   uint32_t at = (uint32_t)hash & table->mask;
   while (table->slots[at].index != INDEX_NONE) {

@@ -38,6 +38,13 @@ void table_reserve(struct table *table, const struct memory *memory, uint32_t co
 uint32_t table_find(const struct table *table, uint64_t hash, struct span key, table_equal_fn equal,
                     const void *context);
 
+/* Fetches into the caches what a look-up of that hash will begin with. */
+void table_prefetch(const struct table *table, uint64_t hash);
+
+/* The index that table_find would hold against the key first, or INDEX_NONE: whose item it is
+ * worth fetching. */
+uint32_t table_guess(const struct table *table, uint64_t hash);
+
 /* Adds an item whose key is not in the table. `rehash` gives items' hashes when it grows. */
 void table_add(struct table *table, const struct memory *memory, uint64_t hash, uint32_t index,
                table_hash_fn rehash, const void *context);

@@ -5,6 +5,8 @@
 
 #include "core/span.h"
 
+#include <endian.h>
+
 struct buffer {
   uint8_t *data;
   size_t size;
@@ -38,24 +40,19 @@ static inline void buffer_append_u8(struct buffer *buffer, uint8_t value) {
   buffer->size += 1;
 }
 
-static inline void buffer_append_big_endian(struct buffer *buffer, uint64_t value, size_t size) {
-  uint8_t *at = buffer_reserve(buffer, size);
-  for (size_t i = 0; i < size; i++) {
-    at[i] = (uint8_t)(value >> (8 * (size - 1 - i)));
-  }
-  buffer->size += size;
-}
-
 static inline void buffer_append_u16(struct buffer *buffer, uint16_t value) {
-  buffer_append_big_endian(buffer, value, 2);
+  const uint16_t ordered = htobe16(value);
+  buffer_append(buffer, &ordered, sizeof ordered);
 }
 
 static inline void buffer_append_u32(struct buffer *buffer, uint32_t value) {
-  buffer_append_big_endian(buffer, value, 4);
+  const uint32_t ordered = htobe32(value);
+  buffer_append(buffer, &ordered, sizeof ordered);
 }
 
 static inline void buffer_append_u64(struct buffer *buffer, uint64_t value) {
-  buffer_append_big_endian(buffer, value, 8);
+  const uint64_t ordered = htobe64(value);
+  buffer_append(buffer, &ordered, sizeof ordered);
 }
 
 /* Empties it and, when it has grown beyond `capacity_max` bytes, gives its memory back. */

@@ -43,9 +43,9 @@ static void follow(void *context) {
   if (as_of->serial != NULL && as_of->index == INDEX_NONE) {
     as_of->index = lane_find(lane, span_text(as_of->serial));
   }
-  if (as_of->index < lane->device_count && lane->devices[as_of->index].touched) {
-    const struct touch *touch = &lane->touches.items[lane->touches.of_device[as_of->index]];
-    if (touch->is_changed) {
+  if (as_of->index < lane->device_count) {
+    const struct touch *touch = lane_touch_since(lane, as_of->index);
+    if (touch != NULL && touch->is_changed) {
       as_of->touch = *touch;
       as_of->touch.traceparent_size = 0;
     }

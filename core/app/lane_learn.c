@@ -2,6 +2,15 @@
 #include "core/app/lane_task_internal.h"
 #include "core/app/log.h"
 
+/* How far ahead the caches are filled, in messages of the same topic. */
+enum { SLOT_AHEAD = 16, DEVICE_AHEAD = 8 };
+
+/* Devices of a lane; with fewer the caches hold so much that looking ahead gains nothing. The
+ * simulator has its own limit, so that it looks ahead, too. */
+#ifndef LARGE_LANE
+#define LARGE_LANE 100000
+#endif
+
 /* Under a recorded environment an id that it does not have was unknown: nobody is asked. */
 static bool is_askable(const struct lane_task *task, enum topic topic) {
   const struct intake *intake = &task->intakes[topic];
@@ -28,9 +37,27 @@ static void ask(struct lane_task *task, enum topic topic) {
   intake_reconsider(intake);
 }
 
+/* The keys of what comes next are the serials it is about. */
+static void look_ahead(const struct lane_task *task, enum topic topic) {
+  const struct lane *lane = &task->resources.state->lane;
+  const struct source *source = task->intakes[topic].source;
+  if (lane->device_count >= LARGE_LANE && source != NULL && topic != TOPIC_CONTROL) {
+    source_prefetch(source);
+    const struct span far = source_key_ahead(source, SLOT_AHEAD);
+    const struct span near = source_key_ahead(source, DEVICE_AHEAD);
+    if (far.size > 0) {
+      lane_prefetch_slot(lane, far);
+    }
+    if (near.size > 0) {
+      lane_prefetch_device(lane, near);
+    }
+  }
+}
+
 enum status lane_refresh(struct lane_task *task, enum topic topic, struct error *error) {
   const enum status status = intake_refresh(&task->intakes[topic], &task->options.rules, error);
   task->asked_ids[topic] = SCHEMA_ID_NONE;
+  look_ahead(task, topic);
   if (status == STATUS_OK && is_askable(task, topic)) {
     ask(task, topic);
   }

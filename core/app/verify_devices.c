@@ -90,7 +90,7 @@ static struct device_note *note_of(struct verify *verify, uint32_t index) {
 }
 
 void verify_note_devices(struct verify *verify) {
-  const struct touches *touches = &replay_state(verify->replay)->lane.touches;
+  const struct lane *lane = &replay_state(verify->replay)->lane;
   struct outgoing record;
   size_t position = 0;
   while (outgoing_next(replay_records(verify->replay), &position, &record)) {
@@ -99,7 +99,7 @@ void verify_note_devices(struct verify *verify) {
     }
     const uint32_t index = index_of(verify, record.key);
     assert(index != INDEX_NONE);
-    const struct touch *touch = &touches->items[touches->of_device[index]];
+    const struct touch *touch = lane_touch_since(lane, index);
     struct device_note *note = note_of(verify, index);
     note->seq = touch->seq;
     note->at_ms = touch->at_ms;

@@ -498,7 +498,7 @@ static void check_devices(const struct oracle *oracle) {
     uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
     struct device_image image;
     struct buffer expected = {0};
-    lane_image(lane, i, &lane->touches.items[lane->touches.of_device[i]], ids, &image);
+    lane_image(lane, i, lane_touch_since(lane, i), ids, &image);
     store_append_device(&expected, &image);
     const struct span row = database_device(oracle->lane, image.number);
     for (const char *name = store_device_columns; name != NULL;) {
@@ -531,7 +531,7 @@ static void check_device_topic(const struct oracle *oracle) {
     struct buffer record = {0};
     struct outgoing expected;
     size_t position = 0;
-    lane_image(lane, i, &lane->touches.items[lane->touches.of_device[i]], ids, &image);
+    lane_image(lane, i, lane_touch_since(lane, i), ids, &image);
     encode_device(&oracle->encoding, &image, (struct span){0}, &record);
     const bool is_there = outgoing_next(buffer_span(&record), &position, &expected);
     assert(is_there);

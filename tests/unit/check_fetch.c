@@ -154,6 +154,37 @@ START_TEST(an_earlier_source_leaves_nothing_to_a_later_one) {
 }
 END_TEST
 
+START_TEST(keys_ahead_are_those_of_what_comes) {
+  enum { COUNT = 50 };
+  char key[8];
+  for (int n = 0; n < COUNT; n++) {
+    snprintf(key, sizeof key, "K%d", n);
+    ck_assert(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC("t"), RD_KAFKA_V_PARTITION(0),
+                                RD_KAFKA_V_KEY(key, strlen(key)), RD_KAFKA_V_VALUE("value", 5),
+                                RD_KAFKA_V_END) == RD_KAFKA_RESP_ERR_NO_ERROR);
+  }
+  ck_assert(rd_kafka_flush(producer, DEADLINE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR);
+  struct fetch *fetch = open_reader();
+  struct source *source = open_source(fetch, 0, 0);
+  size_t seen_ahead = 0;
+  for (int n = 0; n < COUNT; n++) {
+    wait_for_record(source);
+    source_prefetch(source); /* beyond what is at hand, too */
+    for (size_t ahead = 0; ahead < 3; ahead++) {
+      const struct span is = source_key_ahead(source, ahead);
+      snprintf(key, sizeof key, "K%d", n + (int)ahead);
+      ck_assert(span_equal(is, span_text(key)) || (ahead > 0 && is.size == 0));
+      seen_ahead += ahead > 0 && is.size > 0;
+    }
+    source_pop(source);
+  }
+  ck_assert_uint_gt(seen_ahead, 0);
+  ck_assert_uint_eq(source_key_ahead(source, 0).size, 0);
+  source_close(source);
+  fetch_close(fetch);
+}
+END_TEST
+
 static struct fetch_client *take_client(void) {
   struct fetch_client *client = NULL;
   struct error error;
@@ -296,6 +327,7 @@ int main(void) {
   tcase_add_checked_fixture(tests, setup, teardown);
   tcase_add_test(tests, a_reader_that_leaves_does_not_disturb_another);
   tcase_add_test(tests, an_earlier_source_leaves_nothing_to_a_later_one);
+  tcase_add_test(tests, keys_ahead_are_those_of_what_comes);
   tcase_add_test(tests, who_comes_after_a_failure_gets_another_client);
   tcase_add_test(tests, the_end_of_what_one_reads_by_oneself_is_known_at_once);
   tcase_add_test(tests, what_is_far_behind_is_read_by_another_client_until_its_end);

@@ -87,6 +87,38 @@ START_TEST(many_devices_are_found_by_serials_of_any_length) {
 }
 END_TEST
 
+/* As a copy, as changes are made, and put back in another lane. */
+START_TEST(a_serial_of_any_length_goes_with_its_device) {
+  struct lane *lane = &fixture.lane;
+  char serial[SERIAL_SIZE_MAX + 1];
+  memset(serial, 'S', sizeof serial - 1);
+  serial[sizeof serial - 1] = '\0';
+  for (size_t size = 1; size <= SERIAL_SIZE_MAX; size++) {
+    lane_prefetch_slot(lane, span_of(serial, size));
+    lane_prefetch_device(lane, span_of(serial, size));
+    const uint32_t index = lane_add(lane, span_of(serial, size));
+    lane_prefetch_device(lane, span_of(serial, size));
+    lane->devices[index].person = lane_person(lane, (const uint8_t[SUBJECT_SIZE]){1});
+  }
+  struct lane restored;
+  lane_init(&restored, lane->number, lane->count, policy_default(), &fixture.memory);
+  lane_add(&restored, span_text("a first one that is long, so that places differ"));
+  for (uint32_t index = 0; index < lane->device_count; index++) {
+    const struct device next = lane->devices[index];
+    ck_assert(span_equal(lane_serial(lane, &next), span_of(serial, index + 1)));
+    uint8_t ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE];
+    struct device_image image;
+    lane_image(lane, index, NULL, ids, &image);
+    image.number = lane_device_number(&restored, index + 1);
+    lane_restore(&restored, &image);
+    ck_assert_uint_eq(lane_find(&restored, span_of(serial, index + 1)), index + 1);
+  }
+  /* Each of the long ones is kept once. */
+  ck_assert_uint_eq(restored.serials.size, lane->serials.size + 47);
+  lane_fini(&restored);
+}
+END_TEST
+
 START_TEST(numbers_interleave_over_lanes) {
   enum { LANE_COUNT = 4, DEVICE_COUNT = 300 };
   bool is_given[LANE_COUNT * DEVICE_COUNT + 1] = {false};
@@ -297,8 +329,8 @@ START_TEST(a_batch_touches_a_device_once) {
   lane_end_batch(lane);
   lane_clear_touches(lane);
   ck_assert_uint_eq(lane->touches.count, 0);
-  ck_assert(!lane->devices[a].touched);
-  ck_assert(!lane->devices[b].touched);
+  ck_assert_ptr_null(lane_touch_since(lane, a));
+  ck_assert_ptr_null(lane_touch_since(lane, b));
   lane_touch(lane, b, true, &second);
   ck_assert_uint_eq(lane->touches.items[0].device, b);
 }
@@ -530,9 +562,9 @@ static void check_same_image(const struct lane *a, const struct lane *b, uint32_
   ck_assert_int_eq(image[0].next_timer, image[1].next_timer);
   for (size_t i = 0; i < 2; i++) {
     /* Indexes into tables of its own lane. */
-    image[i].state.serial = image[i].state.person = image[i].state.os_version = 0;
-    image[i].state.enrollment = image[i].state.timer = 0;
-    image[i].state.touched = false;
+    image[i].state.person = image[i].state.os_version = image[i].state.enrollment = 0;
+    image[i].state.timer = image[i].state.touch = 0;
+    memset(image[i].state.serial, 0, sizeof image[i].state.serial);
   }
   ck_assert_mem_eq(&image[0].state, &image[1].state, sizeof image[0].state);
 }
@@ -602,6 +634,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, an_empty_lane_holds_nothing);
   tcase_add_test(tests, a_device_starts_without_anything);
   tcase_add_test(tests, many_devices_are_found_by_serials_of_any_length);
+  tcase_add_test(tests, a_serial_of_any_length_goes_with_its_device);
   tcase_add_test(tests, numbers_interleave_over_lanes);
   tcase_add_test(tests, version_texts_are_shared_and_given_back);
   tcase_add_test(tests, version_texts_that_come_and_go_take_no_room);

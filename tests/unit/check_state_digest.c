@@ -99,7 +99,7 @@ END_TEST
 static bool is_place(size_t at) {
   static const struct {
     size_t at, size;
-  } places[] = {{offsetof(struct device, serial), sizeof(uint32_t)},
+  } places[] = {{offsetof(struct device, touch), sizeof(uint32_t)},
                 {offsetof(struct device, person), sizeof(uint32_t)},
                 {offsetof(struct device, os_version), sizeof(uint32_t)},
                 {offsetof(struct device, enrollment), sizeof(uint32_t)},
@@ -109,7 +109,7 @@ static bool is_place(size_t at) {
       return true;
     }
   }
-  /* Behind the last whole number: bits that are flags, then marks and spare room. */
+  /* Behind the last whole number: bits that are flags, and the serial. */
   return at > offsetof(struct device, wipe);
 }
 

@@ -111,6 +111,23 @@ START_TEST(colliding_items_are_told_apart) {
 }
 END_TEST
 
+START_TEST(a_guess_is_the_first_with_that_tag) {
+  const uint64_t hash = UINT64_C(0x1234567800000005);
+  table_prefetch(&fixture.table, hash);
+  ck_assert_uint_eq(table_guess(&fixture.table, hash), INDEX_NONE);
+  for (uint32_t i = 0; i < 2; i++) {
+    fixture.items->hashes[i] = hash;
+    add(i);
+  }
+  table_prefetch(&fixture.table, hash);
+  ck_assert_uint_eq(table_guess(&fixture.table, hash), 0);
+  ck_assert_uint_eq(find(1), 1);
+  ck_assert_uint_eq(table_guess(&fixture.table, hash ^ UINT64_C(1) << 32), INDEX_NONE);
+  take_out(0);
+  ck_assert_uint_eq(table_guess(&fixture.table, hash), 1);
+}
+END_TEST
+
 START_TEST(random_changes_agree_with_a_list) {
   uint64_t state = (uint64_t)_i + 1;
   uint32_t count = 0;
@@ -179,6 +196,7 @@ static Suite *suite(void) {
   tcase_add_test(tests, an_empty_table_finds_nothing);
   tcase_add_test(tests, a_table_grows_and_finds_all);
   tcase_add_test(tests, colliding_items_are_told_apart);
+  tcase_add_test(tests, a_guess_is_the_first_with_that_tag);
   tcase_add_loop_test(tests, random_changes_agree_with_a_list, 0, 3);
   tcase_add_test(tests, hashes_see_every_byte_and_the_size);
   tcase_add_test(tests, blocks_grow_by_half);
