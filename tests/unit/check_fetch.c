@@ -156,7 +156,7 @@ END_TEST
 
 START_TEST(keys_ahead_are_those_of_what_comes) {
   enum { COUNT = 50 };
-  char key[8];
+  char key[16];
   for (int n = 0; n < COUNT; n++) {
     snprintf(key, sizeof key, "K%d", n);
     ck_assert(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC("t"), RD_KAFKA_V_PARTITION(0),

@@ -151,6 +151,9 @@ class Place:
             self.session.close()
         with psycopg.connect(PG, autocommit=True) as connection:
             connection.execute('DROP DATABASE IF EXISTS "%s" WITH (FORCE)' % self.name)
+        self.drop_topics(*keep)
+
+    def drop_topics(self, *keep):
         gone = {name for name in self.topics() if name[len(self.prefix):] not in keep}
         if gone:
             for future in ADMIN.delete_topics(list(gone)).values():
