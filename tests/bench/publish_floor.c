@@ -20,7 +20,14 @@ enum {
   BATCH_COUNT = 10000,
   PARTITIONS_MAX = 64,
   NAME_SIZE = 256,
+  TOPICS_MAX = 16,
   POLL_INTERVAL = 1000, /* records */
+};
+
+/* A topic as the consumer knows it and as each producer does. */
+struct topic {
+  const rd_kafka_topic_t *read;
+  rd_kafka_topic_t *written[PARTITIONS_MAX];
 };
 
 /* Of one partition, in the order in which they were read: topic after topic. */
@@ -31,6 +38,8 @@ struct records {
 
 static struct records lanes[PARTITIONS_MAX];
 static int lane_count;
+static struct topic topics[TOPICS_MAX];
+static size_t topic_count;
 
 static void die(const char *what, const char *reason) {
   fprintf(stderr, "publish_floor: %s: %s\n", what, reason);
@@ -96,7 +105,21 @@ static void add_topic(rd_kafka_t *consumer, const char *topic,
   rd_kafka_topic_destroy(handle);
 }
 
+static struct topic *topic_of(const rd_kafka_message_t *message) {
+  for (size_t i = 0; i < topic_count; i++) {
+    if (topics[i].read == message->rkt) {
+      return &topics[i];
+    }
+  }
+  if (topic_count == TOPICS_MAX) {
+    die(rd_kafka_topic_name(message->rkt), "a topic too many");
+  }
+  topics[topic_count].read = message->rkt;
+  return &topics[topic_count++];
+}
+
 static void keep(rd_kafka_message_t *message) {
+  (void)topic_of(message);
   struct records *const records = &lanes[message->partition];
   if (records->count == records->capacity) {
     records->capacity = records->capacity * 2 + 1024;
@@ -157,34 +180,39 @@ static rd_kafka_t *producer_open(const char *bootstrap, const char *prefix, int 
   return client_of(RD_KAFKA_PRODUCER, conf);
 }
 
-static void produce(rd_kafka_t *producer, const char *topic, const rd_kafka_message_t *message) {
+static void open_topics(rd_kafka_t *producer, int lane, const char *prefix, size_t prefix_size) {
+  for (size_t i = 0; i < topic_count; i++) {
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "%s%s", prefix, rd_kafka_topic_name(topics[i].read) + prefix_size);
+    topics[i].written[lane] = rd_kafka_topic_new(producer, name, NULL);
+  }
+}
+
+static void produce(rd_kafka_t *producer, int lane, const rd_kafka_message_t *message) {
   rd_kafka_timestamp_type_t type;
   rd_kafka_headers_t *headers = NULL;
   rd_kafka_headers_t *copied = NULL;
   if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
     copied = rd_kafka_headers_copy(headers);
   }
-  const rd_kafka_resp_err_t code =
-      rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(message->partition),
-                        RD_KAFKA_V_MSGFLAGS(0), RD_KAFKA_V_KEY(message->key, message->key_len),
-                        RD_KAFKA_V_VALUE(message->payload, message->len),
-                        RD_KAFKA_V_TIMESTAMP(rd_kafka_message_timestamp(message, &type)),
-                        RD_KAFKA_V_HEADERS(copied), RD_KAFKA_V_END);
+  const rd_kafka_resp_err_t code = rd_kafka_producev(
+      producer, RD_KAFKA_V_RKT(topic_of(message)->written[lane]), RD_KAFKA_V_PARTITION(lane),
+      RD_KAFKA_V_MSGFLAGS(0), RD_KAFKA_V_KEY(message->key, message->key_len),
+      RD_KAFKA_V_VALUE(message->payload, message->len),
+      RD_KAFKA_V_TIMESTAMP(rd_kafka_message_timestamp(message, &type)), RD_KAFKA_V_HEADERS(copied),
+      RD_KAFKA_V_END);
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    die(topic, rd_kafka_err2str(code));
+    die(rd_kafka_topic_name(message->rkt), rd_kafka_err2str(code));
   }
 }
 
 /* A transaction takes every so-manieth record, so that each has all topics, as batches have. */
-static void publish(rd_kafka_t *producer, const struct records *records, size_t first, size_t step,
-                    const char *prefix, size_t prefix_size) {
+static void publish(rd_kafka_t *producer, int lane, size_t first, size_t step) {
+  const struct records *const records = &lanes[lane];
   need(rd_kafka_begin_transaction(producer), "begin");
   size_t count = 0;
   for (size_t i = first; i < records->count; i += step) {
-    char topic[NAME_SIZE];
-    snprintf(topic, sizeof topic, "%s%s", prefix,
-             rd_kafka_topic_name(records->items[i]->rkt) + prefix_size);
-    produce(producer, topic, records->items[i]);
+    produce(producer, lane, records->items[i]);
     if (++count % POLL_INTERVAL == 0) {
       rd_kafka_poll(producer, 0);
     }
@@ -223,6 +251,7 @@ int main(int argc, char **argv) {
   rd_kafka_t *producers[PARTITIONS_MAX];
   for (int lane = 0; lane < lane_count; lane++) {
     producers[lane] = producer_open(argv[1], argv[4], lane);
+    open_topics(producers[lane], lane, argv[4], strlen(prefix));
     need(rd_kafka_init_transactions(producers[lane], TIMEOUT_MS), "init");
   }
   puts("read");
@@ -232,7 +261,7 @@ int main(int argc, char **argv) {
   size_t count = 0;
   for (int lane = 0; lane < lane_count; lane++) {
     for (size_t i = 0; i < transactions; i++) {
-      publish(producers[lane], &lanes[lane], i, transactions, argv[4], strlen(prefix));
+      publish(producers[lane], lane, i, transactions);
     }
     count += lanes[lane].count;
   }
