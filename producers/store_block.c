@@ -5,7 +5,6 @@ enum {
   COLUMN_COUNT = 7,
   INT2_OID = 21,
   TIMESTAMPTZ_OID = 1184,
-  DATE_SIZE = 12,       /* an element: its length, 4 bytes, and the time */
   ARRAY_HEAD_SIZE = 20, /* dimensions, nulls, type, length, lower bound: 4 bytes each */
 };
 
@@ -37,19 +36,13 @@ static void put_dates(struct buffer *rows, const struct device_block *block, enu
     return;
   }
   put_array_head(rows, block->count, 8, TIMESTAMPTZ_OID);
-  uint8_t *at = buffer_reserve(rows, block->count * DATE_SIZE);
   for (uint32_t i = 0; i < block->count; i++) {
     const int64_t at_ms = dates[i];
     assert(at_ms == TIME_NONE || (at_ms >= -EVENT_TIME_MAX_MS && at_ms <= EVENT_TIME_MAX_MS));
-    const uint32_t size = htobe32(8);
-    const uint64_t time =
-        htobe64(at_ms == TIME_NONE ? (uint64_t)INT64_MIN /* -infinity */
-                                   : (uint64_t)((at_ms - POSTGRES_EPOCH_MS) * 1000));
-    memcpy(at, &size, sizeof size);
-    memcpy(at + sizeof size, &time, sizeof time);
-    at += DATE_SIZE;
+    buffer_append_u32(rows, 8);
+    buffer_append_u64(rows, at_ms == TIME_NONE ? (uint64_t)INT64_MIN /* -infinity */
+                                               : (uint64_t)((at_ms - POSTGRES_EPOCH_MS) * 1000));
   }
-  rows->size += block->count * DATE_SIZE;
 }
 
 static void put_timers(struct buffer *rows, const struct device_block *block) {

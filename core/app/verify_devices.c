@@ -100,6 +100,7 @@ void verify_note_devices(struct verify *verify) {
     const uint32_t index = index_of(verify, record.key);
     assert(index != INDEX_NONE);
     const struct touch *touch = lane_touch_since(lane, index);
+    assert(touch != NULL); /* a replay keeps its notes as long as its records */
     struct device_note *note = note_of(verify, index);
     note->seq = touch->seq;
     note->at_ms = touch->at_ms;

@@ -2,6 +2,7 @@
 
 MUSTER, KAFKA, PG, HTTP, KAFKA_PID and PG_PID come from scripts/bench."""
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -9,6 +10,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -121,6 +123,16 @@ def floor_of(topics):
     return json.loads(run_quietly(BIN + "/consume_floor", KAFKA, *topics))
 
 
+@contextlib.contextmanager
+def subject_key():
+    """A key of its own, for what decides again what a run has decided."""
+    with tempfile.NamedTemporaryFile() as key:
+        key.write(b"the key of this bench, of 32 bytes")
+        key.flush()
+        os.environ["MUSTER_PRIVACY__SUBJECT_KEY_FILE"] = key.name
+        yield
+
+
 # Topics, a group, a database; and muster there. ------------------------------------------------
 
 
@@ -151,9 +163,6 @@ class Place:
             self.session.close()
         with psycopg.connect(PG, autocommit=True) as connection:
             connection.execute('DROP DATABASE IF EXISTS "%s" WITH (FORCE)' % self.name)
-        self.drop_topics(*keep)
-
-    def drop_topics(self, *keep):
         gone = {name for name in self.topics() if name[len(self.prefix):] not in keep}
         if gone:
             for future in ADMIN.delete_topics(list(gone)).values():

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import tempfile
 
 import psycopg
 
@@ -14,6 +13,7 @@ import backlog
 import common
 import load
 import state
+import verify
 
 TABLES = ("person", "device_row", "device_block", "result_row")
 OUTPUTS = ("compliance-changes", "notifications", "access-decisions", "tickets", "licenses", "actions", "audit", "dead-letters", "devices", "journal")
@@ -37,20 +37,15 @@ def floor_of_reading():
     return dict(part(spent, found["cpu_seconds"]), messages_per_s=found["messages"] / found["seconds"])
 
 
-def floor_of_deciding(place):
+def floor_of_deciding(place, sent):
     """Reading, merging, decoding and deciding, as a replay does; the broker's share is that of reading."""
-    settings = [word for word in place.command() if "=" in word]
-    before = os.times()
-    common.run_quietly(common.BIN + "/decide_only", place.partitions, *settings)
-    after = os.times()
-    return part(cpu_seconds=after.children_user + after.children_system - before.children_user - before.children_system)
+    _, cpu_seconds, _ = verify.decide_only(place, place.partitions, sent)
+    return part(cpu_seconds=cpu_seconds)
 
 
-def floor_of_publishing(place):
+def floor_of_publishing(place, other):
     """The records that the run has published, once more, in as many transactions as it had batches."""
     batches = place.query("SELECT count(*) FROM muster.journal_row")[0]
-    other = common.Place(place.name + "_again", place.partitions)
-    other.make_topics()
     command = (common.BIN + "/publish_floor", common.KAFKA, max(1, round(batches / place.partitions)), place.prefix, other.prefix, *OUTPUTS)
     process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if process.stdout.readline() != "read\n":
@@ -60,17 +55,11 @@ def floor_of_publishing(place):
     if process.returncode != 0:
         raise common.Failed("publish_floor: exit %d" % process.returncode)
     found = json.loads(said)
-    row = part(spent, found["cpu_seconds"])
-    other.drop_topics()
-    return dict(row, records=found["records"], transactions=found["transactions"])
+    return dict(part(spent, found["cpu_seconds"]), records=found["records"], transactions=found["transactions"])
 
 
-def floor_of_storing(place):
-    """The rows as they are in the end, once each, by COPY into tables of another database."""
-    other = common.Place(place.name + "_again", place.partitions)
-    with psycopg.connect(common.PG, autocommit=True) as connection:
-        connection.execute('CREATE DATABASE "%s"' % other.name)
-    common.run_quietly(*other.command("migrate"))
+def floor_of_storing(place, other):
+    """The rows as they are in the end, once each, by COPY into the tables of another database."""
     copies = {}
     with psycopg.connect(place.dsn) as connection:
         for table in TABLES:
@@ -83,20 +72,21 @@ def floor_of_storing(place):
         for table, rows in copies.items():
             with connection.cursor().copy("COPY muster.%s FROM STDIN (FORMAT binary)" % table) as copy:
                 copy.write(rows.getbuffer())
-    row = part(spent)
-    with psycopg.connect(common.PG, autocommit=True) as connection:
-        connection.execute('DROP DATABASE "%s" WITH (FORCE)' % other.name)
-    return row
+    return part(spent)
 
 
 def one_run(number, options, sent):
     place = common.Place("floors_%d" % number, options.partitions, backlog.PREFIX)
+    other = common.Place(place.name + "_again", place.partitions)
     place.make()
+    other.make()
     parts = {"read": floor_of_reading()}
     run = backlog.work_off(place, options.log)
     backlog.check(run, place, sent)
     parts["job"] = with_total({name: run[name] for name, _, _ in COLUMNS[:3]})
-    parts["decide"], parts["publish"], parts["store"] = floor_of_deciding(place), floor_of_publishing(place), floor_of_storing(place)
+    parts["decide"], parts["publish"] = floor_of_deciding(place, sent), floor_of_publishing(place, other)
+    parts["store"] = floor_of_storing(place, other)
+    other.drop()
     place.drop(*load.TOPICS)
     floor = {name: sum(parts[of][name] for of in ("decide", "publish", "store")) for name, _, _ in COLUMNS[:3]}
     floor["kafka_cpu_seconds"] += parts["read"]["kafka_cpu_seconds"]
@@ -105,10 +95,7 @@ def one_run(number, options, sent):
 
 
 def measure(options):
-    with tempfile.NamedTemporaryFile() as key:
-        key.write(b"the key of this bench, of 32 bytes")
-        key.flush()
-        os.environ["MUSTER_PRIVACY__SUBJECT_KEY_FILE"] = key.name
+    with common.subject_key():
         common.Place("bench", options.partitions).make_topics()
         sent = sum(state.send(backlog.PREFIX, options.devices, options.rounds)["messages"].values())
         print("%d messages of %d devices" % (sent, options.devices))

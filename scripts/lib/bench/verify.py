@@ -5,7 +5,6 @@ lengths of the log."""
 import json
 import os
 import subprocess
-import tempfile
 import time
 
 import common
@@ -32,13 +31,19 @@ def watched(command):
     return json.loads(text), seconds, usage.ru_utime + usage.ru_stime, rss_mib
 
 
-def one_pair(place, jobs, sent):
-    """Both, one after the other: the same log in the same caches."""
-    load = os.getloadavg()[0]
+def decide_only(place, jobs, sent):
+    """The log decided again and nothing else: seconds, CPU seconds and the peak of memory."""
     settings = [word for word in place.command() if "=" in word]
     decided, seconds, cpu, rss = watched([common.BIN + "/decide_only", str(jobs), *settings])
     if decided["messages"] != sent:
         raise common.Failed("%d messages decided of %d" % (decided["messages"], sent))
+    return seconds, cpu, rss
+
+
+def one_pair(place, jobs, sent):
+    """Both, one after the other: the same log in the same caches."""
+    load = os.getloadavg()[0]
+    seconds, cpu, rss = decide_only(place, jobs, sent)
     run = {"decide_seconds": seconds, "decide_cpu_seconds": cpu, "decide_rss_mib": rss, "load": load}
     lanes, seconds, cpu, rss = watched(place.command("replay", "verify", "--jobs", jobs, "-o", "json"))
     if sum(lane["messages"] for lane in lanes) != sent or {lane["verdict"] for lane in lanes} != {"verified"}:
@@ -61,10 +66,7 @@ def make_log(name, options, rounds):
 
 
 def measure(options):
-    with tempfile.NamedTemporaryFile() as key:
-        key.write(b"the key of this bench, of 32 bytes")
-        key.flush()
-        os.environ["MUSTER_PRIVACY__SUBJECT_KEY_FILE"] = key.name
+    with common.subject_key():
         found = {}
         table = None
         for name, rounds in (("short", max(1, options.rounds // 5)), ("long", options.rounds)):
