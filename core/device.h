@@ -96,6 +96,11 @@ enum device_date {
   DEVICE_DATE_COUNT
 };
 
+struct device_dates {
+  int64_t at_ms[DEVICE_DATE_COUNT]; /* TIME_NONE: never */
+  uint8_t next_timer;               /* enum timer_kind */
+};
+
 /* Of `count` devices of a lane from index DEVICE_BLOCK_SIZE * number on; only a lane's last block
  * may be short. */
 struct device_block {

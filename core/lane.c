@@ -42,8 +42,7 @@ void lane_fini(struct lane *lane) {
   release(memory, lane->touches.texts, lane->touches.texts_capacity);
   release(memory, lane->touches.batch_changed,
           lane->touches.batch_changed_capacity * sizeof *lane->touches.batch_changed);
-  release(memory, lane->touches.has_block,
-          lane->touches.has_block_capacity * sizeof *lane->touches.has_block);
+  release(memory, lane->touches.of_block, lane->touches.of_block_capacity);
   table_fini(&lane->by_serial, memory);
   table_fini(&lane->versions.by_text, memory);
   table_fini(&lane->persons.by_subject, memory);
@@ -281,27 +280,26 @@ void lane_remember_enrollment(struct lane *lane, struct device *device,
 
 static void reach_blocks(struct lane *lane) {
   struct touches *touches = &lane->touches;
-  const uint32_t before = touches->has_block_capacity;
+  const uint32_t before = touches->of_block_capacity;
   const uint32_t blocks = lane->device_capacity / DEVICE_BLOCK_SIZE + 1;
-  touches->has_block =
-      lane->memory.resize(lane->memory.context, touches->has_block,
-                          before * sizeof *touches->has_block, blocks * sizeof *touches->has_block);
-  memset(touches->has_block + before, 0, (blocks - before) * sizeof *touches->has_block);
-  touches->has_block_capacity = blocks;
+  touches->of_block = lane->memory.resize(lane->memory.context, touches->of_block, before, blocks);
+  memset(touches->of_block + before, 0, blocks - before);
+  touches->of_block_capacity = blocks;
 }
 
 static struct touch *touch_of(struct lane *lane, uint32_t index) {
   struct touches *touches = &lane->touches;
   struct device *device = &lane->devices[index];
   if (device->touch == TOUCH_NONE) {
-    if (index / DEVICE_BLOCK_SIZE >= touches->has_block_capacity) {
+    if (index / DEVICE_BLOCK_SIZE >= touches->of_block_capacity) {
       reach_blocks(lane);
     }
     touches->items = memory_grow(&lane->memory, touches->items, touches->count, &touches->capacity,
                                  sizeof *touches->items);
-    bool *has_block = &touches->has_block[index / DEVICE_BLOCK_SIZE];
-    touches->items[touches->count] = (struct touch){.device = index, .is_block_first = !*has_block};
-    *has_block = true;
+    uint8_t *of_block = &touches->of_block[index / DEVICE_BLOCK_SIZE];
+    touches->items[touches->count] =
+        (struct touch){.device = index, .is_block_first = *of_block == 0};
+    *of_block = *of_block == 0 ? 1 : 2;
     device->touch = touches->count++;
   }
   return &touches->items[device->touch];
@@ -372,7 +370,7 @@ void lane_clear_touches(struct lane *lane) {
   for (uint32_t i = 0; i < lane->touches.count; i++) {
     const uint32_t index = lane->touches.items[i].device;
     lane->devices[index].touch = TOUCH_NONE;
-    lane->touches.has_block[index / DEVICE_BLOCK_SIZE] = false;
+    lane->touches.of_block[index / DEVICE_BLOCK_SIZE] = 0;
   }
   lane->touches.count = 0;
   lane->touches.texts_size = 0;
@@ -424,6 +422,18 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
   }
 }
 
+bool lane_is_alone_in_block(const struct lane *lane, const struct touch *touch) {
+  return lane->touches.of_block[touch->device / DEVICE_BLOCK_SIZE] == 1;
+}
+
+void lane_dates(const struct lane *lane, uint32_t index, struct device_dates *dates) {
+  const struct device *device = &lane->devices[index];
+  dates->at_ms[DATE_LAST_SYNC] = device->last_sync_at_ms;
+  dates->at_ms[DATE_ANTIVIRUS_SIGNATURES] = device->antivirus_signatures_at_ms;
+  dates->at_ms[DATE_THREAT] = device->threat_at_ms;
+  dates->next_timer = (uint8_t)lane_next_timer(lane, index, device, &dates->at_ms[DATE_NEXT_DUE]);
+}
+
 void lane_block(const struct lane *lane, uint32_t number, struct device_block *block) {
   const uint32_t first = number * DEVICE_BLOCK_SIZE;
   assert(first < lane->device_count);
@@ -432,12 +442,12 @@ void lane_block(const struct lane *lane, uint32_t number, struct device_block *b
   block->number = number;
   block->count = left < DEVICE_BLOCK_SIZE ? left : DEVICE_BLOCK_SIZE;
   for (uint32_t i = 0; i < block->count; i++) {
-    const struct device *device = &lane->devices[first + i];
-    block->at_ms[DATE_LAST_SYNC][i] = device->last_sync_at_ms;
-    block->at_ms[DATE_ANTIVIRUS_SIGNATURES][i] = device->antivirus_signatures_at_ms;
-    block->at_ms[DATE_THREAT][i] = device->threat_at_ms;
-    block->next_timer[i] =
-        (uint8_t)lane_next_timer(lane, first + i, device, &block->at_ms[DATE_NEXT_DUE][i]);
+    struct device_dates dates;
+    lane_dates(lane, first + i, &dates);
+    for (enum device_date date = 0; date < DEVICE_DATE_COUNT; date++) {
+      block->at_ms[date][i] = dates.at_ms[date];
+    }
+    block->next_timer[i] = dates.next_timer;
   }
 }
 

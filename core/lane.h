@@ -77,8 +77,8 @@ enum { TOUCH_NONE = UINT32_MAX };
 struct touches {
   struct touch *items;
   uint32_t count, capacity;
-  bool *has_block; /* by block: one of its devices is among the items */
-  uint32_t has_block_capacity;
+  uint8_t *of_block; /* by block: how many of its devices are among the items; 2: or more */
+  uint32_t of_block_capacity;
   /* Those with is_batch_changed, in the order of their first change: indexes of items. */
   uint32_t *batch_changed;
   uint8_t *texts;
@@ -221,7 +221,11 @@ void lane_image(const struct lane *lane, uint32_t index, const struct touch *tou
                 uint8_t enrollment_ids[ENROLLMENTS_SEEN_MAX * EVENT_ID_SIZE],
                 struct device_image *image);
 
-/* The dates of the devices of block `number`, which has one at least. */
+/* Whether no other device of the touched one's block was touched. */
+bool lane_is_alone_in_block(const struct lane *lane, const struct touch *touch);
+
+/* The dates of one device, and those of the devices of block `number`, which has one at least. */
+void lane_dates(const struct lane *lane, uint32_t index, struct device_dates *dates);
 void lane_block(const struct lane *lane, uint32_t number, struct device_block *block);
 
 /* Puts back a device that was stored; called in order of number, none left out. */

@@ -254,20 +254,31 @@ static void script_environment(struct buffer *script, const struct store_batch *
   }
 }
 
+/* Where the rows of a part go: into a table, or through one of the session's. */
+static const struct destination {
+  const char *table, *columns;
+  const char *statement; /* that is prepared for rows that exist; NULL: there are none */
+} destinations[DEVICE_PART_COUNT] = {
+    [NEW_DEVICES] = {"muster.device_row", store_device_columns, NULL},
+    [KNOWN_DEVICES] = {"stage_device", store_device_columns, "store_devices"},
+    [NEW_BLOCKS] = {"muster.device_block", store_block_columns, NULL},
+    [KNOWN_BLOCKS] = {"stage_block", store_block_columns, "store_blocks"},
+    [KNOWN_DATES] = {"stage_dates", store_dates_columns, "store_dates"},
+};
+
 static void script_devices(struct store *store, const struct store_batch *batch) {
   const bool is_streamed = batch->streamed.next != NULL;
   store->streamed = batch->streamed;
   bool is_by_key = false;
   for (enum device_part part = 0; part < DEVICE_PART_COUNT; part++) {
-    const bool is_block = part == NEW_BLOCKS || part == KNOWN_BLOCKS;
-    const char *const columns = is_block ? store_block_columns : store_device_columns;
+    const struct destination *const to = &destinations[part];
     const struct copy rows = {
         .rows = batch->devices[part], .is_streamed = is_streamed, .part = part};
     if (is_streamed ? !batch->streamed.has[part] : rows.rows.size == 0) {
       continue;
     }
-    if (part == NEW_DEVICES || part == NEW_BLOCKS) {
-      script_copy(store, is_block ? "muster.device_block" : "muster.device_row", columns, rows);
+    if (to->statement == NULL) {
+      script_copy(store, to->table, to->columns, rows);
       continue;
     }
     if (!is_by_key) {
@@ -277,8 +288,7 @@ static void script_devices(struct store *store, const struct store_batch *batch)
                    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;");
       is_by_key = true;
     }
-    script_stage(store, is_block ? "stage_block" : "stage_device", columns,
-                 is_block ? "store_blocks" : "store_devices", rows);
+    script_stage(store, to->table, to->columns, to->statement, rows);
   }
 }
 

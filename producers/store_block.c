@@ -2,17 +2,17 @@
 #include "producers/store_internal.h"
 
 enum {
-  COLUMN_COUNT = 7,
+  BLOCK_COLUMN_COUNT = 7,
+  DATES_COLUMN_COUNT = 8,
   INT2_OID = 21,
   TIMESTAMPTZ_OID = 1184,
   ARRAY_HEAD_SIZE = 20, /* dimensions, nulls, type, length, lower bound: 4 bytes each */
 };
 
-/* 2000-01-01 UTC, where PostgreSQL counts its microseconds from. */
-#define POSTGRES_EPOCH_MS INT64_C(946684800000)
-
 const char store_block_columns[] =
     "lane, block, last_sync_at, antivirus_signatures_at, threat_at, next_due_at, next_timer";
+const char store_dates_columns[] =
+    "lane, block, place, last_sync_at, antivirus_signatures_at, threat_at, next_due_at, next_timer";
 
 static void put_array_head(struct buffer *rows, uint32_t count, uint32_t size, uint32_t type) {
   buffer_append_u32(rows, ARRAY_HEAD_SIZE + count * (4 + size));
@@ -37,11 +37,7 @@ static void put_dates(struct buffer *rows, const struct device_block *block, enu
   }
   put_array_head(rows, block->count, 8, TIMESTAMPTZ_OID);
   for (uint32_t i = 0; i < block->count; i++) {
-    const int64_t at_ms = dates[i];
-    assert(at_ms == TIME_NONE || (at_ms >= -EVENT_TIME_MAX_MS && at_ms <= EVENT_TIME_MAX_MS));
-    buffer_append_u32(rows, 8);
-    buffer_append_u64(rows, at_ms == TIME_NONE ? (uint64_t)INT64_MIN /* -infinity */
-                                               : (uint64_t)((at_ms - POSTGRES_EPOCH_MS) * 1000));
+    row_put_instant(rows, dates[i]);
   }
 }
 
@@ -63,16 +59,27 @@ static void put_timers(struct buffer *rows, const struct device_block *block) {
 
 void store_append_block(struct buffer *rows, const struct device_block *block) {
   assert(block->count > 0 && block->count <= DEVICE_BLOCK_SIZE);
-  buffer_append_u16(rows, COLUMN_COUNT);
-  buffer_append_u32(rows, 4);
-  buffer_append_u32(rows, block->lane);
-  buffer_append_u32(rows, 4);
-  buffer_append_u32(rows, block->number);
+  buffer_append_u16(rows, BLOCK_COLUMN_COUNT);
+  row_put_integer(rows, block->lane);
+  row_put_integer(rows, block->number);
   put_dates(rows, block, DATE_LAST_SYNC, false);
   put_dates(rows, block, DATE_ANTIVIRUS_SIGNATURES, true);
   put_dates(rows, block, DATE_THREAT, true);
   put_dates(rows, block, DATE_NEXT_DUE, true);
   put_timers(rows, block);
+}
+
+void store_append_dates(struct buffer *rows, uint32_t lane, uint32_t index,
+                        const struct device_dates *dates) {
+  buffer_append_u16(rows, DATES_COLUMN_COUNT);
+  row_put_integer(rows, lane);
+  row_put_integer(rows, index / DEVICE_BLOCK_SIZE);
+  row_put_integer(rows, index % DEVICE_BLOCK_SIZE + 1);
+  for (enum device_date date = 0; date < DEVICE_DATE_COUNT; date++) {
+    row_put_instant(rows, dates->at_ms[date]);
+  }
+  buffer_append_u32(rows, 2);
+  buffer_append_u16(rows, dates->next_timer);
 }
 
 /* The first array tells how many devices there are. */

@@ -15,6 +15,9 @@ static const char stage_sql[] =
     "CREATE TEMP TABLE IF NOT EXISTS stage_person (LIKE muster.person);"
     "CREATE TEMP TABLE IF NOT EXISTS stage_device (LIKE muster.device_row);"
     "CREATE TEMP TABLE IF NOT EXISTS stage_block (LIKE muster.device_block);"
+    "CREATE TEMP TABLE IF NOT EXISTS stage_dates (lane integer, block integer, place integer,"
+    " last_sync_at timestamptz, antivirus_signatures_at timestamptz, threat_at timestamptz,"
+    " next_due_at timestamptz, next_timer smallint);"
     "DEALLOCATE ALL;"
     "PREPARE store_persons AS INSERT INTO muster.person (subject, user_email)"
     " SELECT subject, user_email FROM stage_person ORDER BY subject ON CONFLICT DO NOTHING;";
@@ -44,11 +47,27 @@ static void script_columns(struct buffer *script, const char *const *columns, si
   }
 }
 
-static void script_check(struct buffer *script, const char *stage, const char *key) {
+/* `condition` is what must hold beside the key. */
+static void script_check(struct buffer *script, const char *stage, const char *key,
+                         const char *condition) {
   store_script(script,
-               " FROM %s s WHERE d.lane = s.lane AND d.%s = s.%s RETURNING 1) "
+               " FROM %s s WHERE d.lane = s.lane AND d.%s = s.%s%s RETURNING 1) "
                "SELECT muster.check_written(count(*), (SELECT count(*) FROM %s)) FROM written;",
-               stage, key, key, stage);
+               stage, key, key, condition, stage);
+}
+
+/* One element of each array: half the server's time of a whole block. */
+static void script_dates(struct buffer *script) {
+  store_script(script, "PREPARE store_dates AS WITH written AS (UPDATE muster.device_block d SET "
+                       "last_sync_at[s.place] = s.last_sync_at");
+  for (size_t i = 1; i < COUNT_OF(columns_of_block); i++) {
+    const char *const column = columns_of_block[i];
+    const bool is_timer = i == COUNT_OF(columns_of_block) - 1;
+    store_script(script,
+                 ", %s = muster.list_put(d.%s, s.place, s.%s, %s, cardinality(d.last_sync_at))",
+                 column, column, column, is_timer ? "0::smallint" : "'-infinity'");
+  }
+  script_check(script, "stage_dates", "block", " AND s.place <= cardinality(d.last_sync_at)");
 }
 
 void store_script_stages(struct buffer *script) {
@@ -60,11 +79,12 @@ void store_script_stages(struct buffer *script) {
                  column, column);
   }
   script_columns(script, columns_of_state, COUNT_OF(columns_of_state));
-  script_check(script, "stage_device", "number");
+  script_check(script, "stage_device", "number", "");
   store_script(script,
                "PREPARE store_blocks AS WITH written AS (UPDATE muster.device_block d SET ");
   script_columns(script, columns_of_block, COUNT_OF(columns_of_block));
-  script_check(script, "stage_block", "block");
+  script_check(script, "stage_block", "block", "");
+  script_dates(script);
 }
 
 /* Blocks and the rows of their devices are read in turns: joined by the server they take it three

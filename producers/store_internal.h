@@ -85,6 +85,26 @@ uint8_t flag_get(uint32_t flags, enum device_flag flag);
  * who approved. */
 enum { WIPE_HEAD_SIZE = 1 + 1 + 8 + 8 + SUBJECT_SIZE };
 
+/* 2000-01-01 UTC, where PostgreSQL counts its microseconds from. */
+#define POSTGRES_EPOCH_MS INT64_C(946684800000)
+
+/* Fields of a row of a binary COPY in: a length, then as many bytes. A set's highest bit becomes an
+ * integer's sign, and comes back; TIME_NONE is -infinity. */
+static inline void row_put_integer(struct buffer *rows, uint32_t value) {
+  buffer_append_u32(rows, 4);
+  buffer_append_u32(rows, value);
+}
+
+static inline void row_put_instant(struct buffer *rows, int64_t at_ms) {
+  buffer_append_u32(rows, 8);
+  if (at_ms == TIME_NONE) {
+    buffer_append_u64(rows, (uint64_t)INT64_MIN);
+  } else {
+    assert(at_ms >= -EVENT_TIME_MAX_MS && at_ms <= EVENT_TIME_MAX_MS);
+    buffer_append_u64(rows, (uint64_t)((at_ms - POSTGRES_EPOCH_MS) * 1000));
+  }
+}
+
 /* A row of a binary COPY out. Texts that must be terminated are kept in `texts`, which has room
  * for the whole row before the first of them. */
 struct row_reader {

@@ -5,8 +5,6 @@
 #include <libpq-fe.h>
 #include <string.h>
 
-#define POSTGRES_EPOCH_MS INT64_C(946684800000)
-
 enum { COPY_SIGNATURE_SIZE = 11, COPY_HEADER_SIZE = 19 };
 
 static uint64_t big_endian(const uint8_t *bytes, size_t size) {

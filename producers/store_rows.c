@@ -18,9 +18,6 @@ const char store_result_columns[] =
 const char store_letter_columns[] =
     "lane, batch, seq, key, value, headers, timestamp_ms, value_sha256, size_bytes";
 
-/* 2000-01-01 UTC, where PostgreSQL counts its microseconds from. */
-#define POSTGRES_EPOCH_MS INT64_C(946684800000)
-
 static void put_null(struct buffer *rows) {
   buffer_append_u32(rows, UINT32_MAX);
 }
@@ -31,32 +28,17 @@ static void put_small(struct buffer *rows, uint32_t value) {
   buffer_append_u16(rows, (uint16_t)value);
 }
 
-static void put_integer(struct buffer *rows, uint32_t value) {
-  buffer_append_u32(rows, 4);
-  buffer_append_u32(rows, value); /* a set's highest bit becomes the sign, and comes back */
-}
-
 static void put_big(struct buffer *rows, uint64_t value) {
   assert(value <= INT64_MAX);
   buffer_append_u32(rows, 8);
   buffer_append_u64(rows, value);
 }
 
-static void put_instant(struct buffer *rows, int64_t at_ms) {
-  buffer_append_u32(rows, 8);
-  if (at_ms == TIME_NONE) {
-    buffer_append_u64(rows, (uint64_t)INT64_MIN); /* -infinity */
-  } else {
-    assert(at_ms >= -EVENT_TIME_MAX_MS && at_ms <= EVENT_TIME_MAX_MS);
-    buffer_append_u64(rows, (uint64_t)((at_ms - POSTGRES_EPOCH_MS) * 1000));
-  }
-}
-
 static void put_time(struct buffer *rows, int64_t at_ms) {
   if (at_ms == TIME_NONE) {
     put_null(rows);
   } else {
-    put_instant(rows, at_ms);
+    row_put_instant(rows, at_ms);
   }
 }
 
@@ -190,12 +172,12 @@ static void put_detail(struct buffer *rows, const struct detail *detail) {
     put_small(rows, (uint32_t)detail->outcome);
   }
   if (detail->has_violations) {
-    put_integer(rows, detail->violations);
+    row_put_integer(rows, detail->violations);
   } else {
     put_null(rows);
   }
   if (detail->has_episode) {
-    put_integer(rows, detail->episode);
+    row_put_integer(rows, detail->episode);
   } else {
     put_null(rows);
   }
@@ -226,7 +208,7 @@ static void append_letter(struct buffer *letters, uint32_t lane, uint64_t batch,
   const bool has_value = code != REJECT_TOO_LARGE && code != REJECT_NEVER_COLLECTED;
   const bool has_headers = code != REJECT_TOO_LARGE;
   buffer_append_u16(letters, LETTER_COLUMN_COUNT);
-  put_integer(letters, lane);
+  row_put_integer(letters, lane);
   put_big(letters, batch);
   put_big(letters, result->seq);
   put_bytes_or_null(letters, original->key, original->key_is_null);
@@ -242,11 +224,11 @@ static void append_letter(struct buffer *letters, uint32_t lane, uint64_t batch,
 void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t lane, uint64_t batch,
                          const struct result *result) {
   buffer_append_u16(rows, RESULT_COLUMN_COUNT);
-  put_integer(rows, lane);
+  row_put_integer(rows, lane);
   put_big(rows, result->seq);
   put_big(rows, batch);
   put_small(rows, result->kind);
-  put_instant(rows, result->at_ms);
+  row_put_instant(rows, result->at_ms);
   put_text(rows, span_text(result->policy));
   put_cause(rows, &result->cause);
   if (result->device_number == 0) {
@@ -324,15 +306,15 @@ static uint32_t escalation_of(const struct device *state) {
 /* The columns from flags to violations. */
 static void put_state(struct buffer *rows, const struct device_image *device) {
   const struct device *const state = &device->state;
-  put_integer(rows, flags_of(device));
+  row_put_integer(rows, flags_of(device));
   put_small(rows, escalation_of(state));
   if (state->has_screen_lock_pin_length) {
-    put_integer(rows, (uint32_t)state->screen_lock_pin_length);
+    row_put_integer(rows, (uint32_t)state->screen_lock_pin_length);
   } else {
     put_null(rows);
   }
-  put_integer(rows, state->episode);
-  put_integer(rows, state->violations);
+  row_put_integer(rows, state->episode);
+  row_put_integer(rows, state->violations);
 }
 
 static void put_wipe(struct buffer *rows, const struct device_image *device) {
@@ -355,12 +337,12 @@ void store_append_device(struct buffer *rows, const struct device_image *device)
   const bool is_changed = device->is_changed;
   const struct device *const state = &device->state;
   buffer_append_u16(rows, DEVICE_COLUMN_COUNT);
-  put_integer(rows, device->lane);
+  row_put_integer(rows, device->lane);
   put_big(rows, device->number);
   put_big(rows,
           is_changed ? device->changed_batch : 0); /* 0: what is stored of the last change stays */
   put_big(rows, is_changed ? device->seq : 0);
-  put_instant(rows, is_changed ? device->at_ms : TIME_NONE);
+  row_put_instant(rows, is_changed ? device->at_ms : TIME_NONE);
   put_text(rows, is_changed ? span_text(device->policy) : span_of("", 0));
   put_cause(rows, is_changed ? &device->cause : &none);
   put_text(rows, device->serial);

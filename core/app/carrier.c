@@ -156,6 +156,14 @@ static bool is_new_block(const struct touch *touch) {
   return touch->is_new && touch->device % DEVICE_BLOCK_SIZE == 0;
 }
 
+/* Where the dates of a touched device are written. A device that joins a block makes it longer. */
+static enum device_part dates_part(const struct lane *lane, const struct touch *touch) {
+  if (is_new_block(touch)) {
+    return NEW_BLOCKS;
+  }
+  return !touch->is_new && lane_is_alone_in_block(lane, touch) ? KNOWN_DATES : KNOWN_BLOCKS;
+}
+
 /* What a touched device has written in that part, if anything. */
 static void append_device(const struct lane *lane, const struct touch *touch, enum device_part part,
                           struct buffer *rows) {
@@ -166,7 +174,13 @@ static void append_device(const struct lane *lane, const struct touch *touch, en
       lane_image(lane, touch->device, touch, ids, &image);
       store_append_device(rows, &image);
     }
-  } else if (touch->is_block_first && is_new_block(touch) == (part == NEW_BLOCKS)) {
+  } else if (!touch->is_block_first || dates_part(lane, touch) != part) {
+    return;
+  } else if (part == KNOWN_DATES) {
+    struct device_dates dates;
+    lane_dates(lane, touch->device, &dates);
+    store_append_dates(rows, lane->number, touch->device, &dates);
+  } else {
     struct device_block block;
     lane_block(lane, touch->device / DEVICE_BLOCK_SIZE, &block);
     store_append_block(rows, &block);
@@ -222,7 +236,7 @@ void carrier_put_devices(struct carrier *carrier, struct store_batch *batch) {
       devices->has[touch->is_new ? NEW_DEVICES : KNOWN_DEVICES] = true;
     }
     if (touch->is_block_first) {
-      devices->has[is_new_block(touch) ? NEW_BLOCKS : KNOWN_BLOCKS] = true;
+      devices->has[dates_part(lane, touch)] = true;
     }
   }
 }

@@ -69,8 +69,8 @@ CREATE INDEX device_row_serial ON muster.device_row USING hash (serial);
 CREATE INDEX device_row_subject ON muster.device_row USING hash (subject);
 
 -- What moves at every check-in, of 32 devices in a row: the k-th device of a lane (number = k * lanes
--- + lane + 1) has place k % 32 + 1 in block k / 32. A checkpoint writes a block whole from memory,
--- however many of its devices moved; '-infinity' for never, an array that would have nothing else
+-- + lane + 1) has place k % 32 + 1 in block k / 32. A checkpoint writes a block whole from memory
+-- unless just one of its devices moved; '-infinity' for never, an array that would have nothing else
 -- is null. No null within an array: then an element is found at once.
 CREATE TABLE muster.device_block (
   lane integer NOT NULL,
@@ -392,6 +392,14 @@ CREATE FUNCTION muster.block_of(number bigint, lane_count integer) RETURNS integ
 IMMUTABLE PARALLEL SAFE RETURN ((number - 1) / lane_count / 32)::integer;
 CREATE FUNCTION muster.block_place(number bigint, lane_count integer) RETURNS integer LANGUAGE sql
 IMMUTABLE PARALLEL SAFE RETURN ((number - 1) / lane_count % 32)::integer + 1;
+-- The list with that element at that place. One that would hold nothing else than `nothing` is null.
+CREATE FUNCTION muster.list_put(list anyarray, place integer, element anyelement, nothing anyelement,
+  count integer) RETURNS anyarray LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+SELECT CASE WHEN element = coalesce(list[place], nothing) THEN list
+  WHEN element <> nothing THEN (coalesce(list, array_fill(nothing, ARRAY[count])))[:place - 1]
+    || ARRAY[element] || (coalesce(list, array_fill(nothing, ARRAY[count])))[place + 1:]
+  ELSE nullif(list[:place - 1] || ARRAY[element] || list[place + 1:],
+    array_fill(nothing, ARRAY[count])) END $$; -- a type of its own choice takes no RETURN
 CREATE FUNCTION muster.time_text(at timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 CREATE FUNCTION muster.topic_name(topic integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE

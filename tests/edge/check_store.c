@@ -262,6 +262,80 @@ START_TEST(a_block_is_written_whole) {
 }
 END_TEST
 
+/* Writes block 0 whole and moves the one device in block 1, which was the same before. */
+static void move(struct store *store, struct sample *sample, struct device_block *block,
+                 uint32_t place, const struct device_dates *dates) {
+  struct buffer moved = {0};
+  for (enum device_date date = 0; date < DEVICE_DATE_COUNT; date++) {
+    block->at_ms[date][place] = dates->at_ms[date];
+  }
+  block->next_timer[place] = dates->next_timer;
+  buffer_clear(&sample->blocks);
+  store_append_block(&sample->blocks, block);
+  store_append_dates(&moved, LANE, DEVICE_BLOCK_SIZE + place, dates);
+  sample->row = sample_row(sample->row.batch + 1, 2, 1);
+  sample->batch.devices[KNOWN_BLOCKS] = buffer_span(&sample->blocks);
+  sample->batch.devices[KNOWN_DATES] = buffer_span(&moved);
+  must(commit(store, sample));
+  buffer_fini(&moved);
+}
+
+START_TEST(moving_one_device_is_writing_its_block_whole) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct sample sample;
+  struct device_block block = {.lane = LANE, .count = 3};
+  sample_init(&sample, &lane, 1, 1, 1);
+  for (enum device_date date = 0; date < DEVICE_DATE_COUNT; date++) {
+    block.at_ms[date][0] = block.at_ms[date][1] = block.at_ms[date][2] = TIME_NONE;
+  }
+  buffer_clear(&sample.blocks);
+  for (; block.number < 2; block.number++) {
+    store_append_block(&sample.blocks, &block);
+  }
+  sample.batch.devices[NEW_BLOCKS] = buffer_span(&sample.blocks);
+  must(commit(store, &sample));
+  sample.batch = (struct store_batch){.lane = &lane};
+  block.number = 0;
+  uint32_t draw = 1;
+  for (int step = 0; step < 300; step++) {
+    struct device_dates dates;
+    for (enum device_date date = 0; date < DEVICE_DATE_COUNT; date++) {
+      draw = draw * 1664525 + 1013904223;
+      dates.at_ms[date] = draw >> 30 == 0 ? AT_MS + (draw >> 20) % 3 : TIME_NONE;
+    }
+    dates.next_timer = (uint8_t)(dates.at_ms[DATE_NEXT_DUE] == TIME_NONE ? 0 : 1 + draw / 16 % 10);
+    move(store, &sample, &block, (draw >> 12) % 3, &dates);
+    answers("SELECT count(DISTINCT record_send(ROW(last_sync_at, antivirus_signatures_at, "
+            "threat_at, next_due_at, next_timer))) FROM muster.device_block",
+            "1");
+  }
+  sample_fini(&sample);
+  store_close(store);
+}
+END_TEST
+
+START_TEST(dates_of_a_device_without_a_place_are_refused) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct sample sample;
+  const struct device_dates dates = {.at_ms = {AT_MS, AT_MS, AT_MS, AT_MS}, .next_timer = 1};
+  sample_init(&sample, &lane, 1, 1, 1); /* of two devices */
+  must(commit(store, &sample));
+  buffer_clear(&sample.blocks);
+  store_append_dates(&sample.blocks, LANE, 2, &dates);
+  sample.row = sample_row(2, 2, 1);
+  sample.batch = (struct store_batch){.lane = &lane};
+  sample.batch.devices[KNOWN_DATES] = buffer_span(&sample.blocks);
+  ck_assert_int_eq(commit(store, &sample), STATUS_REFUSED);
+  ck_assert_msg(strstr(error.text, "0 of 1 device rows") != NULL, "%s", error.text);
+  sample_fini(&sample);
+  store_close(store);
+}
+END_TEST
+
 START_TEST(a_device_without_its_block_is_not_read) {
   struct ownership_of_lane lane = owner_of(1);
   struct lane_head head;
@@ -499,6 +573,8 @@ int main(void) {
   tcase_add_test(tests, device_row_keeps_its_last_change);
   tcase_add_test(tests, device_rows_can_be_made_while_they_are_sent);
   tcase_add_test(tests, a_block_is_written_whole);
+  tcase_add_test(tests, moving_one_device_is_writing_its_block_whole);
+  tcase_add_test(tests, dates_of_a_device_without_a_place_are_refused);
   tcase_add_test(tests, a_device_without_its_block_is_not_read);
   tcase_add_test(tests, commit_of_a_device_without_a_row_is_refused);
   tcase_add_test(tests, commit_of_a_stale_owner_is_fenced);

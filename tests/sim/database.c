@@ -432,14 +432,10 @@ static void date_device(const struct lane_tables *tables, size_t index,
                         struct device_image *device) {
   const size_t number = index / DEVICE_BLOCK_SIZE;
   const uint32_t place = (uint32_t)(index % DEVICE_BLOCK_SIZE);
-  CHECK_THAT(number < tables->block_count, "a device has no block");
-  struct row_reader reader = reader_of(&tables->blocks[number]);
   struct device_block block;
-  row_block(&reader, &block);
-  CHECK_THAT(!reader.is_bad && block.number == number && place < block.count,
-             "a block's row cannot be read");
+  tables_read_block(tables, number, &block);
+  CHECK_THAT(place < block.count, "a device is not in its block");
   block_date(&block, place, device);
-  buffer_fini(&reader.texts);
 }
 
 static void hand_device(const struct lane_tables *tables, size_t index, bool has_address,

@@ -417,6 +417,38 @@ static void add_blocks(struct lane_tables *lane, const struct change *change, st
   }
 }
 
+void tables_read_block(const struct lane_tables *lane, size_t number, struct device_block *block) {
+  CHECK_THAT(number < lane->block_count, "block %zu has no row", number);
+  const struct buffer *const row = &lane->blocks[number];
+  struct row_reader reader = {.rest = span_of(row->data + 2, row->size - 2)};
+  row_block(&reader, block);
+  CHECK_THAT(!reader.is_bad && block->number == number, "a block's row cannot be read");
+}
+
+/* As the statement does it: read, one place replaced, written again. */
+static void add_dates(struct lane_tables *lane, const struct change *change, struct span rows) {
+  struct span row;
+  for (size_t at = 0; next_row(rows, &at, &row);) {
+    const size_t number = row_number(row, store_dates_columns, "block");
+    const size_t place = row_number(row, store_dates_columns, "place") - 1;
+    struct device_block block;
+    tables_read_block(lane, number, &block);
+    CHECK_THAT(place < block.count, "lane %u: block %zu has no place %zu", change->ownership.lane,
+               number, place);
+    struct row_reader moved = {.rest = span_of(row.data + 2, row.size - 2)};
+    for (int key = 0; key < 3; key++) {
+      row_integer(&moved, 0);
+    }
+    for (enum device_date date = 0; date < DEVICE_DATE_COUNT; date++) {
+      block.at_ms[date][place] = row_time(&moved);
+    }
+    block.next_timer[place] = (uint8_t)row_integer(&moved, 0);
+    CHECK_THAT(!moved.is_bad, "a device's dates cannot be read");
+    buffer_clear(&lane->blocks[number]);
+    store_append_block(&lane->blocks[number], &block);
+  }
+}
+
 static void apply_batch(const struct change *change) {
   struct lane_tables *lane = tables_lane(change->ownership.lane);
   if (change->published_batch > lane->published_batch) {
@@ -433,6 +465,7 @@ static void apply_batch(const struct change *change) {
   add_devices(lane, change, buffer_span(&change->devices[KNOWN_DEVICES]), false);
   add_blocks(lane, change, buffer_span(&change->devices[NEW_BLOCKS]), true);
   add_blocks(lane, change, buffer_span(&change->devices[KNOWN_BLOCKS]), false);
+  add_dates(lane, change, buffer_span(&change->devices[KNOWN_DATES]));
   add_results(lane, change);
   add_letters(lane, change);
   if (!change->has_row) {

@@ -56,6 +56,9 @@ size_t tables_change_count(void);
 /* Goes back to the first `count` changes. */
 void tables_lose(size_t count);
 
+/* A block's row; there must be one. */
+void tables_read_block(const struct lane_tables *lane, size_t number, struct device_block *block);
+
 uint64_t row_number(struct span row, const char *columns, const char *name);
 
 #endif
