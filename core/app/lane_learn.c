@@ -8,7 +8,7 @@ enum { SLOT_AHEAD = 16, DEVICE_AHEAD = 8 };
 /* Devices of a lane; with fewer the caches hold so much that looking ahead gains nothing. The
  * simulator has its own limit, so that it looks ahead, too. */
 #ifndef LARGE_LANE
-#define LARGE_LANE 100000
+#define LARGE_LANE 10000
 #endif
 
 /* Under a recorded environment an id that it does not have was unknown: nobody is asked. */
