@@ -69,4 +69,4 @@ def measure(options):
 
 
 if __name__ == "__main__":
-    common.main("recovery", measure, {"devices": (int, 100000), "rounds": (int, 10), "runs": (int, 5)})
+    common.main("recovery", measure, {"devices": (int, 100000), "rounds": (int, 20), "runs": (int, 5)})
