@@ -25,8 +25,10 @@ static const struct {
 };
 
 /* A peer that stops in the middle of a transaction must not hold a lane's lock for ever. There is
- * no statement_timeout: how long a lane takes to load is its size's affair. */
+ * no statement_timeout: how long a lane takes to load is its size's affair. Functions and operators
+ * are the server's own: whoever may create in another schema must not have his run as this user. */
 static const char session_sql[] =
+    "SET search_path = pg_catalog, pg_temp;"
     "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';"
     "SET timezone = 'UTC'; SET standard_conforming_strings = on;"
     "SET client_min_messages = 'warning'";

@@ -132,7 +132,7 @@ static PGconn *connect_in_time(const char *dsn, const PQconninfoOption *options,
 enum status database_open(const char *dsn, struct pg_conn **database, struct error *error) {
   *database = NULL;
   PQconninfoOption *options;
-  const enum status status = parse_dsn(dsn, &options, error);
+  enum status status = parse_dsn(dsn, &options, error);
   if (status != STATUS_OK) {
     return status;
   }
@@ -151,6 +151,13 @@ enum status database_open(const char *dsn, struct pg_conn **database, struct err
       PQfinish(connection);
       return failed;
     }
+  }
+  /* Nobody who may create in another schema is to have his functions run as this user. */
+  status = database_query(connection, "SET search_path = pg_catalog, pg_temp", NULL, 0, NULL, NULL,
+                          error);
+  if (status != STATUS_OK) {
+    PQfinish(connection);
+    return status;
   }
   *database = connection;
   return STATUS_OK;

@@ -316,6 +316,32 @@ START_TEST(moving_one_device_is_writing_its_block_whole) {
 }
 END_TEST
 
+/* Whoever may create in a schema of the search path could have a better match run as this user. */
+START_TEST(a_function_of_another_schema_is_not_called) {
+  struct ownership_of_lane lane = owner_of(1);
+  struct lane_head head;
+  struct store *const store = take(&lane, &head);
+  struct sample sample;
+  const struct device_dates dates = {.at_ms = {AT_MS, AT_MS, AT_MS, AT_MS}, .next_timer = 1};
+  sample_init(&sample, &lane, 1, 1, 1);
+  must(commit(store, &sample));
+  answers(
+      "CREATE FUNCTION public.array_fill(timestamptz, integer[]) RETURNS timestamptz[] LANGUAGE "
+      "plpgsql AS 'BEGIN RAISE EXCEPTION $$called$$; END'; SELECT 'created'",
+      "created");
+  buffer_clear(&sample.blocks);
+  store_append_dates(&sample.blocks, LANE, 0, &dates); /* the first of its block with any of them */
+  sample.row = sample_row(2, 2, 1);
+  sample.batch = (struct store_batch){.lane = &lane};
+  sample.batch.devices[KNOWN_DATES] = buffer_span(&sample.blocks);
+  const enum status status = commit(store, &sample);
+  answers("DROP FUNCTION public.array_fill(timestamptz, integer[]); SELECT 'dropped'", "dropped");
+  ck_assert_msg(status == STATUS_OK, "%s", error.text);
+  sample_fini(&sample);
+  store_close(store);
+}
+END_TEST
+
 START_TEST(dates_of_a_device_without_a_place_are_refused) {
   struct ownership_of_lane lane = owner_of(1);
   struct lane_head head;
@@ -574,6 +600,7 @@ int main(void) {
   tcase_add_test(tests, device_rows_can_be_made_while_they_are_sent);
   tcase_add_test(tests, a_block_is_written_whole);
   tcase_add_test(tests, moving_one_device_is_writing_its_block_whole);
+  tcase_add_test(tests, a_function_of_another_schema_is_not_called);
   tcase_add_test(tests, dates_of_a_device_without_a_place_are_refused);
   tcase_add_test(tests, a_device_without_its_block_is_not_read);
   tcase_add_test(tests, commit_of_a_device_without_a_row_is_refused);

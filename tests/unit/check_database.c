@@ -46,6 +46,13 @@ static void let_in(int socket) {
   send_all(socket, message, sizeof message);
 }
 
+/* To a statement without rows, whole in one packet from Parse to Sync. */
+static void comply(int socket) {
+  static const uint8_t message[] = {'1', 0, 0, 0, 4, '2', 0,   0,   0, 4,   'n', 0, 0, 0, 4,
+                                    'C', 0, 0, 0, 8, 'S', 'E', 'T', 0, 'Z', 0,   0, 0, 5, 'I'};
+  send_all(socket, message, sizeof message);
+}
+
 static void answer(int socket) {
   uint8_t startup[1024];
   if (recv(socket, startup, sizeof startup, 0) > 0) {
@@ -59,6 +66,9 @@ static void answer(int socket) {
     } else {
       let_in(socket);
       while (recv(socket, startup, sizeof startup, 0) > 0) { /* until the client goes */
+        if (startup[0] == 'P') {
+          comply(socket);
+        }
       }
     }
   }
