@@ -2,34 +2,17 @@
  * librdkafka's batch interface, looks at nothing, and says how long that took.
  *
  * usage: consume_floor BOOTSTRAP TOPIC...    prints one JSON object */
-#include <inttypes.h>
-#include <librdkafka/rdkafka.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <time.h>
+#include "tests/bench/client.h"
 
-enum { TIMEOUT_MS = 20000, BATCH_COUNT = 10000, ERROR_SIZE = 512 };
+#include <inttypes.h>
+
+enum { TIMEOUT_MS = 20000, BATCH_COUNT = 10000 };
+
+const char program[] = "consume_floor";
 
 struct tally {
   int64_t wanted, taken, bytes;
 };
-
-static void die(const char *what, const char *reason) {
-  fprintf(stderr, "consume_floor: %s: %s\n", what, reason);
-  exit(1);
-}
-
-static double seconds_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static double seconds_of(struct timeval time) {
-  return (double)time.tv_sec + (double)time.tv_usec / 1e6;
-}
 
 /* Reads far ahead: nothing here takes its time with a message. */
 static rd_kafka_t *consumer_open(const char *bootstrap) {
@@ -42,47 +25,26 @@ static rd_kafka_t *consumer_open(const char *bootstrap) {
       {"fetch.wait.max.ms", "10"},
       {"queued.min.messages", "1000000"},
       {"queued.max.messages.kbytes", "262144"},
+      {NULL, NULL},
   };
-  char error[ERROR_SIZE];
-  rd_kafka_conf_t *const conf = rd_kafka_conf_new();
-  for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
-    if (rd_kafka_conf_set(conf, properties[i][0], properties[i][1], error, sizeof error) !=
-        RD_KAFKA_CONF_OK) {
-      die(properties[i][0], error);
-    }
-  }
-  rd_kafka_t *const consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof error);
-  if (consumer == NULL) {
-    die(bootstrap, error);
-  }
-  rd_kafka_poll_set_consumer(consumer);
-  return consumer;
+  return client_open(RD_KAFKA_CONSUMER, NULL, properties);
 }
 
 /* Adds all partitions of the topic, from their first message on. */
 static void topic_add(rd_kafka_t *consumer, const char *topic,
                       rd_kafka_topic_partition_list_t *partitions, struct tally *tally) {
-  const rd_kafka_metadata_t *metadata;
-  rd_kafka_topic_t *const handle = rd_kafka_topic_new(consumer, topic, NULL);
-  rd_kafka_resp_err_t error = rd_kafka_metadata(consumer, 0, handle, &metadata, TIMEOUT_MS);
-  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-    error = metadata->topics[0].err;
-  }
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    die(topic, rd_kafka_err2str(error));
-  }
-  for (int partition = 0; partition < metadata->topics[0].partition_cnt; partition++) {
+  const int count = partition_count(consumer, topic, TIMEOUT_MS);
+  for (int partition = 0; partition < count; partition++) {
     int64_t first;
     int64_t end;
-    error = rd_kafka_query_watermark_offsets(consumer, topic, partition, &first, &end, TIMEOUT_MS);
+    const rd_kafka_resp_err_t error =
+        rd_kafka_query_watermark_offsets(consumer, topic, partition, &first, &end, TIMEOUT_MS);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
       die(topic, rd_kafka_err2str(error));
     }
     tally->wanted += end - first;
     rd_kafka_topic_partition_list_add(partitions, topic, partition)->offset = first;
   }
-  rd_kafka_metadata_destroy(metadata);
-  rd_kafka_topic_destroy(handle);
 }
 
 /* Without transactions among them every offset is a message: all wanted are taken some day. */
@@ -124,13 +86,9 @@ int main(int argc, char **argv) {
   rd_kafka_assign(consumer, partitions);
   take_all(consumer, &tally);
   const double seconds = seconds_now() - began;
-
-  struct rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
   printf("{\"messages\": %" PRId64 ", \"bytes\": %" PRId64
          ", \"seconds\": %.3f, \"cpu_seconds\": %.3f}\n",
-         tally.taken, tally.bytes, seconds,
-         seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
+         tally.taken, tally.bytes, seconds, cpu_seconds());
   rd_kafka_topic_partition_list_destroy(partitions);
   rd_kafka_destroy(consumer);
   return 0;

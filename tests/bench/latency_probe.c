@@ -9,25 +9,23 @@
  * count. Prints one JSON object, milliseconds: `behind_ms` is how late the pace was kept at worst.
  */
 #include "producers/encode_avro.h"
+#include "tests/bench/client.h"
 
 #include <inttypes.h>
-#include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 enum {
   TIMEOUT_MS = 20000,
   DRAIN_MS = 15000, /* without a result, then those that are missing are counted as lost */
-  ERROR_SIZE = 512,
   HEAD_SIZE = 10,
   SERIAL_SIZE = 16,
   REPORT_SIZE_MAX = 256,
   NAME_SIZE = 256,
   BATCH_COUNT = 1000,
 };
+
+const char program[] = "latency_probe";
 
 #define PAUSE_NS 100000
 #define DAY_MS INT64_C(86400000)
@@ -48,37 +46,10 @@ struct probe {
   double produce_seconds; /* that sending took */
 };
 
-static void die(const char *what, const char *reason) {
-  fprintf(stderr, "latency_probe: %s: %s\n", what, reason);
-  exit(1);
-}
-
-static double seconds_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 static int64_t wall_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static rd_kafka_t *client_open(rd_kafka_type_t type, rd_kafka_conf_t *conf,
-                               const char *const (*properties)[2]) {
-  char error[ERROR_SIZE];
-  for (; (*properties)[0] != NULL; properties++) {
-    if (rd_kafka_conf_set(conf, (*properties)[0], (*properties)[1], error, sizeof error) !=
-        RD_KAFKA_CONF_OK) {
-      die((*properties)[0], error);
-    }
-  }
-  rd_kafka_t *const client = rd_kafka_new(type, conf, error, sizeof error);
-  if (client == NULL) {
-    die("a client", error);
-  }
-  return client;
 }
 
 static void on_acked(rd_kafka_t *producer, const rd_kafka_message_t *message, void *context) {
@@ -106,18 +77,13 @@ static rd_kafka_t *producer_open(const struct probe *probe) {
 
 /* Reads all partitions of the results from their present ends on. */
 static void assign_ends(const struct probe *probe, const char *topic) {
-  const rd_kafka_metadata_t *metadata;
-  rd_kafka_topic_t *const handle = rd_kafka_topic_new(probe->consumer, topic, NULL);
-  rd_kafka_resp_err_t error = rd_kafka_metadata(probe->consumer, 0, handle, &metadata, TIMEOUT_MS);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    die(topic, rd_kafka_err2str(error));
-  }
+  const int count = partition_count(probe->consumer, topic, TIMEOUT_MS);
   rd_kafka_topic_partition_list_t *const partitions = rd_kafka_topic_partition_list_new(0);
-  for (int partition = 0; partition < metadata->topics[0].partition_cnt; partition++) {
+  for (int partition = 0; partition < count; partition++) {
     int64_t first;
     int64_t end;
-    error = rd_kafka_query_watermark_offsets(probe->consumer, topic, partition, &first, &end,
-                                             TIMEOUT_MS);
+    const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
+        probe->consumer, topic, partition, &first, &end, TIMEOUT_MS);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
       die(topic, rd_kafka_err2str(error));
     }
@@ -125,8 +91,6 @@ static void assign_ends(const struct probe *probe, const char *topic) {
   }
   rd_kafka_assign(probe->consumer, partitions);
   rd_kafka_topic_partition_list_destroy(partitions);
-  rd_kafka_metadata_destroy(metadata);
-  rd_kafka_topic_destroy(handle);
 }
 
 static void consumer_open(struct probe *probe) {
@@ -138,8 +102,7 @@ static void consumer_open(struct probe *probe) {
   };
   char topic[NAME_SIZE];
   snprintf(topic, sizeof topic, "%scompliance-changes", probe->prefix);
-  probe->consumer = client_open(RD_KAFKA_CONSUMER, rd_kafka_conf_new(), properties);
-  rd_kafka_poll_set_consumer(probe->consumer);
+  probe->consumer = client_open(RD_KAFKA_CONSUMER, NULL, properties);
   assign_ends(probe, topic);
 }
 

@@ -7,12 +7,9 @@
  * The topics PREFIX and TOPIC are read, those of OTHER_PREFIX, with as many partitions, written;
  * TRANSACTIONS for each partition. Says `read` when it has read, goes on when its input has a line
  * or ends, and prints one JSON object. */
-#include <inttypes.h>
-#include <librdkafka/rdkafka.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "tests/bench/client.h"
+
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -23,6 +20,8 @@ enum {
   TOPICS_MAX = 16,
   POLL_INTERVAL = 1000, /* records */
 };
+
+const char program[] = "publish_floor";
 
 /* A topic as the consumer knows it and as each producer does. */
 struct topic {
@@ -41,59 +40,28 @@ static int lane_count;
 static struct topic topics[TOPICS_MAX];
 static size_t topic_count;
 
-static void die(const char *what, const char *reason) {
-  fprintf(stderr, "publish_floor: %s: %s\n", what, reason);
-  exit(1);
-}
-
 static void need(rd_kafka_error_t *error, const char *what) {
   if (error != NULL) {
     die(what, rd_kafka_error_string(error));
   }
 }
 
-static rd_kafka_conf_t *conf_of(const char *const properties[][2], size_t count) {
-  char error[NAME_SIZE];
-  rd_kafka_conf_t *const conf = rd_kafka_conf_new();
-  for (size_t i = 0; i < count; i++) {
-    if (rd_kafka_conf_set(conf, properties[i][0], properties[i][1], error, sizeof error) !=
-        RD_KAFKA_CONF_OK) {
-      die(properties[i][0], error);
-    }
-  }
-  return conf;
-}
-
-static rd_kafka_t *client_of(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
-  char error[NAME_SIZE];
-  rd_kafka_t *const client = rd_kafka_new(type, conf, error, sizeof error);
-  if (client == NULL) {
-    die("client", error);
-  }
-  return client;
-}
-
 static rd_kafka_t *consumer_open(const char *bootstrap) {
   const char *const properties[][2] = {
-      {"bootstrap.servers", bootstrap},    {"group.id", "publish-floor"},
-      {"enable.auto.commit", "false"},     {"enable.partition.eof", "true"},
-      {"queued.min.messages", "10000000"}, {"queued.max.messages.kbytes", "2097151"},
+      {"bootstrap.servers", bootstrap},
+      {"group.id", "publish-floor"},
+      {"enable.auto.commit", "false"},
+      {"enable.partition.eof", "true"},
+      {"queued.min.messages", "10000000"},
+      {"queued.max.messages.kbytes", "2097151"},
+      {NULL, NULL},
   };
-  rd_kafka_t *const consumer =
-      client_of(RD_KAFKA_CONSUMER, conf_of(properties, sizeof properties / sizeof properties[0]));
-  rd_kafka_poll_set_consumer(consumer);
-  return consumer;
+  return client_open(RD_KAFKA_CONSUMER, NULL, properties);
 }
 
 static void add_topic(rd_kafka_t *consumer, const char *topic,
                       rd_kafka_topic_partition_list_t *partitions) {
-  const rd_kafka_metadata_t *metadata;
-  rd_kafka_topic_t *const handle = rd_kafka_topic_new(consumer, topic, NULL);
-  const rd_kafka_resp_err_t code = rd_kafka_metadata(consumer, 0, handle, &metadata, TIMEOUT_MS);
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    die(topic, rd_kafka_err2str(code));
-  }
-  lane_count = metadata->topics[0].partition_cnt;
+  lane_count = partition_count(consumer, topic, TIMEOUT_MS);
   if (lane_count == 0 || lane_count > PARTITIONS_MAX) {
     die(topic, "no such topic, or too many partitions");
   }
@@ -101,8 +69,6 @@ static void add_topic(rd_kafka_t *consumer, const char *topic,
     rd_kafka_topic_partition_list_add(partitions, topic, partition)->offset =
         RD_KAFKA_OFFSET_BEGINNING;
   }
-  rd_kafka_metadata_destroy(metadata);
-  rd_kafka_topic_destroy(handle);
 }
 
 static struct topic *topic_of(const rd_kafka_message_t *message) {
@@ -174,10 +140,11 @@ static rd_kafka_t *producer_open(const char *bootstrap, const char *prefix, int 
       {"socket.nagle.disable", "true"},
       {"compression.codec", "lz4"},
       {"queue.buffering.max.messages", "200000"},
+      {NULL, NULL},
   };
-  rd_kafka_conf_t *const conf = conf_of(properties, sizeof properties / sizeof properties[0]);
+  rd_kafka_conf_t *const conf = rd_kafka_conf_new();
   rd_kafka_conf_set_dr_msg_cb(conf, on_delivered);
-  return client_of(RD_KAFKA_PRODUCER, conf);
+  return client_open(RD_KAFKA_PRODUCER, conf, properties);
 }
 
 static void open_topics(rd_kafka_t *producer, int lane, const char *prefix, size_t prefix_size) {
@@ -218,16 +185,6 @@ static void publish(rd_kafka_t *producer, int lane, size_t first, size_t step) {
     }
   }
   need(rd_kafka_commit_transaction(producer, TIMEOUT_MS), "commit");
-}
-
-static double seconds_of(struct timeval time) {
-  return (double)time.tv_sec + (double)time.tv_usec / 1e6;
-}
-
-static double cpu_seconds(void) {
-  struct rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
 }
 
 int main(int argc, char **argv) {
