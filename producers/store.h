@@ -111,7 +111,7 @@ extern const char store_result_columns[];
 
 /* Rows as they are decided, in binary COPY form without header and trailer. A result of kind
  * DEAD_LETTER also appends to `letters`. A device's row comes without its dates: they are its
- * block's. */
+ * block's, or the device's at `index` of its lane, which has a place in a block already. */
 void store_append_result(struct buffer *rows, struct buffer *letters, uint32_t lane, uint64_t batch,
                          const struct result *result);
 void store_append_device(struct buffer *rows, const struct device_image *device);
@@ -123,7 +123,7 @@ void store_append_person(struct buffer *rows, const uint8_t subject[SUBJECT_SIZE
 
 /* What is written of devices, in this order. What has no row yet goes straight in, twice as fast as
  * what has one; rows of new devices are is_changed. KNOWN_DATES move one device of a block that has
- * it, the only one of its block: 60 bytes for 1,400. */
+ * it, the only one of its block that moved: 80 bytes for 1,400. */
 enum device_part {
   NEW_DEVICES,
   KNOWN_DEVICES,

@@ -5,8 +5,8 @@
 /* How far ahead the caches are filled, in messages of the same topic. */
 enum { SLOT_AHEAD = 16, DEVICE_AHEAD = 8 };
 
-/* Devices of a lane; with fewer the caches hold so much that looking ahead gains nothing. The
- * simulator has its own limit, so that it looks ahead, too. */
+/* Devices of a lane. With 25,000 looking ahead gains (docs/profile.md); what a few thousand take
+ * stays in the caches. The simulator has its own limit, so that it looks ahead, too. */
 #ifndef LARGE_LANE
 #define LARGE_LANE 10000
 #endif
