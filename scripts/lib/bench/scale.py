@@ -19,6 +19,8 @@ COLUMNS = (("start_seconds", "start s", "%8.1f"), ("load_seconds", "load s", "%8
 # What the database wrote ahead, and the blocks that it did not find in its buffers.
 DISK = """SELECT unnest(ARRAY[(SELECT wal_bytes FROM pg_stat_wal),
                              (SELECT blks_read FROM pg_stat_database WHERE datname = current_database())])"""
+CURVES = (("cpu_us_per_event", "CPU of muster an event, us"), ("postgres_us_per_event", "CPU of PostgreSQL an event, us"),
+          ("rss_mib", "memory, MiB"), ("start_seconds", "start, s"))
 # A run of the one size to the same of the other.
 RATIO = (10000000, 100000)
 
@@ -100,6 +102,16 @@ def one_run(place, traffic, number, log):
                 "results_per_event": (muster.metric("muster_results_total") - results) / traffic.count}
 
 
+def draw(by_size):
+    """What grows with a fleet, a bar for each size; the longest of a figure has 40 characters."""
+    for name, title in CURVES:
+        most = max(median[name] for median in by_size.values())
+        print(title)
+        for size in sorted(by_size):
+            value = by_size[size][name]
+            print("%10d %-40s %.4g" % (size, "#" * round(40 * value / most), value))
+
+
 def one_size(size, options, table):
     place = common.Place("scale_%d" % size, options.partitions)
     place.make()
@@ -122,6 +134,7 @@ def measure(options):
     for size in sizes:
         by_size[size["devices"]] = size["median"]
         table.show("%d" % size["devices"], size["median"])
+    draw(by_size)
     found = {"curve": sizes}
     if all(size in by_size for size in RATIO):
         large, small = (by_size[size]["cpu_us_per_event"] for size in RATIO)
