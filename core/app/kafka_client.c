@@ -103,6 +103,15 @@ static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, stru
   return false;
 }
 
+/* One of ours. */
+static bool set_own(rd_kafka_conf_t *conf, const struct kafka_property *own, struct error *error) {
+  char why[256];
+  const bool is_wish = strcmp(own->name, KAFKA_QUEUE_BACKOFF) == 0;
+  return (is_wish && rd_kafka_conf_set(conf, own->name, own->value, why, sizeof why) ==
+                         RD_KAFKA_CONF_UNKNOWN) ||
+         set(conf, own->name, own->value, error);
+}
+
 static bool set_secret(rd_kafka_conf_t *conf, const char *name, const char *key, const char *text,
                        const char *file, struct error *error) {
   char *secret;
@@ -143,7 +152,7 @@ struct rd_kafka_conf_s *kafka_conf(const struct config *config, const struct kaf
   bool good = set(conf, "bootstrap.servers", config->kafka.bootstrap_servers, error) &&
               set(conf, "client.id", "muster", error) && set_security(conf, config, error);
   for (; good && extra != NULL && extra->name != NULL; extra++) {
-    good = set(conf, extra->name, extra->value, error);
+    good = set_own(conf, extra, error);
   }
   for (size_t i = 0; good && i < config->property_count; i++) {
     good = set(conf, config->properties[i].name, config->properties[i].value, error);

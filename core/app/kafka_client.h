@@ -16,6 +16,10 @@ struct kafka_property {
     "check.crcs", "true"                                                                           \
   }
 
+/* How long a full queue rests before more is asked for: by itself a second, in which a backlog's
+ * lanes stand still. Debian 12's client (2.0.2) does not know it and looks at each answer. */
+#define KAFKA_QUEUE_BACKOFF "fetch.queue.backoff.ms"
+
 /* Opaque here: rd_kafka_conf_t *, rd_kafka_t * in the files that include librdkafka. */
 struct rd_kafka_conf_s;
 struct rd_kafka_s;

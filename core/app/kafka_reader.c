@@ -189,6 +189,7 @@ struct rd_kafka_s *kafka_reader_open(const struct config *config, struct error *
       {"fetch.wait.max.ms", "10"},
       {"fetch.error.backoff.ms", "50"},
       {"fetch.message.max.bytes", "8388608"},
+      {KAFKA_QUEUE_BACKOFF, "10"},
       {"allow.auto.create.topics", "false"},
       KAFKA_READ_PROPERTIES,
       {NULL, NULL},

@@ -387,6 +387,7 @@ static struct rd_kafka_conf_s *fetch_conf(const struct lane_setup *setup, const 
       {"fetch.error.backoff.ms", "100"},
       {"queued.min.messages", "10000"},
       {"queued.max.messages.kbytes", "384"},
+      {KAFKA_QUEUE_BACKOFF, "10"},
       {"fetch.message.max.bytes", "131072"},
       {"fetch.wait.max.ms", wait_max_ms},
       {"reconnect.backoff.max.ms", "1000"},
